@@ -1,0 +1,375 @@
+/**
+ * Everything the engine needs from outside, as interfaces. The adapters implement them; the simulation does, too.
+ * All times are engine time in ms (see `Clock`) unless a name says otherwise.
+ */
+import type { LateVerdict, SettledMessage } from '../room/ack.ts';
+import type { Fact } from '../room/events.ts';
+import type { AckLevel, Attempt, Nack, Outcome, Room, RoomAddress, RoomKey, RoomRow } from '../room/room.ts';
+
+// ---------------------------------------------------------------------------------------------------- time and chance
+
+export interface Clock {
+  /** Engine time: the database's, sampled at lease renewal, plus monotonic time since. */
+  now(): number;
+  /** Monotonic ms of this process. */
+  monotonic(): number;
+  /** Runs `callback` once after `delayMs`; the result cancels it. */
+  after(delayMs: number, callback: () => void): () => void;
+}
+
+/** A clock whose engine time the ownership service sets. */
+export interface SettableClock extends Clock {
+  /** `databaseTimeMs` was read between the two monotonic instants. */
+  synchronize(databaseTimeMs: number, sentAtMonotonicMs: number, receivedAtMonotonicMs: number): void;
+}
+
+/** Uniform in [0, 1). */
+export type Chance = () => number;
+
+// --------------------------------------------------------------------------------------------------------- room store
+
+/** A message as intake hands it to the store; already validated. */
+export interface NewMessage {
+  readonly key: RoomKey;
+  readonly shard: number;
+  /** The publisher's id, unique within its room; 1 to 256 bytes. */
+  readonly messageId: string;
+  /** UTF-8 JSON `{"to": …, "content": …}`: what the platform's adapter turns into its request. */
+  readonly body: Uint8Array;
+  /** SHA-256 of `body`. */
+  readonly digest: Uint8Array;
+  readonly acceptedAt: number;
+  readonly notBefore: number | null;
+  readonly expiresAt: number | null;
+  readonly ackTimeoutMs: number | null;
+  readonly failurePolicy: 'move_on' | 'hold' | null;
+  readonly source: 'pubsub' | 'http';
+}
+
+export type AppendResult =
+  /** `row` is the room as it was when this message's transaction committed, with the raised tail. */
+  | { readonly kind: 'appended'; readonly row: RoomRow; readonly sequence: number }
+  /** The same id and body were accepted before, as `sequence`. */
+  | { readonly kind: 'duplicate'; readonly address: RoomAddress; readonly sequence: number }
+  /** The same id was accepted before with another body. */
+  | { readonly kind: 'conflict'; readonly address: RoomAddress; readonly sequence: number };
+
+/** What the store holds of a waiting message beside its body. Policies are laid over it by the engine. */
+export interface StoredEnvelope {
+  readonly sequence: number;
+  readonly messageId: string;
+  readonly acceptedAt: number;
+  readonly notBefore: number | null;
+  readonly expiresAt: number | null;
+  readonly ackTimeoutMs: number | null;
+  readonly failurePolicy: 'move_on' | 'hold' | null;
+  readonly cancelled: boolean;
+}
+
+/** `envelopes` ascend from the head without gaps, at most `ENVELOPE_WINDOW + 1` of them. */
+export interface StoredRoom {
+  readonly row: RoomRow;
+  readonly envelopes: readonly StoredEnvelope[];
+}
+
+/** The worker's proof that it may claim: its fence row must be unfenced and at this generation. */
+export interface ClaimProof {
+  readonly worker: string;
+  readonly generation: number;
+}
+
+/** One room's new state, stored only where the row still has `expectedVersion`. `tail` of `next` is never stored. */
+export interface RoomWrite {
+  readonly expectedVersion: number;
+  readonly next: Room;
+  readonly facts: readonly Fact[];
+  /** It puts an attempt's intent on disk: refused unless the claim proof holds. */
+  readonly claims: boolean;
+}
+
+export type WriteResult =
+  /** `inbox`: acks that waited for a platform id which this write made known. */
+  | { readonly kind: 'committed'; readonly tail: number; readonly inbox: readonly InboxAck[] }
+  /** The row has another version (or is gone): read it again and decide again. */
+  | { readonly kind: 'conflict' }
+  /** Somebody holds the row's lock: the write rides in the next batch, unchanged. */
+  | { readonly kind: 'busy' }
+  /** The claim proof does not hold. */
+  | { readonly kind: 'fenced' };
+
+/** Facts of messages that have settled already; written without a room's row. */
+export interface LateFact {
+  readonly address: RoomAddress;
+  readonly fact: Extract<Fact, { kind: 'accepted_as' | 'answered_late' }>;
+}
+
+export interface RoomStore {
+  /**
+   * Appends in one transaction: lock the rooms in id order, dedupe, number, insert, raise the tails. All or nothing;
+   * results in the order of the batch. Two messages with one id in one batch: the second is a duplicate or a conflict.
+   */
+  append(batch: readonly NewMessage[]): Promise<AppendResult[]>;
+  /**
+   * One statement on the lane's own connection. At most one write per room and batch.
+   * @throws where it is not known whether it committed (`OutcomeUnknownError`), or where it did not.
+   */
+  compareAndSet(lane: number, writes: readonly RoomWrite[], proof: ClaimProof | null): Promise<WriteResult[]>;
+  readRooms(addresses: readonly RoomAddress[]): Promise<(StoredRoom | null)[]>;
+  findRoom(key: RoomKey, shard: number): Promise<StoredRoom | null>;
+  /** Bodies of waiting messages, in the order asked for; null for one that has left the room. */
+  readBodies(wanted: readonly (RoomAddress & { readonly sequence: number })[]): Promise<(Uint8Array | null)[]>;
+  /**
+   * Rooms of these shards that may need their holder, for take-over and sweep, by scan. `all`: every room that is not
+   * at rest. `due`: those claimable, those `sending`, and those whose deadline is before `now`. At most `limit`, from
+   * `after` (exclusive) in (shard, id) order.
+   */
+  scan(
+    shards: readonly number[],
+    which: 'all' | 'due',
+    now: number,
+    limit: number,
+    after: RoomAddress | null,
+  ): Promise<StoredRoom[]>;
+}
+
+/** A statement was sent and its answer never came: it may have committed. */
+export class OutcomeUnknownError extends Error {
+  override readonly name = 'OutcomeUnknownError';
+}
+
+// ------------------------------------------------------------------------------------------------- history and inbox
+
+export interface HistoryEntry extends SettledMessage {
+  readonly address: RoomAddress;
+  readonly key: RoomKey;
+  readonly sequence: number;
+  readonly messageId: string;
+  readonly body: Uint8Array;
+  readonly acceptedAt: number;
+  readonly settledAt: number;
+  readonly reason: string;
+  readonly code: string | null;
+  readonly possiblyDelivered: boolean;
+  readonly platformId: string | null;
+  readonly platformAt: number | null;
+  readonly attempts: readonly Attempt[];
+  readonly firstClaimVersion: number;
+  readonly settleVersion: number;
+  /** Raised with every change of the entry; compared and set. */
+  readonly revision: number;
+}
+
+export interface WaitingMessage extends StoredEnvelope {
+  readonly address: RoomAddress;
+  readonly key: RoomKey;
+  readonly body: Uint8Array;
+}
+
+export interface HistoryStore {
+  /** A settled message, or null. */
+  readSettled(address: RoomAddress, sequence: number): Promise<HistoryEntry | null>;
+  readWaiting(address: RoomAddress, sequence: number): Promise<WaitingMessage | null>;
+  /** Compare-and-set on `revision`; false where it has changed. A dead letter is written with it. */
+  updateSettled(entry: HistoryEntry, verdict: Exclude<LateVerdict, { kind: 'ignored' }>, now: number): Promise<boolean>;
+  /**
+   * Raises the level of every settled message of the room up to sequence `upTo` that has a lower one. Idempotent.
+   * @param watermark only messages that the platform accepted at or before this time of its own clock; null for all
+   * @returns how many were raised
+   */
+  raiseLevels(
+    address: RoomAddress,
+    upTo: number,
+    level: AckLevel,
+    at: number,
+    watermark: number | null,
+  ): Promise<number>;
+  recordLate(facts: readonly LateFact[]): Promise<void>;
+  /** Newest first, at most `limit`, with sequences below `before`. */
+  listRoom(address: RoomAddress, before: number | null, limit: number): Promise<(HistoryEntry | WaitingMessage)[]>;
+}
+
+/** An ack that matched nothing when it came, found by the platform id that an acceptance made known. */
+export interface InboxAck {
+  readonly platformId: string;
+  readonly level: AckLevel;
+  readonly nack: Nack | null;
+  readonly at: number;
+}
+
+export interface ChannelKey {
+  readonly tenant: string;
+  readonly channel: string;
+}
+
+/** Where a platform id leads. Ids that no acceptance has named yet hold their acks in the inbox. */
+export interface AckInbox {
+  /**
+   * Finds the message of each platform id. For an id that is not known the ack is kept (levels only rise) until an
+   * acceptance names it or `keepMs` have passed; both meet on one unique key, so whoever commits second sees the other.
+   */
+  matchOrKeep(
+    channel: ChannelKey,
+    acks: readonly InboxAck[],
+    now: number,
+  ): Promise<
+    (
+      | { readonly kind: 'matched'; readonly address: RoomAddress; readonly sequence: number }
+      | { readonly kind: 'kept' }
+    )[]
+  >;
+  /** Acks that wait for these platform ids. */
+  read(channel: ChannelKey, platformIds: readonly string[]): Promise<InboxAck[]>;
+  /** Drops what was kept longer than `keepMs`; returns how many. */
+  prune(now: number, keepMs: number): Promise<number>;
+}
+
+// ---------------------------------------------------------------------------------------------------------- ownership
+
+export interface OwnershipStore {
+  /** The number of shards, fixed when the database was created. */
+  shardCount(): Promise<number>;
+  /** Makes the worker's heartbeat and fence rows; `worker` must be new. */
+  register(worker: string, leaseMs: number): Promise<{ readonly databaseTimeMs: number; readonly generation: number }>;
+  /** Null where the worker was fenced, or where its lease had ended. Runs on a reserved connection. */
+  renew(worker: string, leaseMs: number): Promise<{ readonly databaseTimeMs: number } | null>;
+  /** Workers whose lease has ended and that still have shards or an open fence. */
+  expiredWorkers(): Promise<string[]>;
+  /**
+   * Fences a worker whose lease has ended, in a transaction of its own; waits for its open batches, and ends what
+   * blocks it longer than 500 ms. False where the worker's lease is alive after all.
+   */
+  fence(worker: string): Promise<boolean>;
+  /** Gives the worker every shard that has no owner or a fenced one; returns those it got now. */
+  takeShards(worker: string): Promise<number[]>;
+  /** Raises the generation: refuses this worker's delayed claims. Waits for its open batches. */
+  raiseGeneration(worker: string): Promise<number>;
+  /** Fences the worker itself and frees its shards: a graceful end. */
+  release(worker: string): Promise<void>;
+}
+
+// ----------------------------------------------------------------------------------------------------------- channels
+
+export type ChannelCondition =
+  | { readonly state: 'open' }
+  | { readonly state: 'slowed'; readonly until: number; readonly reason: string }
+  | { readonly state: 'stopped'; readonly reason: string; readonly since: number }
+  | { readonly state: 'ack_outage'; readonly since: number };
+
+export interface ChannelStore {
+  load(): Promise<{ readonly channel: ChannelKey; readonly condition: ChannelCondition }[]>;
+  save(channel: ChannelKey, condition: ChannelCondition, now: number): Promise<void>;
+}
+
+export interface DeadLetter {
+  readonly id: number;
+  readonly at: number;
+  readonly kind: 'message' | 'intake';
+  readonly reason: string;
+  readonly tenant: string | null;
+  readonly channel: string | null;
+  readonly address: RoomAddress | null;
+  readonly sequence: number | null;
+  readonly detail: string | null;
+}
+
+export interface DeadLetterStore {
+  /** Payloads that intake refused; `dedupeKey` makes a redelivered one count once. */
+  putIntake(
+    letters: readonly {
+      readonly reason: string;
+      readonly detail: string;
+      readonly payload: Uint8Array;
+      readonly attributes: Readonly<Record<string, string>>;
+      readonly dedupeKey: string;
+      readonly at: number;
+    }[],
+  ): Promise<void>;
+  list(beforeId: number | null, limit: number): Promise<DeadLetter[]>;
+}
+
+// ----------------------------------------------------------------------------------------------------------- platforms
+
+export interface SendRequest {
+  readonly reference: string;
+  readonly body: Uint8Array;
+  readonly attempt: number;
+  readonly worker: string;
+  readonly generation: number;
+  readonly timeoutMs: number;
+}
+
+/** What an attempt gave, as the platform's adapter classified it. */
+export type SendResult =
+  | {
+      readonly kind: 'accepted';
+      readonly platformId: string | null;
+      readonly platformAt: number | null;
+      readonly duplicate: boolean;
+    }
+  | { readonly kind: 'refused'; readonly nack: Nack }
+  | { readonly kind: 'unknown'; readonly code: string; readonly bytesLeft: boolean };
+
+export type LookupResult =
+  | {
+      readonly kind: 'found';
+      readonly level: Exclude<AckLevel, 'none'>;
+      readonly platformId: string | null;
+      readonly platformAt: number | null;
+    }
+  | { readonly kind: 'failed'; readonly nack: Nack; readonly platformId: string | null }
+  | { readonly kind: 'no_evidence' };
+
+/** One status of a webhook call. */
+export type StatusItem =
+  | {
+      readonly kind: 'status';
+      readonly reference: string | null;
+      readonly platformId: string | null;
+      readonly level: Exclude<AckLevel, 'none'> | null;
+      /** Set where the platform reports a failure; then `level` is null. */
+      readonly nack: Nack | null;
+      readonly at: number | null;
+      readonly cumulative: boolean;
+    }
+  | {
+      readonly kind: 'watermark';
+      readonly to: string;
+      readonly level: Exclude<AckLevel, 'none'>;
+      readonly watermark: number;
+    }
+  /** An item that this adapter cannot read; counted, never an error of its batch. */
+  | { readonly kind: 'unreadable'; readonly code: string };
+
+/** One sender of a platform, ready to use. */
+export interface PlatformChannel {
+  send(request: SendRequest): Promise<SendResult>;
+  /** Null where the platform has no lookup. */
+  readonly lookup: ((reference: string, timeoutMs: number) => Promise<LookupResult>) | null;
+  /**
+   * Verifies a webhook call over its raw bytes.
+   * @param wallClockMs the receiver's wall clock, for the age of signatures
+   */
+  verify(
+    headers: Readonly<Record<string, string | string[] | undefined>>,
+    raw: Uint8Array,
+    wallClockMs: number,
+  ):
+    | { readonly kind: 'verified' }
+    | { readonly kind: 'refused'; readonly code: 'signature_invalid' | 'signature_expired' };
+  /** Reads a verified call; throws a coded error only where nothing of it can be read. */
+  readStatuses(raw: Uint8Array): readonly StatusItem[];
+  close(): Promise<void>;
+}
+
+/** The outcome of an append, for those who wait for it: Pub/Sub's ack, HTTP's answer. */
+export type IntakeResult =
+  | {
+      readonly kind: 'accepted';
+      readonly address: RoomAddress;
+      readonly sequence: number;
+      readonly reference: string;
+      readonly duplicate: boolean;
+    }
+  | { readonly kind: 'conflict'; readonly sequence: number; readonly reference: string };
+
+export type { Outcome };

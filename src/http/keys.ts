@@ -1,0 +1,71 @@
+import { createHash, randomBytes as cryptoRandomBytes, timingSafeEqual } from 'node:crypto';
+import { RoomlineError } from '../errors.ts';
+
+/** What a key may do: hand in messages, look at them, or act as an operator. */
+export type Scope = 'publish' | 'read' | 'operate';
+
+/** A key as the configuration holds it: never the key itself. */
+export interface StoredKey {
+  readonly name: string;
+  /** `sha256:` and 64 hexadecimal digits: the digest of the whole key. */
+  readonly hash: string;
+  readonly scopes: readonly Scope[];
+  /** RFC 3339 time from which the key is refused. */
+  readonly expiresAt?: string;
+}
+
+export interface Identity {
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+}
+
+export interface CreatedKey {
+  /** Shown once to whoever asked for it; cannot be had again. */
+  readonly key: string;
+  /** The readable part: tells keys apart without revealing them. */
+  readonly id: string;
+  readonly hash: string;
+}
+
+const ID_ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
+const KEY_PATTERN = /^rl_[a-z2-7]{8}_[A-Za-z0-9_-]{43}$/;
+const BEARER_PATTERN = /^Bearer ([!-~]{1,256})$/i;
+
+/** Makes a key of 256 random bits: `rl_<8 characters>_<43 characters of base64url>`. */
+export function createKey(randomBytes: (size: number) => Uint8Array = cryptoRandomBytes): CreatedKey {
+  const id = Array.from(randomBytes(8), (byte) => ID_ALPHABET[byte % 32]).join('');
+  const key = `rl_${id}_${Buffer.from(randomBytes(32)).toString('base64url')}`;
+  return { key, id, hash: hashKey(key) };
+}
+
+/** The form in which a key is stored. A fast hash is enough: the key itself has 256 random bits. */
+export function hashKey(key: string): string {
+  return `sha256:${digest(key).toString('hex')}`;
+}
+
+/**
+ * Who sent the request, from its `Authorization` header. Compares with every stored key in constant time.
+ * @throws RoomlineError `unauthorized`, with the same text for a missing, unknown or expired key.
+ */
+export function verifyKey(header: string | undefined, keys: readonly StoredKey[], nowMs: number): Identity {
+  const presented = BEARER_PATTERN.exec(header ?? '')?.[1];
+  if (presented === undefined || !KEY_PATTERN.test(presented)) throw new RoomlineError('unauthorized');
+  const presentedDigest = digest(presented);
+  let match: StoredKey | undefined;
+  for (const key of keys) {
+    if (timingSafeEqual(presentedDigest, Buffer.from(key.hash.slice('sha256:'.length), 'hex'))) match = key;
+  }
+  if (match === undefined) throw new RoomlineError('unauthorized');
+  if (match.expiresAt !== undefined && nowMs >= Date.parse(match.expiresAt)) throw new RoomlineError('unauthorized');
+  return { name: match.name, scopes: match.scopes };
+}
+
+/** @throws RoomlineError `forbidden_scope` */
+export function requireScope(identity: Identity, scope: Scope): void {
+  if (identity.scopes.includes(scope)) return;
+  throw new RoomlineError('forbidden_scope', { rule: `needs the scope "${scope}"` });
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

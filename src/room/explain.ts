@@ -1,0 +1,69 @@
+import { hasHead, headEnvelope, headSequence, type Room } from './room.ts';
+
+/** What a room's channel does, as far as it concerns a room that waits. */
+export interface ChannelView {
+  readonly state: 'open' | 'slowed' | 'stopped' | 'ack_outage';
+  readonly reason: string | null;
+  readonly until: number | null;
+}
+
+/** R7: the one line that says why a room waits, for people. Carries no recipient and no body. */
+export function explain(room: Room, channel: ChannelView, held: boolean, now: number): string {
+  const head = `message ${headSequence(room)}`;
+  const of = room.tail > room.settled + 1 ? ` (${room.tail - room.settled - 1} more wait behind it)` : '';
+  switch (room.phase) {
+    case 'idle':
+      if (!hasHead(room)) return 'nothing waits: every accepted message has settled';
+      return `${head} waits for ${nextTurn(channel, held, now)}${of}`;
+    case 'ready':
+      return `${head} waits for ${nextTurn(channel, held, now)}${of}`;
+    case 'waiting':
+      return `${head} ${waitingLine(room, channel, held, now)}${of}`;
+    case 'sending':
+      return `${head} is being sent (attempt ${room.attempt})${room.mark === null ? '' : `; ${room.mark} follows its answer`}${of}`;
+    case 'awaiting_ack':
+      return `${head} was accepted and waits up to ${left(room.until, now)} for its ack${levelLine(room)}${of}`;
+    case 'backing_off':
+      return `${head} was refused (${lastCode(room)}); attempt ${room.attempt + 1} follows in ${left(room.until, now)}${of}`;
+    case 'unknown':
+      return `the outcome of ${head} is unknown (${lastCode(room)}); evidence is waited for ${left(room.until, now)}${of}`;
+    case 'held':
+      return `${head} is held (${room.reason}, ${lastCode(room)}) until an operator retries, skips or cancels it${of}`;
+    default:
+      return room.phase satisfies never;
+  }
+}
+
+function waitingLine(room: Room, channel: ChannelView, held: boolean, now: number): string {
+  if (room.reason === 'paused') return 'waits: the room is paused by an operator';
+  if (room.reason === 'limit')
+    return `waits ${left(room.until, now)}: the platform limits this room (${lastCode(room)})`;
+  if (room.reason === 'not_before') {
+    const wished = (headEnvelope(room)?.notBefore ?? 0) > room.gapUntil;
+    return `waits ${left(room.until, now)}: ${wished ? 'its publisher asked for a later time' : 'the minimum gap after the last message'}`;
+  }
+  return `waits for ${nextTurn(channel, held, now)}`;
+}
+
+function nextTurn(channel: ChannelView, held: boolean, now: number): string {
+  if (!held) return 'a worker to take over its shard';
+  if (channel.state === 'stopped')
+    return `its channel, which is stopped (${channel.reason}); it is probed until it answers`;
+  if (channel.state === 'slowed')
+    return `its channel, which is slowed (${channel.reason}) for ${left(channel.until, now)}`;
+  return 'a permit';
+}
+
+function levelLine(room: Room): string {
+  return room.level === 'accepted' ? '' : ` (so far: ${room.level})`;
+}
+
+function lastCode(room: Room): string {
+  return room.attempts.at(-1)?.code ?? 'no code';
+}
+
+function left(until: number | null, now: number): string {
+  if (until === null) return 'an unknown time';
+  const ms = Math.max(0, until - now);
+  return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 1000)} s`;
+}

@@ -1,0 +1,594 @@
+/**
+ * The one place that decides what becomes of a room: `transition(room, event, now)` is pure and total.
+ *
+ *   R1 durable    a message settles exactly once; as *assumed* only if an attempt of it began
+ *   R2 ordered    an attempt of n+1 begins only in a state in which n has settled
+ *   R3 one in flight   only the head has a begun attempt
+ *   R4 duplicates only from the unknown   attempt k+1 begins only after k was refused, unknown, interrupted or nacked
+ *   R6 live       every state with waiting messages has an effect, a deadline, a stopped channel or a hold
+ *
+ * `applied` states must be written (the version has risen), `noted` ones live in memory only, `ignored` changes nothing
+ * of the room. Facts are written together with the room; effects run after that commit, and `pendingEffects` derives
+ * the same effects from a stored row, so that a restart and a take-over use the ordinary path.
+ */
+import { higherLevel, reaches } from './ack.ts';
+import type { Decision, Effect, Fact, IgnoredReason, RoomEvent, SettleReason, Verdict } from './events.ts';
+import { assertInvariants } from './invariants.ts';
+import { backoffDelayMs } from './retry.ts';
+import {
+  type Attempt,
+  type Envelope,
+  type HeldReason,
+  hasHead,
+  headEnvelope,
+  headSequence,
+  type Nack,
+  noHead,
+  type Outcome,
+  type Policy,
+  possiblyDelivered,
+  type Room,
+  type WaitingReason,
+  withEnvelopes,
+} from './room.ts';
+
+export function transition(room: Room, event: RoomEvent, now: number): Decision {
+  switch (event.type) {
+    case 'tail_raised':
+      return onTailRaised(room, event.tail, event.envelopes);
+    case 'permit_granted':
+      return onPermitGranted(room, event, now);
+    case 'attempt_accepted':
+      return onAccepted(room, event, now);
+    case 'attempt_refused':
+      return onRefused(room, event, now);
+    case 'attempt_unknown':
+      return onUnknown(room, event, now);
+    case 'taken_over':
+      return onTakenOver(room, event.chance, now);
+    case 'ack':
+      return onAck(room, event, now);
+    case 'nack':
+      return onNack(room, event, now);
+    case 'deadline_due':
+      return onDeadline(room, event, now);
+    case 'pause':
+      return onPause(room, now);
+    case 'resume':
+      return onResume(room, now);
+    case 'skip':
+      return onOperatorSettle(room, event.sequence, 'skip', now);
+    case 'cancel':
+      return onOperatorSettle(room, event.sequence, 'cancel', now);
+    case 'retry':
+      return onRetry(room, event.sequence, now);
+    default:
+      return event satisfies never;
+  }
+}
+
+/** The effects that a stored row calls for. Deadlines come from `nextDeadline`. */
+export function pendingEffects(room: Room): readonly Effect[] {
+  const effects: Effect[] = [];
+  if (hasHead(room) && headEnvelope(room) === null) {
+    effects.push({ type: 'load_envelopes', from: headSequence(room) });
+  } else if (isClaimable(room)) {
+    effects.push({ type: 'request_permit' });
+  }
+  if (room.phase === 'sending') effects.push({ type: 'send', sequence: headSequence(room), attempt: room.attempt });
+  if (room.phase === 'unknown') effects.push({ type: 'lookup', sequence: headSequence(room), attempt: room.attempt });
+  return effects;
+}
+
+/** True where a permit is all that the head waits for. The channel's own gate is the permit queue. */
+export function isClaimable(room: Room): boolean {
+  if (room.paused || !hasHead(room)) return false;
+  return room.phase === 'idle' || room.phase === 'ready' || (room.phase === 'waiting' && room.reason === 'channel');
+}
+
+/** When `deadline_due` is next called for, or null. */
+export function nextDeadline(room: Room): number | null {
+  const expiresAt = mayExpire(room) ? (headEnvelope(room)?.expiresAt ?? null) : null;
+  if (room.until === null) return expiresAt;
+  return expiresAt === null ? room.until : Math.min(room.until, expiresAt);
+}
+
+/** A head expires while it waits for an attempt, not while one is open, answered or unknown, nor under a hold. */
+function mayExpire(room: Room): boolean {
+  return ['idle', 'ready', 'waiting', 'backing_off'].includes(room.phase);
+}
+
+// ---------------------------------------------------------------------------------------------- the holder's events
+
+function onTailRaised(room: Room, tail: number, envelopes: readonly Envelope[]): Decision {
+  const next = withEnvelopes({ ...room, tail: Math.max(room.tail, tail) }, envelopes);
+  return noted(next);
+}
+
+function onPermitGranted(room: Room, by: { worker: string; generation: number }, now: number): Decision {
+  if (!hasHead(room)) return ignored(room, 'nothing_waits');
+  const timerIsDue = room.until !== null && room.until <= now;
+  const afterTimer = room.phase === 'backing_off' || (room.phase === 'waiting' && room.reason !== 'paused');
+  if (room.paused || !(isClaimable(room) || (afterTimer && timerIsDue))) return ignored(room, 'not_claimable');
+
+  const settledOnTheWay: Fact[] = [];
+  const head = readyOrLater({ ...room, phase: 'ready', reason: null, until: null }, now, settledOnTheWay);
+  if (head.phase !== 'ready') return applied(room, head, settledOnTheWay, now);
+  if (headEnvelope(head) === null) {
+    // Cancelled or expired messages may have been settled up to the end of what is known of the queue.
+    return settledOnTheWay.length > 0 ? applied(room, head, settledOnTheWay, now) : envelopeMissing(room);
+  }
+  const version = room.version + 1;
+  const number = head.attempt + 1;
+  const attempt: Attempt = {
+    number,
+    worker: by.worker,
+    generation: by.generation,
+    begunAt: now,
+    endedAt: null,
+    result: null,
+    code: null,
+  };
+  const claimed: Room = {
+    ...head,
+    phase: 'sending',
+    attempt: number,
+    firstClaimVersion: head.firstClaimVersion === 0 ? version : head.firstClaimVersion,
+    attempts: withoutOldRefusals([...head.attempts, attempt]),
+  };
+  return applied(room, claimed, settledOnTheWay, now);
+}
+
+/** Attempts kept with a message. A long outage can cause more: refused ones go first, they say least. */
+const KEPT_ATTEMPTS = 20;
+
+function withoutOldRefusals(attempts: readonly Attempt[]): readonly Attempt[] {
+  if (attempts.length <= KEPT_ATTEMPTS) return attempts;
+  const refused = attempts.findIndex((attempt) => attempt.result === 'refused');
+  return attempts.toSpliced(refused === -1 ? 1 : refused, 1);
+}
+
+function onTakenOver(room: Room, chance: number, now: number): Decision {
+  if (room.phase !== 'sending') return ignored(room, 'nothing_open');
+  const ended = endAttempt(room, 'interrupted', 'taken_over', now);
+  return afterUnanswered(room, ended, false, chance, now);
+}
+
+function onDeadline(room: Room, event: { channelAnswered: boolean; chance: number }, now: number): Decision {
+  const deadline = nextDeadline(room);
+  if (deadline === null) return ignored(room, 'no_deadline');
+  if (deadline > now) return ignored(room, 'not_due');
+  const expiresAt = headEnvelope(room)?.expiresAt ?? null;
+  if (mayExpire(room) && expiresAt !== null && expiresAt <= now) {
+    return settle(room, room, 'expired', 'expired', now);
+  }
+  switch (room.phase) {
+    case 'awaiting_ack':
+      return settle(room, room, 'assumed', 'ack_timeout', now);
+    case 'unknown':
+      return resolveUnknown(room, event, now);
+    case 'backing_off':
+    case 'waiting': {
+      const settledOnTheWay: Fact[] = [];
+      const next = readyOrLater({ ...room, phase: 'ready', reason: null, until: null }, now, settledOnTheWay);
+      return applied(room, next, settledOnTheWay, now);
+    }
+    case 'idle':
+    case 'ready':
+    case 'sending':
+    case 'held':
+      return ignored(room, 'no_deadline');
+    default:
+      return room.phase satisfies never;
+  }
+}
+
+// ------------------------------------------------------------------------------------------------ what an attempt gave
+
+type Answered = Extract<RoomEvent, { type: 'attempt_accepted' }>;
+type Refused = Extract<RoomEvent, { type: 'attempt_refused' }>;
+type Unanswered = Extract<RoomEvent, { type: 'attempt_unknown' }>;
+
+function onAccepted(room: Room, event: Answered, now: number): Decision {
+  const identity: Fact[] =
+    event.platformId === null ? [] : [{ kind: 'accepted_as', sequence: event.sequence, platformId: event.platformId }];
+  if (event.sequence <= room.settled) {
+    return answeredLate(room, event, 'accepted', null, event.platformId, now, identity);
+  }
+  if (!isCurrentAttempt(room, event)) return ignored(room, 'stale_attempt', identity);
+  if (room.phase === 'awaiting_ack' || room.phase === 'held') return ignored(room, 'stale_attempt', identity);
+  const answered: Room = {
+    ...endAttempt(room, 'accepted', null, now),
+    level: higherLevel(room.level, 'accepted'),
+    levelAt: room.level === 'none' ? now : room.levelAt,
+    platformId: event.platformId,
+    platformAt: event.platformAt,
+  };
+  const policy = policyOf(room);
+  if (policy === null) return envelopeMissing(room, identity);
+  if (reaches(answered.level, policy.unlockedBy)) {
+    return settle(room, answered, 'acked', 'accepted', now, identity);
+  }
+  if (room.mark !== null) return settleMarked(room, answered, now, identity);
+  if (room.nack !== null && (room.nack.platformId === null || room.nack.platformId === event.platformId)) {
+    return afterNack(room, answered, room.nack, 0, now, identity);
+  }
+  const waitMs = event.ackTimeoutMs ?? policy.ackTimeoutMs;
+  const awaiting: Room = {
+    ...answered,
+    phase: 'awaiting_ack',
+    reason: null,
+    nack: null,
+    bytesLeft: false,
+    until: now + waitMs,
+  };
+  return applied(room, awaiting, identity, now);
+}
+
+function onRefused(room: Room, event: Refused, now: number): Decision {
+  if (event.sequence <= room.settled) return answeredLate(room, event, 'refused', event.nack.code, null, now);
+  if (!isCurrentAttempt(room, event) || (room.phase !== 'sending' && room.phase !== 'unknown')) {
+    return ignored(room, 'stale_attempt');
+  }
+  const ended = endAttempt(room, 'refused', event.nack.code, now);
+  if (room.mark !== null) return settleMarked(room, ended, now);
+  return afterNack(room, ended, event.nack, event.chance, now);
+}
+
+function onUnknown(room: Room, event: Unanswered, now: number): Decision {
+  if (event.sequence <= room.settled) return answeredLate(room, event, 'unknown', event.code, null, now);
+  if (!isCurrentAttempt(room, event) || room.phase !== 'sending') return ignored(room, 'stale_attempt');
+  const ended = endAttempt(room, 'unknown', event.code, now);
+  return afterUnanswered(room, ended, event.bytesLeft, event.chance, now);
+}
+
+function answeredLate(
+  room: Room,
+  event: { sequence: number; attempt: number },
+  result: 'accepted' | 'refused' | 'unknown',
+  code: string | null,
+  platformId: string | null,
+  now: number,
+  facts: readonly Fact[] = [],
+): Decision {
+  const { sequence, attempt } = event;
+  const answer: Fact = { kind: 'answered_late', sequence, attempt, result, code, platformId, at: now };
+  return ignored(room, 'already_settled', [...facts, answer]);
+}
+
+/** The request ended without an answer: what was waiting for its end takes effect, else evidence is waited for. */
+function afterUnanswered(before: Room, ended: Room, bytesLeft: boolean, chance: number, now: number): Decision {
+  if (before.mark !== null) return settleMarked(before, ended, now);
+  if (before.nack !== null) return afterNack(before, ended, before.nack, chance, now);
+  const graceMs = policyOf(before)?.unknownGraceMs ?? DEFAULT_GRACE_MS;
+  const unknown: Room = { ...ended, phase: 'unknown', reason: null, bytesLeft, until: now + graceMs };
+  return applied(before, unknown, [], now);
+}
+
+/** Used only where a room is taken over before its envelopes are loaded. */
+const DEFAULT_GRACE_MS = 2_000;
+
+/** The grace is over and no evidence came: resend, hold or assume. */
+function resolveUnknown(room: Room, event: { channelAnswered: boolean; chance: number }, now: number): Decision {
+  const policy = policyOf(room);
+  if (policy === null) return envelopeMissing(room);
+  const clean: Room = { ...room, bytesLeft: false };
+  if (policy.unknownPolicy === 'hold') return hold(room, clean, 'outcome_unknown', now);
+  if (policy.unknownPolicy === 'assume' && room.bytesLeft) {
+    return settle(room, clean, 'assumed', 'assume_policy', now);
+  }
+  if (!event.channelAnswered) {
+    // Nothing on this channel was answered since: the channel is at fault, not the message.
+    const waiting: Room = { ...clean, phase: 'waiting', reason: 'channel', until: null };
+    return applied(room, waiting, [], now, [{ type: 'channel_silent' }]);
+  }
+  const spent = room.spent + 1;
+  if (spent >= policy.maxAttempts) return fail(room, { ...clean, spent }, 'outcome_unknown', now);
+  return backOff(room, { ...clean, spent }, policy, event.chance, null, now);
+}
+
+/** A definite refusal of the head, from its answer or from a status. */
+function afterNack(
+  before: Room,
+  room: Room,
+  nack: Nack,
+  chance: number,
+  now: number,
+  facts: readonly Fact[] = [],
+): Decision {
+  const clean: Room = { ...room, nack: null, bytesLeft: false };
+  if (nack.scope === 'channel' || nack.scope === 'account') {
+    return applied(before, { ...clean, phase: 'waiting', reason: 'channel', until: null }, facts, now);
+  }
+  if (nack.permanent) return fail(before, clean, 'refused', now, facts);
+  const policy = policyOf(before);
+  if (policy === null) return envelopeMissing(before, facts);
+  if (nack.scope === 'room') {
+    // The platform limits this room: the head keeps its place and uses up no attempt.
+    const waitMs = backoffDelayMs(policy.backoff, clean.attempts.length, chance, nack.retryAfterMs);
+    return applied(before, { ...clean, phase: 'waiting', reason: 'limit', until: now + waitMs }, facts, now);
+  }
+  const spent = clean.spent + 1;
+  if (spent >= policy.maxAttempts) return fail(before, { ...clean, spent }, 'attempts_exhausted', now, facts);
+  return backOff(before, { ...clean, spent }, policy, chance, nack.retryAfterMs, now, facts);
+}
+
+function backOff(
+  before: Room,
+  room: Room,
+  policy: Policy,
+  chance: number,
+  retryAfterMs: number | null,
+  now: number,
+  facts: readonly Fact[] = [],
+): Decision {
+  const delayMs = backoffDelayMs(policy.backoff, room.spent, chance, retryAfterMs);
+  return applied(before, { ...room, phase: 'backing_off', reason: null, until: now + delayMs }, facts, now);
+}
+
+// ------------------------------------------------------------------------------------------------------ acks and nacks
+
+type Ack = Extract<RoomEvent, { type: 'ack' }>;
+type NackEvent = Extract<RoomEvent, { type: 'nack' }>;
+
+function onAck(room: Room, event: Ack, now: number): Decision {
+  if (event.sequence <= room.settled) {
+    return ignored(room, 'already_settled', [], judgeLate(event.sequence, event.cumulative));
+  }
+  // A cumulative ack settles at most the message in flight; for a later one it says that the head has it, too.
+  const aboutHead = event.sequence === headSequence(room) || (event.cumulative && event.sequence <= room.tail);
+  if (!aboutHead) return ignored(room, 'not_begun');
+  if (room.attempt === 0) return ignored(room, 'not_begun');
+  const policy = policyOf(room);
+  if (policy === null) return envelopeMissing(room);
+  if (reaches(event.level, policy.unlockedBy)) {
+    const raised: Room = { ...room, level: higherLevel(room.level, event.level), levelAt: event.at };
+    const settled = settle(room, raised, 'acked', 'ack', now);
+    if (!event.cumulative || room.settled === 0) return settled;
+    return { ...settled, effects: [...judgeLate(room.settled, true), ...settled.effects] };
+  }
+  if (reaches(room.level, event.level)) return ignored(room, 'level_known');
+  return applied(room, { ...room, level: event.level, levelAt: event.at }, [], now);
+}
+
+function judgeLate(sequence: number, cumulative: boolean): readonly Effect[] {
+  return [{ type: 'judge_late', sequence, cumulative }];
+}
+
+function onNack(room: Room, event: NackEvent, now: number): Decision {
+  if (event.sequence <= room.settled) {
+    return ignored(room, 'already_settled', [], judgeLate(event.sequence, false));
+  }
+  if (event.sequence !== headSequence(room) || room.attempt === 0) return ignored(room, 'not_begun');
+  if (reaches(room.level, 'delivered')) return ignored(room, 'contradiction');
+  switch (room.phase) {
+    case 'sending': {
+      if (room.nack !== null) return ignored(room, 'already_marked');
+      const nack = { ...event.nack, platformId: event.platformId };
+      return applied(room, { ...room, nack }, [], now);
+    }
+    case 'awaiting_ack':
+      if (event.platformId !== null && room.platformId !== null && event.platformId !== room.platformId) {
+        return ignored(room, 'stale_attempt');
+      }
+      return afterNack(room, room, event.nack, event.chance, now);
+    case 'unknown':
+      return afterNack(room, room, event.nack, event.chance, now);
+    case 'backing_off':
+    case 'waiting':
+    case 'ready':
+      // A copy of an earlier attempt failed for good; a retryable failure changes nothing, a retry is under way.
+      if (event.nack.permanent && (event.nack.scope === 'message' || event.nack.scope === 'room')) {
+        return fail(room, { ...room, until: null }, 'refused', now);
+      }
+      return ignored(room, 'nothing_open');
+    case 'idle':
+    case 'held':
+      return ignored(room, 'nothing_open');
+    default:
+      return room.phase satisfies never;
+  }
+}
+
+// ----------------------------------------------------------------------------------------------------------- operators
+
+function onPause(room: Room, now: number): Decision {
+  if (room.paused) return ignored(room, 'already_paused');
+  const paused: Room = { ...room, paused: true };
+  const stops = room.phase === 'idle' || room.phase === 'ready' || room.phase === 'waiting';
+  if (!stops) return applied(room, paused, [], now);
+  // A limit that the platform set outlives the pause.
+  const gapUntil = room.reason === 'limit' ? Math.max(room.gapUntil, room.until ?? 0) : room.gapUntil;
+  return applied(room, { ...paused, phase: 'waiting', reason: 'paused', until: null, gapUntil }, [], now);
+}
+
+function onResume(room: Room, now: number): Decision {
+  if (!room.paused) return ignored(room, 'not_paused');
+  const resumed: Room = { ...room, paused: false };
+  if (room.phase !== 'waiting') return applied(room, resumed, [], now);
+  const settledOnTheWay: Fact[] = [];
+  const next = readyOrLater({ ...resumed, phase: 'ready', reason: null, until: null }, now, settledOnTheWay);
+  return applied(room, next, settledOnTheWay, now);
+}
+
+function onOperatorSettle(room: Room, sequence: number, order: 'skip' | 'cancel', now: number): Decision {
+  if (sequence <= room.settled) return ignored(room, 'already_settled');
+  if (sequence > room.tail) return ignored(room, 'not_accepted_yet');
+  if (sequence > headSequence(room)) {
+    if (order === 'skip') return ignored(room, 'not_head');
+    const envelope = room.envelopes.find((one) => one.sequence === sequence);
+    if (envelope?.cancelled === true) return ignored(room, 'already_marked');
+    const envelopes = room.envelopes.map((one) => (one.sequence === sequence ? { ...one, cancelled: true } : one));
+    return applied(room, { ...room, envelopes }, [{ kind: 'cancel_marked', sequence }], now);
+  }
+  if (room.phase === 'sending') {
+    if (room.mark !== null) return ignored(room, 'already_marked');
+    return applied(room, { ...room, mark: order }, [], now);
+  }
+  return settle(room, room, order === 'skip' ? 'skipped' : 'cancelled', 'operator', now);
+}
+
+function onRetry(room: Room, sequence: number, now: number): Decision {
+  if (sequence <= room.settled) return ignored(room, 'already_settled');
+  if (sequence !== headSequence(room) || !hasHead(room)) return ignored(room, 'not_head');
+  if (room.phase !== 'held' && room.phase !== 'backing_off') return ignored(room, 'not_held');
+  const settledOnTheWay: Fact[] = [];
+  const fresh: Room = { ...room, spent: 0, phase: 'ready', reason: null, until: null };
+  return applied(room, readyOrLater(fresh, now, settledOnTheWay), settledOnTheWay, now);
+}
+
+// ----------------------------------------------------------------------------------------------------------- settling
+
+function settleMarked(before: Room, room: Room, now: number, facts: readonly Fact[] = []): Decision {
+  return settle(before, room, room.mark === 'skip' ? 'skipped' : 'cancelled', 'operator', now, facts);
+}
+
+function fail(
+  before: Room,
+  room: Room,
+  reason: HeldReason & SettleReason,
+  now: number,
+  facts: readonly Fact[] = [],
+): Decision {
+  const policy = policyOf(before);
+  if (policy === null) return envelopeMissing(before, facts);
+  if (policy.failurePolicy === 'hold') return hold(before, room, reason, now, facts);
+  return settle(before, room, 'failed', reason, now, facts);
+}
+
+function hold(before: Room, room: Room, reason: HeldReason, now: number, facts: readonly Fact[] = []): Decision {
+  return applied(before, { ...room, phase: 'held', reason, until: null, mark: null, nack: null }, facts, now);
+}
+
+/** The head settles; what follows it is brought as far as it can go without a permit. */
+function settle(
+  before: Room,
+  room: Room,
+  outcome: Outcome,
+  reason: SettleReason,
+  now: number,
+  facts: readonly Fact[] = [],
+): Decision {
+  const all: Fact[] = [...facts];
+  const next = readyOrLater(advance(room, outcome, reason, before.version + 1, now, all), now, all);
+  return applied(before, next, all, now);
+}
+
+function advance(
+  room: Room,
+  outcome: Outcome,
+  reason: SettleReason,
+  version: number,
+  now: number,
+  facts: Fact[],
+): Room {
+  const sequence = headSequence(room);
+  facts.push({
+    kind: 'settled',
+    sequence,
+    outcome,
+    reason,
+    code: room.attempts.at(-1)?.code ?? null,
+    at: now,
+    version,
+    firstClaimVersion: room.firstClaimVersion,
+    possiblyDelivered: outcome !== 'acked' && room.attempt > 0 && possiblyDelivered(room),
+    deadLetter: outcome === 'failed',
+    level: room.level,
+    levelAt: room.levelAt,
+    platformId: room.platformId,
+    platformAt: room.platformAt,
+    attempts: room.attempts,
+  });
+  const gapMs = room.attempt > 0 ? (policyOf(room)?.minGapMs ?? 0) : 0;
+  return {
+    ...room,
+    ...noHead,
+    settled: sequence,
+    phase: 'ready',
+    reason: null,
+    until: null,
+    gapUntil: gapMs > 0 ? now + gapMs : room.gapUntil,
+    envelopes: room.envelopes.filter((envelope) => envelope.sequence > sequence),
+  };
+}
+
+/**
+ * Brings a room whose head has no open attempt to `ready`, or to what keeps it from that: settles heads that were
+ * cancelled or have expired, waits for a time to come, for a pause to end, or for a next message.
+ */
+function readyOrLater(room: Room, now: number, facts: Fact[]): Room {
+  let next = room;
+  const version = room.version + 1;
+  for (;;) {
+    if (!hasHead(next)) return next.paused ? waiting(next, 'paused', null) : { ...next, phase: 'idle' };
+    const envelope = headEnvelope(next);
+    if (envelope?.cancelled === true) {
+      next = advance(next, 'cancelled', 'operator', version, now, facts);
+      continue;
+    }
+    if (envelope !== null && envelope.expiresAt !== null && envelope.expiresAt <= now) {
+      next = advance(next, 'expired', 'expired', version, now, facts);
+      continue;
+    }
+    if (next.paused) return waiting(next, 'paused', null);
+    const earliest = Math.max(envelope?.notBefore ?? 0, next.gapUntil);
+    if (earliest > now) return waiting(next, 'not_before', earliest);
+    return next;
+  }
+}
+
+function waiting(room: Room, reason: WaitingReason, until: number | null): Room {
+  return { ...room, phase: 'waiting', reason, until };
+}
+
+// ------------------------------------------------------------------------------------------------------------- helpers
+
+function policyOf(room: Room): Policy | null {
+  return headEnvelope(room)?.policy ?? null;
+}
+
+function isCurrentAttempt(room: Room, event: { sequence: number; attempt: number }): boolean {
+  return event.sequence === headSequence(room) && event.attempt === room.attempt && room.attempt > 0;
+}
+
+function endAttempt(room: Room, result: Attempt['result'], code: string | null, now: number): Room {
+  const attempts = room.attempts.map((attempt) =>
+    attempt.number === room.attempt ? { ...attempt, result, code, endedAt: now } : attempt,
+  );
+  return { ...room, attempts };
+}
+
+function applied(
+  before: Room,
+  after: Room,
+  facts: readonly Fact[],
+  now: number,
+  effects: readonly Effect[] = [],
+): Decision {
+  const moved = after.phase !== before.phase || after.reason !== before.reason || after.settled !== before.settled;
+  const next: Room = { ...after, version: before.version + 1, since: moved ? now : before.since };
+  assertInvariants(next);
+  return { verdict: APPLIED, room: next, facts, effects: [...effects, ...pendingEffects(next)] };
+}
+
+function noted(room: Room): Decision {
+  return { verdict: NOTED, room, facts: [], effects: pendingEffects(room) };
+}
+
+function ignored(
+  room: Room,
+  reason: IgnoredReason,
+  facts: readonly Fact[] = [],
+  effects: readonly Effect[] = [],
+): Decision {
+  return { verdict: { kind: 'ignored', reason }, room, facts, effects };
+}
+
+/** Nothing can be decided without the head's policy: it is loaded first. */
+function envelopeMissing(room: Room, facts: readonly Fact[] = []): Decision {
+  return ignored(room, 'envelope_missing', facts, pendingEffects(room));
+}
+
+const APPLIED: Verdict = { kind: 'applied' };
+const NOTED: Verdict = { kind: 'noted' };

@@ -1,0 +1,361 @@
+/**
+ * Everything that Roomline tells about itself, as three closed lists: log events, metrics, and in-process events.
+ * Message bodies and secrets have no field to go into; rooms and recipients appear in logs as keyed hashes only.
+ */
+import { createHmac } from 'node:crypto';
+import { type DestinationStream, pino } from 'pino';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { type ErrorCode, RoomlineError } from './errors.ts';
+import type { Outcome, RoomKey } from './room/room.ts';
+
+// ------------------------------------------------------------------------------------------------------------- logs
+
+declare const hashed: unique symbol;
+/** A room or recipient as logs may show it: the same text gives the same hash, and nobody without the key goes back. */
+export type RecipientHash = string & { readonly [hashed]: true };
+
+/** Makes the function that turns rooms and recipients into their log form: 16 hexadecimal digits of an HMAC-SHA256. */
+export function recipientHasher(key: string): (recipient: string) => RecipientHash {
+  return (recipient) =>
+    createHmac('sha256', key).update('log:').update(recipient).digest('hex').slice(0, 16) as RecipientHash;
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+/** What an attempt came to, for logs and metrics. */
+export type AttemptResult = 'accepted' | 'refused' | 'unknown' | 'interrupted';
+
+/** Every field that any log line may have. Texts are names and codes from the configuration or from our own lists. */
+interface LogFieldTypes {
+  readonly account: string;
+  readonly ackToSendMs: number;
+  readonly attempt: number;
+  readonly channel: string;
+  readonly code: string;
+  readonly constraint: string;
+  readonly count: number;
+  readonly dependency: string;
+  readonly durationMs: number;
+  readonly errorName: string;
+  readonly field: string;
+  readonly frames: string;
+  readonly generation: number;
+  readonly holder: string;
+  readonly host: string;
+  readonly key: string;
+  readonly method: string;
+  readonly nodeVersion: string;
+  readonly outcome: Outcome;
+  readonly port: number;
+  readonly reason: string;
+  readonly requestId: string;
+  readonly result: AttemptResult;
+  readonly roles: string;
+  readonly room: RecipientHash;
+  readonly route: string;
+  readonly rule: string;
+  readonly sequence: number;
+  readonly service: string;
+  readonly shards: number;
+  readonly signal: string;
+  readonly source: string;
+  readonly state: string;
+  readonly status: number;
+  readonly syscall: string;
+  readonly tenant: string;
+  readonly version: string;
+  readonly worker: string;
+}
+type LogField = keyof LogFieldTypes;
+
+interface LogEventEntry {
+  readonly level: LogLevel;
+  readonly required: readonly LogField[];
+  readonly optional: readonly LogField[];
+}
+
+const ERROR_FIELDS = ['errorName', 'code', 'syscall', 'constraint', 'frames', 'field', 'rule'] as const;
+
+/** The closed list of log events with their levels and fields. A field not listed for its event is not written. */
+const LOG_EVENTS = {
+  'process.started': logEvent('info', ['version', 'nodeVersion', 'roles']),
+  'process.stopping': logEvent('info', ['signal']),
+  'process.stopped': logEvent('info', ['durationMs']),
+  'process.failed': logEvent('error', ['reason'], ERROR_FIELDS),
+  'service.started': logEvent('info', ['service', 'durationMs']),
+  'service.stopped': logEvent('info', ['service', 'durationMs']),
+  'service.failed': logEvent('error', ['service'], ERROR_FIELDS),
+  'http.listening': logEvent('info', ['host', 'port']),
+  'http.request_failed': logEvent('error', ['requestId', 'method', 'route', 'status'], ERROR_FIELDS),
+  'http.request_refused': logEvent('debug', ['requestId', 'method', 'route', 'status', 'code'], ['key', 'field']),
+  'dependency.lost': logEvent('warn', ['dependency'], ERROR_FIELDS),
+  'dependency.back': logEvent('info', ['dependency', 'durationMs']),
+  'ownership.acquired': logEvent('info', ['worker', 'generation', 'shards']),
+  'ownership.lost': logEvent('warn', ['worker', 'generation', 'reason']),
+  'ownership.taken_over': logEvent('warn', ['worker', 'holder', 'shards']),
+  'intake.refused': logEvent('warn', ['source', 'code'], ['channel', 'room', 'field', 'rule']),
+  'intake.batch_failed': logEvent('warn', ['source', 'count'], ERROR_FIELDS),
+  // One line for each attempt: at `debug`, because at thousands a second it costs more than it tells.
+  'attempt.finished': logEvent(
+    'debug',
+    ['tenant', 'channel', 'room', 'sequence', 'attempt', 'generation', 'result', 'durationMs'],
+    ['code', 'ackToSendMs'],
+  ),
+  'attempt.unknown': logEvent('warn', ['tenant', 'channel', 'room', 'sequence', 'attempt', 'reason']),
+  'message.dead_lettered': logEvent('warn', ['tenant', 'channel', 'room', 'sequence', 'outcome', 'reason']),
+  'room.held': logEvent('warn', ['tenant', 'channel', 'room', 'sequence', 'reason']),
+  'channel.state': logEvent('warn', ['channel', 'state'], ['account', 'reason']),
+  'webhook.refused': logEvent('warn', ['channel', 'code'], ['requestId']),
+  'webhook.item_ignored': logEvent('debug', ['channel', 'reason'], ['requestId']),
+  'liveness.violated': logEvent('error', ['tenant', 'channel', 'room', 'sequence', 'state']),
+  'postgres.batch_failed': logEvent('warn', ['reason', 'count'], ERROR_FIELDS),
+  'operator.acted': logEvent('info', ['key', 'method', 'route'], ['channel', 'room', 'reason']),
+} as const satisfies Record<string, LogEventEntry>;
+
+function logEvent<const R extends readonly LogField[], const O extends readonly LogField[] = readonly []>(
+  level: LogLevel,
+  required: R,
+  optional?: O,
+): { readonly level: LogLevel; readonly required: R; readonly optional: O } {
+  return Object.freeze({ level, required, optional: optional ?? ([] as unknown as O) });
+}
+
+export type LogEventName = keyof typeof LOG_EVENTS;
+export type LogEventFields<E extends LogEventName> = Pick<LogFieldTypes, (typeof LOG_EVENTS)[E]['required'][number]> & {
+  readonly [F in (typeof LOG_EVENTS)[E]['optional'][number]]?: LogFieldTypes[F] | undefined;
+};
+
+export interface Log {
+  event<E extends LogEventName>(name: E, fields: LogEventFields<E>): void;
+  /** Writes out what is buffered, before the process ends. */
+  flush(): void;
+}
+
+export interface LogOptions {
+  readonly level: LogLevel;
+  /** Names this process in every line. */
+  readonly node?: string;
+  /** Where the JSON lines go; standard output by default. */
+  readonly destination?: DestinationStream & { flushSync?(): void };
+}
+
+export function createLog(options: LogOptions): Log {
+  const destination = options.destination ?? pino.destination({ fd: 1, sync: false });
+  const logger = pino(
+    {
+      level: options.level,
+      base: options.node === undefined ? {} : { node: clean(options.node) },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination,
+  );
+  return {
+    event(name, fields) {
+      const { level, required, optional }: LogEventEntry = LOG_EVENTS[name];
+      if (!logger.isLevelEnabled(level)) return;
+      const given: Readonly<Record<string, unknown>> = fields;
+      const line: Record<string, unknown> = { event: name };
+      for (const field of [...required, ...optional]) {
+        const value = given[field];
+        if (value !== undefined) line[field] = typeof value === 'string' ? clean(value) : value;
+      }
+      logger[level](line);
+    },
+    flush: () => destination.flushSync?.(),
+  };
+}
+
+const MAX_TEXT = 2_000;
+
+/** JSON escapes C0 only; the rest of what a terminal or a line-splitting collector could act on goes as well. */
+function clean(text: string): string {
+  return text.slice(0, MAX_TEXT).replace(/[\u007f-\u009f\u2028\u2029]/g, '\ufffd');
+}
+
+export type ErrorLogFields = Partial<Pick<LogFieldTypes, (typeof ERROR_FIELDS)[number]>>;
+
+/**
+ * What a log may say of an error. The message is left out on purpose: drivers and parsers quote their input in it.
+ * Names, codes, Postgres constraints and stack frames tell where to look.
+ */
+export function errorFields(error: unknown): ErrorLogFields {
+  if (!(error instanceof Error)) return { errorName: typeof error };
+  const { code, syscall, constraint } = error as { code?: unknown; syscall?: unknown; constraint?: unknown };
+  const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
+  return {
+    errorName: error.name,
+    ...(typeof code === 'string' ? { code } : {}),
+    ...(typeof syscall === 'string' ? { syscall } : {}),
+    ...(typeof constraint === 'string' ? { constraint } : {}),
+    ...(error instanceof RoomlineError && error.field !== undefined ? { field: error.field } : {}),
+    ...(error instanceof RoomlineError && error.rule !== undefined ? { rule: error.rule } : {}),
+    ...(frames.length === 0 ? {} : { frames: frames.slice(0, 12).join('\n') }),
+  };
+}
+
+// ---------------------------------------------------------------------------------------------------------- metrics
+
+export type IntakeSource = 'pubsub' | 'http';
+/** How an ack from a webhook or a lookup met its message. */
+export type AckKind = 'matched' | 'early' | 'late' | 'unknown' | 'ignored';
+export const CHANNEL_STATES = ['open', 'slowed', 'stopped', 'ack_outage'] as const;
+export type ChannelState = (typeof CHANNEL_STATES)[number];
+
+/** The closed list of metrics, all on one registry of its own. Names as exported: `roomline_` and snake case. */
+export type Metrics = ReturnType<typeof createMetrics>;
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+export function createMetrics(options: { readonly version: string; readonly processMetrics?: boolean }) {
+  const registry = new Registry();
+  const registers = [registry];
+
+  function counter<const L extends string = never>(name: string, help: string, labelNames: readonly L[] = []) {
+    return new Counter({ name: `roomline_${name}`, help, labelNames, registers });
+  }
+  function gauge<const L extends string = never>(name: string, help: string, labelNames: readonly L[] = []) {
+    return new Gauge({ name: `roomline_${name}`, help, labelNames, registers });
+  }
+  function histogram<const L extends string = never>(
+    name: string,
+    help: string,
+    buckets: number[],
+    labelNames: readonly L[] = [],
+  ) {
+    return new Histogram({ name: `roomline_${name}`, help, labelNames, buckets, registers });
+  }
+
+  const buildInfo = gauge('build_info', 'Always 1; the labels name what runs', ['version', 'node_version']);
+  buildInfo.set({ version: options.version, node_version: process.versions.node }, 1);
+  if (options.processMetrics === true) collectDefaultMetrics({ register: registry });
+
+  return {
+    registry,
+    /** The exposition text of every metric. */
+    render: () => registry.metrics(),
+    contentType: registry.contentType,
+
+    intakeReceived: counter('intake_received_total', 'Messages that reached intake', ['source']),
+    intakeDuplicates: counter('intake_duplicates_total', 'Messages that were in the store already', ['source']),
+    intakeRefused: counter('intake_refused_total', 'Messages refused by intake', ['source', 'code']),
+    intakeOutstanding: gauge('intake_outstanding', 'Messages received and not yet committed', ['source']),
+    intakeCommitSeconds: histogram('intake_commit_seconds', 'From receipt to commit of a message', SECONDS, ['source']),
+    messagesAccepted: counter('messages_accepted_total', 'Messages committed by intake', ['source']),
+    messagesSettled: counter('messages_settled_total', 'Messages settled', ['outcome', 'channel']),
+    deadLetters: counter('dead_letters_total', 'Dead letters written', ['reason', 'channel']),
+
+    attempts: counter('attempts_total', 'Attempts that ended', ['result', 'channel']),
+    possibleDuplicates: counter('possible_duplicates_total', 'Sends after an unknown outcome', ['channel']),
+    acks: counter('acks_total', 'Acks by how they met their message', ['kind', 'channel']),
+    webhooks: counter('webhooks_total', 'Webhook requests by result', ['result', 'channel']),
+    ackToNextSendSeconds: histogram(
+      'ack_to_next_send_seconds',
+      'From the receipt of the ack of n to the first byte of n+1',
+      SECONDS,
+    ),
+    timeoutLatenessSeconds: histogram('timeout_lateness_seconds', 'How late a deadline was handled', SECONDS),
+
+    claims: counter('claims_total', 'Attempts claimed'),
+    casConflicts: counter('cas_conflicts_total', 'Writes refused because the room had changed'),
+    casBusy: counter('cas_busy_total', 'Writes put off because the row was locked'),
+    fenced: counter('fenced_total', 'Claims refused by the fence'),
+    batchRows: histogram('batch_rows', 'Rows in one batch', [1, 2, 5, 10, 20, 50, 100, 200, 500], ['statement']),
+    batchSeconds: histogram('batch_seconds', 'Duration of one batch', SECONDS, ['statement']),
+
+    roomsActive: gauge('rooms_active', 'Rooms held in memory that have an unsettled message'),
+    openSends: gauge('open_sends', 'Requests to platforms without an answer', ['channel']),
+    permitQueue: gauge('permit_queue', 'Rooms that wait for a permit', ['channel']),
+    channelState: gauge('channel_state', '1 for the state that the channel is in', ['channel', 'state']),
+    shardsHeld: gauge('shards_held', 'Shards that this worker holds'),
+    livenessViolations: gauge('liveness_violations', 'Claimable rooms that two sweeps in a row found unattended'),
+  };
+}
+
+/** Sets the gauge of the channel's new state to 1 and of the others to 0. */
+export function recordChannelState(metrics: Metrics, channel: string, state: ChannelState): void {
+  for (const each of CHANNEL_STATES) metrics.channelState.set({ channel, state: each }, each === state ? 1 : 0);
+}
+
+// ------------------------------------------------------------------------------------------------------- in-process
+
+/** What operators' tools and tests can wait for. They stay in the process, so they name rooms plainly. */
+export interface TelemetryEvents {
+  'intake.committed': { readonly source: IntakeSource; readonly appended: number; readonly duplicates: number };
+  'intake.refused': { readonly source: IntakeSource; readonly code: ErrorCode };
+  'attempt.started': { readonly room: RoomKey; readonly sequence: number; readonly attempt: number };
+  'attempt.finished': {
+    readonly room: RoomKey;
+    readonly sequence: number;
+    readonly attempt: number;
+    readonly result: AttemptResult;
+    readonly durationMs: number;
+  };
+  'message.settled': {
+    readonly room: RoomKey;
+    readonly sequence: number;
+    readonly messageId: string;
+    readonly outcome: Outcome;
+  };
+  'message.dead_lettered': { readonly room: RoomKey; readonly sequence: number; readonly reason: string };
+  'ack.received': { readonly channel: string; readonly kind: AckKind };
+  'channel.state': { readonly channel: string; readonly state: ChannelState; readonly reason: string | null };
+  'ownership.acquired': { readonly worker: string; readonly generation: number; readonly shards: number };
+  'ownership.lost': { readonly worker: string; readonly reason: string };
+  'sweep.finished': { readonly rooms: number; readonly violations: number };
+  'dependency.lost': { readonly dependency: string };
+  'dependency.back': { readonly dependency: string };
+}
+export type TelemetryEventName = keyof TelemetryEvents;
+type Listener<E extends TelemetryEventName> = (event: TelemetryEvents[E]) => void;
+
+/** A synchronous, typed emitter. With no listener an emit costs one look-up; use `wants` to save building the event. */
+export class Telemetry {
+  readonly #listeners = new Map<TelemetryEventName, Set<Listener<never>>>();
+
+  /** Calls back for every event of this name; the returned function ends that. A listener must not throw. */
+  on<E extends TelemetryEventName>(name: E, listener: Listener<E>): () => void {
+    let listeners = this.#listeners.get(name);
+    if (listeners === undefined) {
+      listeners = new Set();
+      this.#listeners.set(name, listeners);
+    }
+    listeners.add(listener);
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0 && this.#listeners.get(name) === listeners) this.#listeners.delete(name);
+    };
+  }
+
+  /** The next event of this name that satisfies the condition. Rejects when the signal aborts. */
+  once<E extends TelemetryEventName>(
+    name: E,
+    condition: (event: TelemetryEvents[E]) => boolean = () => true,
+    signal?: AbortSignal,
+  ): Promise<TelemetryEvents[E]> {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      const end = this.on(name, (event) => {
+        if (!condition(event)) return;
+        signal?.removeEventListener('abort', abort);
+        end();
+        resolve(event);
+      });
+      const abort = () => {
+        end();
+        reject(signal?.reason);
+      };
+      signal?.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  wants(name: TelemetryEventName): boolean {
+    return this.#listeners.has(name);
+  }
+
+  emit<E extends TelemetryEventName>(name: E, event: TelemetryEvents[E]): void {
+    const listeners = this.#listeners.get(name);
+    if (listeners === undefined) return;
+    for (const listener of [...listeners]) (listener as Listener<E>)(event);
+  }
+}
