@@ -1,3 +1,4 @@
+import type { PubSubError } from './errors.ts';
 import { LaneQueue } from './lane.ts';
 import type { ReceivedMessage } from './wire.ts';
 
@@ -5,6 +6,8 @@ import type { ReceivedMessage } from './wire.ts';
 export interface Sink {
   /** Takes one batch; false asks for no more until `Consumer.resume`. */
   write(messages: ReceivedMessage[]): boolean;
+  /** Tells the client that there will be no more, and why. */
+  end(error: PubSubError): void;
 }
 
 export interface ConsumerLimits {
@@ -69,6 +72,10 @@ export class Consumer {
     this.#batch = [];
     this.#batchBytes = 0;
     if (this.open && !this.#sink.write(batch)) this.#writable = false;
+  }
+
+  end(error: PubSubError): void {
+    this.#sink.end(error);
   }
 
   /** The sink takes more. */

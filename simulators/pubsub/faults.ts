@@ -48,8 +48,9 @@ export class Faults {
   /** Changes the named settings and leaves the others. @throws RangeError on a value out of range. */
   set(change: Partial<FaultSettings>): void {
     const next = { ...this.#settings, ...change };
-    for (const [name, value] of Object.entries(next)) {
-      if (name.endsWith('Probability') && !(value >= 0 && value <= 1)) throw new RangeError(`${name} must be 0 to 1`);
+    for (const [name, value] of Object.entries<number | boolean>(next)) {
+      if (name.endsWith('Probability') && !(Number(value) >= 0 && Number(value) <= 1))
+        throw new RangeError(`${name} must be 0 to 1`);
     }
     if (!(next.deliveryDelayMinMs >= 0 && next.deliveryDelayMaxMs >= next.deliveryDelayMinMs)) {
       throw new RangeError('deliveryDelayMinMs must be at least 0 and at most deliveryDelayMaxMs');
@@ -58,7 +59,9 @@ export class Faults {
   }
 
   /** Draws for one of the probabilities; a probability of 0 uses up no chance. */
-  strikes(name: { [K in keyof FaultSettings]: K extends `${string}Probability` ? K : never }[keyof FaultSettings]): boolean {
+  strikes(
+    name: { [K in keyof FaultSettings]: K extends `${string}Probability` ? K : never }[keyof FaultSettings],
+  ): boolean {
     const probability = this.#settings[name];
     return probability > 0 && this.#random() < probability;
   }

@@ -63,7 +63,11 @@ function checkMessage({ data, attributes, orderingKey }: PubsubMessage): void {
   }
 }
 
-function contentBytes({ data, attributes, orderingKey }: Pick<PubsubMessage, 'data' | 'attributes' | 'orderingKey'>): number {
+function contentBytes({
+  data,
+  attributes,
+  orderingKey,
+}: Pick<PubsubMessage, 'data' | 'attributes' | 'orderingKey'>): number {
   let bytes = data.length + Buffer.byteLength(orderingKey);
   for (const key of Object.keys(attributes)) bytes += Buffer.byteLength(key) + Buffer.byteLength(attributes[key] ?? '');
   return bytes;

@@ -1,5 +1,6 @@
 import type { Consumer } from './consumer.ts';
 import { DeadlineWheel } from './deadline-wheel.ts';
+import type { PubSubError } from './errors.ts';
 import type { Faults } from './faults.ts';
 import { type Entry, Lane, LaneQueue, type Lease } from './lane.ts';
 import type { StoredMessage } from './message.ts';
@@ -38,7 +39,7 @@ export interface SubscriptionContext {
 }
 
 /** How many messages a lane may send before others have their turn. */
-const TURN = 16;
+const TURN = 4;
 
 /** Acked messages kept per ordering key behind an unacked one, to be redelivered with it. */
 const RETAINED_ACKS_PER_KEY = 1_000;
@@ -50,7 +51,6 @@ const RETAINED_ACKS_PER_KEY = 1_000;
  * redelivered, every later one of its key that was delivered follows it, acked or not.
  */
 export class Subscription {
-  topic: string;
   readonly resource: SubscriptionResource;
   readonly #context: SubscriptionContext;
   readonly #lanesByKey = new Map<string, Lane>();
@@ -72,7 +72,6 @@ export class Subscription {
 
   constructor(resource: SubscriptionResource, context: SubscriptionContext) {
     this.resource = resource;
-    this.topic = resource.topic;
     this.#context = context;
   }
 
@@ -93,8 +92,8 @@ export class Subscription {
     this.#requestDispatch();
   }
 
-  /** The consumer takes no more; what it holds stays leased, or comes again at once if `redeliver` says so. */
-  detach(consumer: Consumer, redeliver: boolean): void {
+  /** The consumer takes no more; what it holds stays leased, unless the faults say that it comes again at once. */
+  detach(consumer: Consumer): void {
     const index = this.#consumers.indexOf(consumer);
     if (index === -1) return;
     this.#consumers.splice(index, 1);
@@ -103,10 +102,17 @@ export class Subscription {
       consumer.lanes.shift();
       this.#enqueue(lane);
     }
-    if (!redeliver) return;
+    if (!this.#context.faults.settings.redeliverOnStreamEnd) return;
     for (const lease of [...this.#leases.values()]) {
       if (lease.consumer === consumer && lease.entry.lease === lease) this.#redeliver(lease.entry);
     }
+  }
+
+  /** Ends every stream and every waiting pull with this error. @returns how many. */
+  endConsumers(error: PubSubError): number {
+    const consumers = [...this.#consumers];
+    for (const consumer of consumers) consumer.end(error);
+    return consumers.length;
   }
 
   /** A consumer that had no room may have some again. */
@@ -170,18 +176,6 @@ export class Subscription {
     for (const lane of this.#lanes()) for (const entry of lane.unacked()) yield entry.message;
   }
 
-  /** Forgets messages that were acked in an earlier run. */
-  drop(sequences: ReadonlySet<number>): void {
-    for (const lane of this.#lanes()) {
-      for (const entry of [...lane.unacked()]) {
-        if (!sequences.has(entry.message.sequence)) continue;
-        lane.remove(entry);
-        this.#backlog--;
-      }
-      this.#forgetIfEmpty(lane);
-    }
-  }
-
   stats(): SubscriptionStats {
     let oldest = Number.POSITIVE_INFINITY;
     for (const lane of this.#lanes()) {
@@ -190,7 +184,7 @@ export class Subscription {
     }
     return {
       name: this.name,
-      topic: this.topic,
+      topic: this.resource.topic,
       backlog: this.#backlog,
       outstanding: this.#leases.size,
       oldestUnackedAgeMs: this.#backlog === 0 ? 0 : Math.max(0, this.#context.now() - oldest),

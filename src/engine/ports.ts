@@ -372,4 +372,14 @@ export type IntakeResult =
     }
   | { readonly kind: 'conflict'; readonly sequence: number; readonly reference: string };
 
+/** Every store of one database. */
+export interface Stores {
+  readonly rooms: RoomStore;
+  readonly history: HistoryStore;
+  readonly inbox: AckInbox;
+  readonly ownership: OwnershipStore;
+  readonly channels: ChannelStore;
+  readonly deadLetters: DeadLetterStore;
+}
+
 export type { Outcome };

@@ -1,4 +1,4 @@
-import { ACK_LEVELS, HELD_REASONS, hasHead, type Room, WAITING_REASONS } from './room.ts';
+import { HELD_REASONS, hasHead, type Room, WAITING_REASONS } from './room.ts';
 
 /**
  * What holds of every room that `transition` returns, numbered for tests and messages. The store's CHECK constraints
@@ -44,7 +44,7 @@ export function brokenInvariants(room: Room): InvariantId[] {
     'I7',
     (phase === 'sending' || (room.mark === null && room.nack === null)) && (phase === 'unknown' || !room.bytesLeft),
   );
-  demand('I8', attempt > 0 === room.firstClaimVersion > 0 && ACK_LEVELS.includes(room.level));
+  demand('I8', room.spent <= attempt && attempt > 0 === room.firstClaimVersion > 0);
   demand('I9', envelopesFit(room));
   demand(
     'I10',

@@ -210,13 +210,20 @@ export function attemptOpen(room: RoomRow): boolean {
   return room.phase === 'sending';
 }
 
-/** Lays envelopes over those a room has: cuts what is settled, keeps the run that begins at the head, bounded. */
+/**
+ * Lays envelopes over those a room has: cuts what is settled, keeps the run that begins at the head, bounded.
+ * A cancel mark stays, even where what is laid over was read before it was made.
+ */
 export function withEnvelopes(room: Room, more: readonly Envelope[]): Room {
   const known = new Map<number, Envelope>();
   for (const envelope of room.envelopes) known.set(envelope.sequence, envelope);
-  for (const envelope of more) known.set(envelope.sequence, envelope);
+  for (const envelope of more) {
+    const cancelled = envelope.cancelled || known.get(envelope.sequence)?.cancelled === true;
+    known.set(envelope.sequence, cancelled === envelope.cancelled ? envelope : { ...envelope, cancelled });
+  }
   const envelopes: Envelope[] = [];
-  for (let sequence = headSequence(room); envelopes.length <= ENVELOPE_WINDOW; sequence++) {
+  for (let sequence = headSequence(room); sequence <= room.tail; sequence++) {
+    if (envelopes.length > ENVELOPE_WINDOW) break;
     const envelope = known.get(sequence);
     if (envelope === undefined) break;
     envelopes.push(envelope);

@@ -195,8 +195,10 @@ function onAccepted(room: Room, event: Answered, now: number): Decision {
   if (event.sequence <= room.settled) {
     return answeredLate(room, event, 'accepted', null, event.platformId, now, identity);
   }
-  if (!isCurrentAttempt(room, event)) return ignored(room, 'stale_attempt', identity);
-  if (room.phase === 'awaiting_ack' || room.phase === 'held') return ignored(room, 'stale_attempt', identity);
+  const definite = ['accepted', 'refused'].includes(room.attempts.at(-1)?.result ?? '');
+  if (!isCurrentAttempt(room, event) || definite || room.phase === 'held') {
+    return ignored(room, 'stale_attempt', identity);
+  }
   const answered: Room = {
     ...endAttempt(room, 'accepted', null, now),
     level: higherLevel(room.level, 'accepted'),
@@ -213,16 +215,19 @@ function onAccepted(room: Room, event: Answered, now: number): Decision {
   if (room.nack !== null && (room.nack.platformId === null || room.nack.platformId === event.platformId)) {
     return afterNack(room, answered, room.nack, 0, now, identity);
   }
-  const waitMs = event.ackTimeoutMs ?? policy.ackTimeoutMs;
-  const awaiting: Room = {
-    ...answered,
-    phase: 'awaiting_ack',
-    reason: null,
-    nack: null,
-    bytesLeft: false,
-    until: now + waitMs,
-  };
-  return applied(room, awaiting, identity, now);
+  return applied(room, awaitingAck(answered, event.ackTimeoutMs ?? policy.ackTimeoutMs, now), identity, now);
+}
+
+function awaitingAck(room: Room, waitMs: number, now: number): Room {
+  return { ...room, phase: 'awaiting_ack', reason: null, nack: null, bytesLeft: false, until: now + waitMs };
+}
+
+/**
+ * An ack below the level that unlocks came for a message none of whose attempts was answered: one of them arrived.
+ * Where an attempt was answered or nacked the level may be that attempt's, and says nothing of a later one.
+ */
+function seenAtPlatform(room: Room): boolean {
+  return room.level !== 'none' && room.attempts.every(({ result }) => result !== 'accepted' && result !== 'refused');
 }
 
 function onRefused(room: Room, event: Refused, now: number): Decision {
@@ -259,9 +264,16 @@ function answeredLate(
 /** The request ended without an answer: what was waiting for its end takes effect, else evidence is waited for. */
 function afterUnanswered(before: Room, ended: Room, bytesLeft: boolean, chance: number, now: number): Decision {
   if (before.mark !== null) return settleMarked(before, ended, now);
-  if (before.nack !== null) return afterNack(before, ended, before.nack, chance, now);
-  const graceMs = policyOf(before)?.unknownGraceMs ?? DEFAULT_GRACE_MS;
-  const unknown: Room = { ...ended, phase: 'unknown', reason: null, bytesLeft, until: now + graceMs };
+  const { nack } = before;
+  // A nack that names an earlier attempt's platform id repeats that one's failure.
+  const repeated = nack !== null && nack.platformId !== null && nack.platformId === before.platformId;
+  if (nack !== null && !repeated) return afterNack(before, ended, nack, chance, now);
+  const policy = policyOf(before);
+  if (policy !== null && seenAtPlatform(ended)) {
+    return applied(before, awaitingAck(ended, policy.ackTimeoutMs, now), [], now);
+  }
+  const graceMs = policy?.unknownGraceMs ?? DEFAULT_GRACE_MS;
+  const unknown: Room = { ...ended, phase: 'unknown', reason: null, nack: null, bytesLeft, until: now + graceMs };
   return applied(before, unknown, [], now);
 }
 
@@ -296,7 +308,7 @@ function afterNack(
   now: number,
   facts: readonly Fact[] = [],
 ): Decision {
-  const clean: Room = { ...room, nack: null, bytesLeft: false };
+  const clean: Room = { ...nackAttempt(room, nack), nack: null, bytesLeft: false };
   if (nack.scope === 'channel' || nack.scope === 'account') {
     return applied(before, { ...clean, phase: 'waiting', reason: 'channel', until: null }, facts, now);
   }
@@ -336,19 +348,25 @@ function onAck(room: Room, event: Ack, now: number): Decision {
     return ignored(room, 'already_settled', [], judgeLate(event.sequence, event.cumulative));
   }
   // A cumulative ack settles at most the message in flight; for a later one it says that the head has it, too.
+  const late = event.cumulative && room.settled > 0 ? judgeLate(room.settled, true) : [];
   const aboutHead = event.sequence === headSequence(room) || (event.cumulative && event.sequence <= room.tail);
-  if (!aboutHead) return ignored(room, 'not_begun');
-  if (room.attempt === 0) return ignored(room, 'not_begun');
+  if (!aboutHead || room.attempt === 0) return ignored(room, 'not_begun', [], late);
   const policy = policyOf(room);
   if (policy === null) return envelopeMissing(room);
-  if (reaches(event.level, policy.unlockedBy)) {
-    const raised: Room = { ...room, level: higherLevel(room.level, event.level), levelAt: event.at };
-    const settled = settle(room, raised, 'acked', 'ack', now);
-    if (!event.cumulative || room.settled === 0) return settled;
-    return { ...settled, effects: [...judgeLate(room.settled, true), ...settled.effects] };
+  if (!reaches(event.level, policy.unlockedBy) && reaches(room.level, event.level)) {
+    return ignored(room, 'level_known', [], late);
   }
-  if (reaches(room.level, event.level)) return ignored(room, 'level_known');
-  return applied(room, { ...room, level: event.level, levelAt: event.at }, [], now);
+  const decision = withLevel(room, { ...room, level: event.level, levelAt: event.at }, policy, now);
+  return late.length === 0 ? decision : { ...decision, effects: [...late, ...decision.effects] };
+}
+
+function withLevel(before: Room, raised: Room, policy: Policy, now: number): Decision {
+  if (reaches(raised.level, policy.unlockedBy)) return settle(before, raised, 'acked', 'ack', now);
+  const unresolved = before.phase !== 'sending' && before.phase !== 'awaiting_ack' && before.phase !== 'held';
+  if (unresolved && seenAtPlatform(raised)) {
+    return applied(before, awaitingAck(raised, policy.ackTimeoutMs, now), [], now);
+  }
+  return applied(before, raised, [], now);
 }
 
 function judgeLate(sequence: number, cumulative: boolean): readonly Effect[] {
@@ -379,7 +397,7 @@ function onNack(room: Room, event: NackEvent, now: number): Decision {
     case 'ready':
       // A copy of an earlier attempt failed for good; a retryable failure changes nothing, a retry is under way.
       if (event.nack.permanent && (event.nack.scope === 'message' || event.nack.scope === 'room')) {
-        return fail(room, { ...room, until: null }, 'refused', now);
+        return fail(room, nackAttempt(room, event.nack), 'refused', now);
       }
       return ignored(room, 'nothing_open');
     case 'idle':
@@ -430,7 +448,8 @@ function onOperatorSettle(room: Room, sequence: number, order: 'skip' | 'cancel'
 
 function onRetry(room: Room, sequence: number, now: number): Decision {
   if (sequence <= room.settled) return ignored(room, 'already_settled');
-  if (sequence !== headSequence(room) || !hasHead(room)) return ignored(room, 'not_head');
+  if (sequence > room.tail) return ignored(room, 'not_accepted_yet');
+  if (sequence !== headSequence(room)) return ignored(room, 'not_head');
   if (room.phase !== 'held' && room.phase !== 'backing_off') return ignored(room, 'not_held');
   const settledOnTheWay: Fact[] = [];
   const fresh: Room = { ...room, spent: 0, phase: 'ready', reason: null, until: null };
@@ -556,6 +575,15 @@ function endAttempt(room: Room, result: Attempt['result'], code: string | null, 
   const attempts = room.attempts.map((attempt) =>
     attempt.number === room.attempt ? { ...attempt, result, code, endedAt: now } : attempt,
   );
+  return { ...room, attempts };
+}
+
+/** The refusal's code is the attempt's last word. What was unknown is definite now; what was accepted stays so. */
+function nackAttempt(room: Room, nack: Nack): Room {
+  const attempts = room.attempts.map((attempt): Attempt => {
+    if (attempt.number !== room.attempt) return attempt;
+    return { ...attempt, code: nack.code, result: attempt.result === 'accepted' ? 'accepted' : 'refused' };
+  });
   return { ...room, attempts };
 }
 

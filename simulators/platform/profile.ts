@@ -1,0 +1,75 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { SignatureMode } from './ground-truth.ts';
+import type { Message, StatusError, StatusName } from './message.ts';
+import type { ChannelKnobs, Refusal } from './settings.ts';
+
+/** A send request as one platform's wire format carries it. */
+export interface SendRequest {
+  reference: string;
+  to: string;
+  content: unknown;
+  /** The text a marker may stand in, and that decides whether the message is long. */
+  text: string | undefined;
+  /** Arrives later than a short text. */
+  media: boolean;
+  /** The publisher's name for the message, if its content carries one. */
+  key: string | undefined;
+}
+
+/** What a request's head says about the sender's attempt; none of it is trusted. */
+export interface AttemptHead {
+  reference: string | undefined;
+  attempt: number | undefined;
+  worker: string | undefined;
+  generation: string | undefined;
+}
+
+export interface Answer {
+  status: number;
+  /** Name, value, name, value … as node:http takes them. */
+  headers: string[];
+  body: string;
+}
+
+/** One status to be told by a webhook. */
+export interface StatusItem {
+  message: Message;
+  status: StatusName;
+  /** Milliseconds, already falsified if a knob says so. */
+  at: number | undefined;
+  error: StatusError | undefined;
+  /** Covers every earlier message of the recipient: as a cumulative status, or as a watermark in milliseconds. */
+  cumulative: boolean;
+  watermark: number | undefined;
+}
+
+export interface Secrets {
+  present: string;
+  previous: string | undefined;
+}
+
+/** Everything about one platform's wire format. The behaviour behind it (phones, faults, delivery) is common to all. */
+export interface Profile {
+  readonly name: string;
+  /** What a path asks for; undefined: there is no such endpoint. */
+  route(method: string, path: string): 'send' | 'lookup' | undefined;
+  readAttempt(headers: IncomingHttpHeaders): AttemptHead;
+  /** The request, or why it is refused (with the HTTP status that the platform documents). */
+  readSend(headers: IncomingHttpHeaders, body: Buffer, knobs: ChannelKnobs): SendRequest | { refusal: Refusal };
+  accepted(message: Message, duplicate: boolean): Answer;
+  refused(refusal: Refusal, nowMs: number): Answer;
+  /** Whether a refusal tells the sender that the message was definitely not accepted, and whether it is final for the message. */
+  judge(refusal: Refusal): { definite: boolean; permanent: boolean };
+  /** The reference that a lookup asks for. */
+  lookupReference(path: string): string | undefined;
+  lookedUp(message: Message | undefined): Answer;
+  item(item: StatusItem): unknown;
+  /** An item that no correct sender would produce; for `extraFields`, what is added to a correct one. */
+  junk(kind: keyof ChannelKnobs['webhooks']['junk'], salt: string): unknown;
+  webhookBody(items: unknown[]): string;
+  /** Headers (name, value, …) and body as they leave; a tampered call's body differs from what was signed. */
+  sign(call: { id: string; nowMs: number; body: string; secrets: Secrets; both: boolean; mode: SignatureMode }): {
+    headers: string[];
+    body: string;
+  };
+}

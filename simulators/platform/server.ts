@@ -1,0 +1,202 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { type Connection, Exchange } from './exchange.ts';
+import type { Lookup } from './lookup.ts';
+import type { Doors, OutagePlan, Outages } from './outages.ts';
+import type { Answer } from './profile.ts';
+import type { Sending } from './sending.ts';
+import { raise } from './stats.ts';
+import type { World } from './world.ts';
+
+/** A connection that the client ends so soon after an answer may have ended before the client read it. */
+const DOUBT_MS = 250;
+
+export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** Listens on `port` (0: any free one) and resolves with the address. Rejects when the port is taken. */
+export const listen = async (server: Server, host: string, port: number): Promise<AddressInfo> => {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, 2_048, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  return server.address() as AddressInfo;
+};
+
+/** Ends a server and every connection to it. */
+export const shut = async (server: Server): Promise<void> => {
+  if (!server.listening) return;
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+};
+
+/** The platform's public port: authentication, routing, connection behaviour, outages. */
+export class PlatformServer implements Doors {
+  readonly #world: World;
+  readonly #sending: Sending;
+  readonly #lookup: Lookup;
+  readonly #outages: Outages;
+  readonly #control: RequestHandler;
+  readonly #server: Server;
+  readonly #connections = new WeakMap<Socket, Connection>();
+  readonly #open = new Set<Socket>();
+  /** Sockets of requests that fell into a black hole. */
+  readonly #swallowed = new Set<Socket>();
+  #lastConnection = 0;
+  #host = '127.0.0.1';
+  #port = 0;
+
+  constructor(world: World, sending: Sending, lookup: Lookup, outages: Outages, control: RequestHandler) {
+    this.#world = world;
+    this.#sending = sending;
+    this.#lookup = lookup;
+    this.#outages = outages;
+    this.#control = control;
+    this.#server = createServer({ noDelay: true }, (request, response) => this.#handle(request, response));
+    this.#server.on('connection', (socket) => this.#connected(socket));
+    this.applySettings();
+  }
+
+  get connections(): number {
+    return this.#open.size;
+  }
+
+  async start(host: string, port: number): Promise<string> {
+    const address = await listen(this.#server, host, port);
+    this.#host = host;
+    this.#port = address.port;
+    return `http://${host}:${address.port}`;
+  }
+
+  async stop(): Promise<void> {
+    await shut(this.#server);
+  }
+
+  applySettings(): void {
+    const { http } = this.#world.resolver.settings;
+    this.#server.keepAliveTimeout = http.keepAliveMs;
+    this.#server.maxRequestsPerSocket = http.maxRequestsPerConnection;
+    this.#server.maxConnections = http.maxConnections;
+  }
+
+  /** From now on connections are refused; the open ones are reset. */
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#open) socket.resetAndDestroy();
+  }
+
+  /** Listens again on the same port. */
+  open(): void {
+    // Nobody else should have taken the port meanwhile; if so, the platform cannot go on, and says so loudly.
+    this.#server.listen(this.#port, this.#host, 2_048);
+  }
+
+  cutSwallowed(): void {
+    for (const socket of this.#swallowed) socket.resetAndDestroy();
+    this.#swallowed.clear();
+  }
+
+  #connected(socket: Socket): void {
+    const connection: Connection = { no: ++this.#lastConnection, requests: 0, lastAnswered: undefined };
+    this.#connections.set(socket, connection);
+    this.#open.add(socket);
+    socket.once('close', (hadError) => {
+      this.#open.delete(socket);
+      this.#swallowed.delete(socket);
+      const last = connection.lastAnswered;
+      const byClient = hadError || socket.readableEnded;
+      if (last && byClient && this.#world.now() - last.at < DOUBT_MS) {
+        this.#world.truth.append({ t: 'doubt', r: last.r, at: this.#world.now() });
+      }
+    });
+  }
+
+  #handle(request: IncomingMessage, response: ServerResponse): void {
+    const path = request.url ?? '';
+    if (path.startsWith('/control/')) {
+      this.#control(request, response);
+      return;
+    }
+    const route = this.#world.profile.route(request.method ?? '', path);
+    const connection = this.#connections.get(request.socket);
+    if (route === undefined || connection === undefined) {
+      reply(response, { status: 404, headers: ['content-type', 'text/plain'], body: '' });
+      return;
+    }
+    connection.requests++;
+    connection.lastAnswered = undefined;
+    const authorization = request.headers.authorization ?? '';
+    const channel = authorization.startsWith('Bearer ')
+      ? this.#world.resolver.channelOf(authorization.slice(7))
+      : undefined;
+    const outage = this.#outages.hitting(channel);
+    if (outage?.kind === 'black_hole') {
+      this.#world.stats.requests++;
+      raise(this.#world.stats.faults, 'swallowed');
+      this.#swallowed.add(request.socket);
+    } else if (route === 'lookup') this.#lookUp(request, response, channel, outage);
+    else this.#send(request, new Exchange(this.#world, request, response, connection), channel, outage);
+  }
+
+  #lookUp(
+    request: IncomingMessage,
+    response: ServerResponse,
+    channel: string | undefined,
+    outage: OutagePlan | undefined,
+  ): void {
+    if (channel === undefined) reply(response, { status: 401, headers: [], body: '' });
+    else if (outage?.kind === 'reset') request.socket.resetAndDestroy();
+    else if (outage?.kind === 'server_error') reply(response, { status: outage.status ?? 503, headers: [], body: '' });
+    else this.#lookup.handle(channel, request.url ?? '', (answer) => reply(response, answer));
+  }
+
+  #send(
+    request: IncomingMessage,
+    exchange: Exchange,
+    channel: string | undefined,
+    outage: OutagePlan | undefined,
+  ): void {
+    if (channel === undefined) {
+      request.resume();
+      this.#sending.unauthorized(exchange);
+    } else if (outage !== undefined && outage.kind !== 'crawl') {
+      request.resume();
+      const answer = outage.kind === 'server_error' ? outageAnswer(outage) : undefined;
+      this.#sending.thrownAway(exchange, channel, `outage_${outage.kind}`, answer, outage.definite ?? false);
+    } else {
+      const incoming = this.#sending.head(exchange, channel);
+      if (incoming === undefined) return;
+      const most = this.#world.resolver.channel(channel).request.maxBodyBytes;
+      readBody(request, most, (body) => this.#sending.body(incoming, body));
+    }
+  }
+}
+
+const reply = (response: ServerResponse, { status, headers, body }: Answer): void => {
+  response.writeHead(status, [...headers, 'content-length', String(Buffer.byteLength(body))]);
+  response.end(body);
+};
+
+const outageAnswer = ({ status = 503, definite = false }: OutagePlan): Answer => ({
+  status,
+  headers: ['content-type', 'application/json'],
+  body: JSON.stringify({ error: { code: 'unavailable', scope: 'channel', processed: definite ? false : undefined } }),
+});
+
+/** The whole body; undefined when it has more than `most` bytes. Not called when the client goes away before its end. */
+export const readBody = (request: IncomingMessage, most: number, done: (body: Buffer | undefined) => void): void => {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  request.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+    if (size <= most) chunks.push(chunk);
+  });
+  request.once('end', () => {
+    if (size > most) done(undefined);
+    else done(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
+  });
+};

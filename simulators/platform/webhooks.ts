@@ -1,0 +1,384 @@
+import { Pool } from 'undici';
+import type { CallRecord, SignatureMode } from './ground-truth.ts';
+import type { StatusItem } from './profile.ts';
+import { Queue } from './queue.ts';
+import { Draws, Purpose } from './random.ts';
+import type { ChannelKnobs } from './settings.ts';
+import { raise } from './stats.ts';
+import type { StatusOutlet } from './statuses.ts';
+import type { World } from './world.ts';
+
+interface Waiting {
+  item: StatusItem | undefined;
+  /** Sent as it is, when there is no item. */
+  raw: unknown;
+  told: (() => void) | undefined;
+}
+
+interface Call {
+  readonly no: number;
+  readonly id: string;
+  readonly url: URL;
+  readonly draws: Draws;
+  readonly contents: Waiting[];
+  readonly body: string;
+  readonly junk: number;
+  readonly firstAt: number;
+  attempt: number;
+  /** Signatures to try, the last being the one that counts. */
+  readonly modes: SignatureMode[];
+}
+
+type Outcome = { status: number; error?: string };
+
+const LETTER = { sent: 's', delivered: 'd', read: 'r', failed: 'f' } as const;
+const FORGERIES = [
+  ['wrongKey', 'wrong_key'],
+  ['tampered', 'tampered'],
+  ['missing', 'missing'],
+  ['expired', 'expired'],
+] as const;
+const JUNK = ['unknownId', 'unknownReference', 'unknownStatus', 'extraFields', 'malformed'] as const;
+
+/** Tells one channel's statuses to its webhook: batches, parallel connections, repetition until a 2xx. */
+class ChannelOutlet {
+  readonly #world: World;
+  readonly #name: string;
+  readonly #connect: (origin: string, connections: number) => Pool;
+  readonly #nextCall: () => number;
+  readonly #waiting = new Queue<Waiting>();
+  /** Calls to be sent now: duplicates of their own, and repetitions whose time has come. */
+  readonly #ready = new Queue<Call>();
+  #batchSize = 0;
+  #lingerOver = false;
+  #lingering = false;
+  #held = false;
+  active = 0;
+
+  constructor(
+    world: World,
+    name: string,
+    connect: (origin: string, connections: number) => Pool,
+    nextCall: () => number,
+  ) {
+    this.#world = world;
+    this.#name = name;
+    this.#connect = connect;
+    this.#nextCall = nextCall;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length + this.#ready.length;
+  }
+
+  get held(): boolean {
+    return this.#held;
+  }
+
+  push(waiting: Waiting, alone: boolean): void {
+    if (!this.#webhook) {
+      waiting.told?.();
+      return;
+    }
+    if (alone && !this.#held) this.#ready.push(this.#compose([waiting]));
+    else {
+      this.#waiting.push(waiting);
+      this.#linger();
+    }
+    this.#pump();
+  }
+
+  hold(): void {
+    this.#held = true;
+  }
+
+  /** Sends everything that was held, at line rate. */
+  flush(): void {
+    this.#held = false;
+    this.#lingerOver = this.#waiting.length > 0;
+    this.#pump();
+  }
+
+  get #webhook() {
+    return this.#world.resolver.settings.channels[this.#name]?.webhook;
+  }
+
+  get #knobs(): ChannelKnobs['webhooks'] {
+    return this.#world.resolver.channel(this.#name).webhooks;
+  }
+
+  #linger(): void {
+    const { lingerMs } = this.#knobs.batch;
+    if (lingerMs === 0) this.#lingerOver = true;
+    else if (!this.#lingering) {
+      this.#lingering = true;
+      this.#world.scheduler.after(lingerMs, () => {
+        this.#lingering = false;
+        this.#lingerOver = true;
+        this.#pump();
+      });
+    }
+  }
+
+  #pump(): void {
+    const webhook = this.#webhook;
+    if (!webhook || this.#held) return;
+    const { connections } = this.#knobs;
+    const most = connections * webhook.urls.length;
+    while (this.active < most) {
+      const call = this.#ready.take(1)[0] ?? this.#nextBatch();
+      if (call === undefined) return;
+      this.#send(call, connections);
+    }
+  }
+
+  #nextBatch(): Call | undefined {
+    if (this.#waiting.length === 0) return undefined;
+    const { minSize, maxSize } = this.#knobs.batch;
+    if (this.#batchSize === 0) {
+      const draws = Draws.of(this.#world.seed, `batch ${this.#name}`, this.#world.stats.webhooks.calls);
+      this.#batchSize = draws.integer(Purpose.batchSize, minSize, maxSize);
+    }
+    if (this.#waiting.length < this.#batchSize && !this.#lingerOver) return undefined;
+    const contents = this.#waiting.take(this.#batchSize);
+    this.#batchSize = 0;
+    if (this.#waiting.length === 0) this.#lingerOver = false;
+    return this.#compose(contents);
+  }
+
+  #compose(contents: Waiting[]): Call {
+    const { profile, resolver } = this.#world;
+    const no = this.#nextCall();
+    const draws = Draws.of(this.#world.seed, `call ${this.#name}`, no);
+    const { signature, junk } = this.#knobs;
+    const items = contents.map(({ item, raw }) => (item ? profile.item(item) : raw));
+    let junkItems = contents.filter(({ item }) => item === undefined).length;
+    for (const [index, kind] of JUNK.entries()) {
+      if (!draws.chance(Purpose.junk, junk[kind], index)) continue;
+      raise(this.#world.stats.faults, `webhook_junk_${kind}`);
+      const made = profile.junk(kind, String(no));
+      if (kind === 'extraFields') items[0] = Object.assign({}, items[0], made);
+      else {
+        items.splice(draws.integer(Purpose.junk, 0, items.length), 0, made);
+        junkItems++;
+      }
+    }
+    const modes: SignatureMode[] = [];
+    for (const [index, [knob, mode]] of FORGERIES.entries()) {
+      if (draws.chance(Purpose.signature, signature[knob], index)) modes.push(mode);
+    }
+    modes.push(draws.chance(Purpose.signature, signature.previous, FORGERIES.length) ? 'previous' : 'right');
+    const urls = resolver.settings.channels[this.#name]?.webhook?.urls ?? [];
+    return {
+      no,
+      // Unique over restarts: the receiver may remember ids for long.
+      id: `msg_${Math.round(this.#world.clock.wallMs()).toString(36)}_${no}`,
+      url: new URL(urls[no % urls.length] ?? ''),
+      draws,
+      contents,
+      body: profile.webhookBody(items),
+      junk: junkItems,
+      firstAt: this.#world.now(),
+      attempt: 0,
+      modes,
+    };
+  }
+
+  #send(call: Call, connections: number): void {
+    const world = this.#world;
+    const webhook = this.#webhook;
+    if (!webhook) {
+      this.#told(call);
+      return;
+    }
+    const mode = call.modes[0] ?? 'right';
+    const forged = call.modes.length > 1;
+    if (!forged) call.attempt++;
+    if (mode !== 'right') raise(world.stats.faults, `webhook_${mode}`);
+    world.stats.webhooks.calls++;
+    this.active++;
+    world.truth.append(this.#record(call, mode));
+    const signed = world.profile.sign({
+      id: forged ? `${call.id}_${mode}` : call.id,
+      nowMs: world.clock.wallMs(),
+      body: call.body,
+      secrets: { present: webhook.secret, previous: webhook.previousSecret },
+      both: this.#knobs.signature.both,
+      mode,
+    });
+    this.#post(call.url, connections, signed, (outcome) => {
+      this.active--;
+      world.truth.append({
+        t: 'called',
+        call: call.no,
+        attempt: forged ? 0 : call.attempt,
+        at: world.now(),
+        ...outcome,
+      });
+      if (forged) {
+        call.modes.shift();
+        this.#ready.push(call);
+      } else this.#settle(call, outcome);
+      this.#pump();
+      world.checkIdle();
+    });
+  }
+
+  #record(call: Call, signature: SignatureMode): CallRecord {
+    const m: number[] = [];
+    let s = '';
+    for (const { item } of call.contents) {
+      if (!item) continue;
+      const letter = LETTER[item.status];
+      m.push(item.message.no);
+      s += item.cumulative || item.watermark !== undefined ? letter.toUpperCase() : letter;
+    }
+    const attempt = call.modes.length > 1 ? 0 : call.attempt;
+    const at = this.#world.now();
+    return { t: 'call', call: call.no, attempt, at, channel: this.#name, signature, m, s, junk: call.junk };
+  }
+
+  /** One HTTP request; `done` is called exactly once. */
+  #post(
+    url: URL,
+    connections: number,
+    { headers, body }: { headers: string[]; body: string },
+    done: (outcome: Outcome) => void,
+  ): void {
+    let status = 0;
+    let ended = false;
+    let abort: ((reason: Error) => void) | undefined;
+    const end = (outcome: Outcome) => {
+      if (ended) return;
+      ended = true;
+      deadline.cancel();
+      done(outcome);
+    };
+    const deadline = this.#world.scheduler.after(this.#knobs.deadlineMs, () => {
+      this.#world.stats.webhooks.deadlines++;
+      end({ status: 0, error: 'DEADLINE' });
+      abort?.(new Error('no answer within the deadline'));
+    });
+    this.#connect(url.origin, connections).dispatch(
+      { path: `${url.pathname}${url.search}`, method: 'POST', headers, body, headersTimeout: 0, bodyTimeout: 0 },
+      {
+        onRequestStart: (controller) => {
+          abort = (reason) => controller.abort(reason);
+          if (ended) controller.abort(new Error('no answer within the deadline'));
+        },
+        onResponseStart: (_controller, statusCode) => {
+          status = statusCode;
+        },
+        onResponseData: () => undefined,
+        onResponseEnd: () => end({ status }),
+        onResponseError: (_controller, error) =>
+          end({ status: 0, error: (error as { code?: string }).code ?? error.name }),
+      },
+    );
+  }
+
+  #settle(call: Call, { status }: Outcome): void {
+    const { webhooks } = this.#world.stats;
+    if (status >= 200 && status < 300) {
+      webhooks.answered2xx++;
+      this.#told(call);
+      return;
+    }
+    webhooks.failed++;
+    const { retry, timeScale } = this.#knobs;
+    const retryable = retry.on === 'anything' || (retry.on === 'server_errors' && (status === 429 || status >= 500));
+    const delayMs = Math.min(retry.maxMs, retry.firstMs * retry.factor ** (call.attempt - 1)) * timeScale;
+    if (!retryable || this.#world.now() + delayMs - call.firstAt > retry.maxAgeMs * timeScale) {
+      webhooks.givenUp++;
+      this.#told(call);
+      return;
+    }
+    webhooks.retried++;
+    this.#world.scheduler.after(delayMs, () => {
+      this.#ready.push(call);
+      this.#pump();
+    });
+  }
+
+  #told(call: Call): void {
+    for (const { told } of call.contents) told?.();
+  }
+}
+
+/** The webhooks of all channels. */
+export class Webhooks implements StatusOutlet {
+  readonly #world: World;
+  readonly #outlets = new Map<string, ChannelOutlet>();
+  readonly #pools = new Map<string, Pool>();
+  #calls = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  push(item: StatusItem, { alone, told }: { alone: boolean; told?: () => void }): void {
+    this.#outlet(item.message.channel).push({ item, raw: undefined, told }, alone);
+  }
+
+  /** Tells anything at all, correctly signed, in a call of its own. */
+  inject(channel: string, items: unknown[]): void {
+    const outlet = this.#outlet(channel);
+    for (const raw of items) outlet.push({ item: undefined, raw, told: undefined }, false);
+  }
+
+  /** Holds back the statuses of one channel, or of all that exist in the settings. */
+  hold(channel?: string): void {
+    for (const outlet of this.#chosen(channel)) outlet.hold();
+  }
+
+  flush(channel?: string): void {
+    for (const outlet of this.#chosen(channel)) outlet.flush();
+  }
+
+  /** Statuses that wait, and calls under way; `idle`: nothing will happen by itself. */
+  get load(): { waiting: number; active: number; idle: boolean } {
+    let waiting = 0;
+    let active = 0;
+    let idle = true;
+    for (const outlet of this.#outlets.values()) {
+      waiting += outlet.waiting;
+      active += outlet.active;
+      if (outlet.active > 0 || (outlet.waiting > 0 && !outlet.held)) idle = false;
+    }
+    return { waiting, active, idle };
+  }
+
+  async stop(): Promise<void> {
+    for (const outlet of this.#outlets.values()) outlet.hold();
+    await Promise.all([...this.#pools.values()].map((pool) => pool.destroy()));
+  }
+
+  #chosen(channel: string | undefined): ChannelOutlet[] {
+    const names = channel === undefined ? Object.keys(this.#world.resolver.settings.channels) : [channel];
+    return names.map((name) => this.#outlet(name));
+  }
+
+  #outlet(name: string): ChannelOutlet {
+    let outlet = this.#outlets.get(name);
+    if (outlet === undefined) {
+      outlet = new ChannelOutlet(
+        this.#world,
+        name,
+        (origin, connections) => this.#pool(origin, connections),
+        () => ++this.#calls,
+      );
+      this.#outlets.set(name, outlet);
+    }
+    return outlet;
+  }
+
+  #pool(origin: string, connections: number): Pool {
+    const name = `${origin} ${connections}`;
+    let pool = this.#pools.get(name);
+    if (pool === undefined) {
+      pool = new Pool(origin, { connections, pipelining: 1, connect: { timeout: 5_000 } });
+      this.#pools.set(name, pool);
+    }
+    return pool;
+  }
+}

@@ -1,0 +1,133 @@
+/** Virtual time: one event heap ordered by (time, a seeded tie-break). Nothing happens but what stands in it. */
+import type { SettableClock } from '../../src/engine/ports.ts';
+
+interface Entry {
+  readonly at: number;
+  readonly tie: number;
+  readonly run: () => void;
+  cancelled: boolean;
+}
+
+export class VirtualTime {
+  readonly #chance: () => number;
+  #heap: Entry[] = [];
+  #now: number;
+  events = 0;
+
+  constructor(startMs: number, chance: () => number) {
+    this.#now = startMs;
+    this.#chance = chance;
+  }
+
+  get now(): number {
+    return this.#now;
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    const entry: Entry = { at: this.#now + Math.max(0, delayMs), tie: this.#chance(), run, cancelled: false };
+    this.#push(entry);
+    return () => {
+      entry.cancelled = true;
+    };
+  }
+
+  sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => this.after(delayMs, resolve));
+  }
+
+  /** Runs events up to the given time, letting every promise settle after each. */
+  async runUntil(end: number, afterEach: () => void): Promise<void> {
+    for (let first = this.#heap[0]; first !== undefined && first.at <= end; first = this.#heap[0]) {
+      this.#pop();
+      if (first.cancelled) continue;
+      this.#now = Math.max(this.#now, first.at);
+      this.events++;
+      first.run();
+      await settled();
+      afterEach();
+    }
+    this.#now = Math.max(this.#now, end);
+  }
+
+  #before(a: Entry, b: Entry): boolean {
+    return a.at < b.at || (a.at === b.at && a.tie < b.tie);
+  }
+
+  #push(entry: Entry): void {
+    const heap = this.#heap;
+    heap.push(entry);
+    let index = heap.length - 1;
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      if (!this.#before(entry, heap[parent] as Entry)) break;
+      heap[index] = heap[parent] as Entry;
+      index = parent;
+    }
+    heap[index] = entry;
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop() as Entry;
+    if (heap.length === 0) return;
+    let index = 0;
+    for (;;) {
+      let child = 2 * index + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && this.#before(heap[child + 1] as Entry, heap[child] as Entry)) child++;
+      if (!this.#before(heap[child] as Entry, last)) break;
+      heap[index] = heap[child] as Entry;
+      index = child;
+    }
+    heap[index] = last;
+  }
+}
+
+/** Microtasks run to their end before the next macrotask: one turn is enough for any chain of promises. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The clock of one simulated process. When the process is dead, its timers stay silent. */
+export class ProcessClock implements SettableClock {
+  readonly #time: VirtualTime;
+  readonly #bootedAt: number;
+  #offset = 0;
+  dead = false;
+  /** While paused (like SIGSTOP) timers are put off to this time. */
+  pausedUntil = 0;
+
+  constructor(time: VirtualTime) {
+    this.#time = time;
+    this.#bootedAt = time.now;
+  }
+
+  now(): number {
+    return this.monotonic() + this.#offset;
+  }
+
+  monotonic(): number {
+    return this.#time.now - this.#bootedAt;
+  }
+
+  after(delayMs: number, callback: () => void): () => void {
+    let cancelled = false;
+    const fire = (): void => {
+      if (this.dead || cancelled) return;
+      if (this.#time.now < this.pausedUntil) {
+        this.#time.after(this.pausedUntil - this.#time.now, fire);
+        return;
+      }
+      callback();
+    };
+    const cancel = this.#time.after(delayMs, fire);
+    return () => {
+      cancelled = true;
+      cancel();
+    };
+  }
+
+  synchronize(databaseTimeMs: number): void {
+    this.#offset = databaseTimeMs - this.monotonic();
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * The tables that the memory stores share. Everything kept here is a frozen copy, so that no caller can change what is
+ * stored by changing what it passed in or was given.
+ */
+import type { ChannelKey, DeadLetter, HistoryEntry, InboxAck, StoredEnvelope, StoredRoom } from '../../engine/ports.ts';
+import { ENVELOPE_WINDOW, hasHead, headSequence, type RoomAddress, type RoomRow } from '../../room/room.ts';
+
+/** A message that has not settled. */
+export interface MessageRow {
+  readonly envelope: StoredEnvelope;
+  readonly body: Uint8Array;
+  readonly digest: Uint8Array;
+}
+
+/** A room with all that is stored under it. */
+export interface RoomRecord {
+  row: RoomRow;
+  /** Waiting and in-flight messages by sequence, ascending. */
+  readonly messages: Map<number, MessageRow>;
+  /** Settled messages by sequence, ascending. */
+  readonly history: Map<number, HistoryEntry>;
+  /** Every message id that the room has accepted. */
+  readonly ids: Map<string, { readonly sequence: number; readonly digest: Uint8Array }>;
+}
+
+/**
+ * One platform id of one channel: the message that an acceptance gave it to, and the ack that came for it while no
+ * acceptance had named it. Both are one row, so that whoever comes second sees the other. The ack stays readable after
+ * the two have met: the process that learnt of it may die before it acts on it.
+ */
+export interface PlatformIdRow {
+  readonly message: { readonly address: RoomAddress; readonly sequence: number } | null;
+  readonly ack: InboxAck | null;
+  readonly keptAt: number;
+}
+
+export interface MemoryDatabase {
+  readonly shards: number;
+  /** Engine time in ms: the clock of this database. */
+  readonly now: () => number;
+  readonly rooms: Map<number, RoomRecord>;
+  readonly roomIds: Map<string, number>;
+  /** Ids of each shard's rooms, ascending. */
+  readonly byShard: Map<number, number[]>;
+  readonly platformIds: Map<string, PlatformIdRow>;
+  readonly deadLetters: DeadLetter[];
+  readonly fences: Map<string, Fence>;
+}
+
+/** A worker's heartbeat and fence rows. */
+export interface Fence {
+  leaseEndsAt: number;
+  fenced: boolean;
+  generation: number;
+}
+
+export function createDatabase(shards: number, now: () => number): MemoryDatabase {
+  return {
+    shards,
+    now,
+    rooms: new Map(),
+    roomIds: new Map(),
+    byShard: new Map(),
+    platformIds: new Map(),
+    deadLetters: [],
+    fences: new Map(),
+  };
+}
+
+/** Every call takes effect as a whole in a later microtask, like a statement that is sent and then executed. */
+export function nextMicrotask(): Promise<void> {
+  return Promise.resolve();
+}
+
+/** Names that may hold any character are joined without ambiguity. */
+export function compositeKey(...parts: readonly string[]): string {
+  return JSON.stringify(parts);
+}
+
+export function platformIdKey(channel: ChannelKey, platformId: string): string {
+  return compositeKey(channel.tenant, channel.channel, platformId);
+}
+
+export function recordAt(database: MemoryDatabase, address: RoomAddress): RoomRecord | null {
+  const record = database.rooms.get(address.id);
+  return record !== undefined && record.row.shard === address.shard ? record : null;
+}
+
+export function addressOf(row: RoomRow): RoomAddress {
+  return Object.freeze({ shard: row.shard, id: row.id });
+}
+
+/** A frozen copy of a room's row; what else the given value carries, such as envelopes, is left behind. */
+export function copyRow(row: RoomRow, tail: number): RoomRow {
+  return Object.freeze({
+    shard: row.shard,
+    id: row.id,
+    key: Object.freeze({ ...row.key }),
+    version: row.version,
+    phase: row.phase,
+    settled: row.settled,
+    tail,
+    paused: row.paused,
+    since: row.since,
+    reason: row.reason,
+    until: row.until,
+    gapUntil: row.gapUntil,
+    attempt: row.attempt,
+    spent: row.spent,
+    level: row.level,
+    levelAt: row.levelAt,
+    platformId: row.platformId,
+    platformAt: row.platformAt,
+    mark: row.mark,
+    nack: row.nack === null ? null : Object.freeze({ ...row.nack }),
+    bytesLeft: row.bytesLeft,
+    firstClaimVersion: row.firstClaimVersion,
+    attempts: copyAttempts(row.attempts),
+  });
+}
+
+export function copyAttempts(attempts: RoomRow['attempts']): RoomRow['attempts'] {
+  return Object.freeze(attempts.map((attempt) => Object.freeze({ ...attempt })));
+}
+
+export function copyAck(ack: InboxAck): InboxAck {
+  return Object.freeze({ ...ack, nack: ack.nack === null ? null : Object.freeze({ ...ack.nack }) });
+}
+
+/** A settled message as a reader gets it: with bytes of its own. */
+export function copyEntry(entry: HistoryEntry): HistoryEntry {
+  return Object.freeze({ ...entry, body: entry.body.slice() });
+}
+
+/** The room as readers see it: its row and the envelopes of its head and the next few. */
+export function storedRoom(record: RoomRecord): StoredRoom {
+  const envelopes: StoredEnvelope[] = [];
+  if (hasHead(record.row)) {
+    for (let sequence = headSequence(record.row); envelopes.length <= ENVELOPE_WINDOW; sequence++) {
+      const message = record.messages.get(sequence);
+      if (message === undefined) break;
+      envelopes.push(message.envelope);
+    }
+  }
+  return Object.freeze({ row: record.row, envelopes: Object.freeze(envelopes) });
+}

@@ -1,0 +1,56 @@
+import type { DeadLetter, DeadLetterStore, HistoryEntry } from '../../engine/ports.ts';
+import { type MemoryDatabase, nextMicrotask } from './database.ts';
+
+type IntakeLetter = Parameters<DeadLetterStore['putIntake']>[0][number];
+
+/** A settled message becomes a dead letter, too. */
+export function putDeadLetter(
+  database: MemoryDatabase,
+  entry: HistoryEntry,
+  reason: string,
+  detail: string | null,
+  at: number,
+): void {
+  const { tenant, channel } = entry.key;
+  const { address, sequence } = entry;
+  put(database, { at, kind: 'message', reason, tenant, channel, address, sequence, detail });
+}
+
+function put(database: MemoryDatabase, letter: Omit<DeadLetter, 'id'>): void {
+  database.deadLetters.push(Object.freeze({ id: database.deadLetters.length + 1, ...letter }));
+}
+
+export class MemoryDeadLetterStore implements DeadLetterStore {
+  readonly #database: MemoryDatabase;
+  /** Refused payloads by their dedupe key, as they came. */
+  readonly #payloads = new Map<string, IntakeLetter>();
+
+  constructor(database: MemoryDatabase) {
+    this.#database = database;
+  }
+
+  async putIntake(letters: readonly IntakeLetter[]): Promise<void> {
+    await nextMicrotask();
+    for (const letter of letters) {
+      if (this.#payloads.has(letter.dedupeKey)) continue;
+      this.#payloads.set(letter.dedupeKey, { ...letter, payload: letter.payload.slice() });
+      const { at, reason, detail } = letter;
+      put(this.#database, {
+        at,
+        kind: 'intake',
+        reason,
+        tenant: null,
+        channel: null,
+        address: null,
+        sequence: null,
+        detail,
+      });
+    }
+  }
+
+  async list(beforeId: number | null, limit: number): Promise<DeadLetter[]> {
+    await nextMicrotask();
+    const older = this.#database.deadLetters.filter((letter) => beforeId === null || letter.id < beforeId);
+    return older.reverse().slice(0, limit);
+  }
+}

@@ -1,0 +1,107 @@
+import type { HistoryEntry, HistoryStore, LateFact, WaitingMessage } from '../../engine/ports.ts';
+import { type LateVerdict, reaches } from '../../room/ack.ts';
+import type { AckLevel, RoomAddress } from '../../room/room.ts';
+import {
+  addressOf,
+  copyEntry,
+  type MemoryDatabase,
+  type MessageRow,
+  nextMicrotask,
+  type RoomRecord,
+  recordAt,
+} from './database.ts';
+import { putDeadLetter } from './dead-letters.ts';
+import { writeFact } from './facts.ts';
+
+export class MemoryHistoryStore implements HistoryStore {
+  readonly #database: MemoryDatabase;
+
+  constructor(database: MemoryDatabase) {
+    this.#database = database;
+  }
+
+  async readSettled(address: RoomAddress, sequence: number): Promise<HistoryEntry | null> {
+    await nextMicrotask();
+    const entry = recordAt(this.#database, address)?.history.get(sequence);
+    return entry === undefined ? null : copyEntry(entry);
+  }
+
+  async readWaiting(address: RoomAddress, sequence: number): Promise<WaitingMessage | null> {
+    await nextMicrotask();
+    const record = recordAt(this.#database, address);
+    const message = record?.messages.get(sequence);
+    return record === null || message === undefined ? null : waitingMessage(record, message);
+  }
+
+  async updateSettled(
+    entry: HistoryEntry,
+    verdict: Exclude<LateVerdict, { kind: 'ignored' }>,
+    now: number,
+  ): Promise<boolean> {
+    await nextMicrotask();
+    const record = recordAt(this.#database, entry.address);
+    const stored = record?.history.get(entry.sequence);
+    if (record === null || stored === undefined || stored.revision !== entry.revision) return false;
+    const { outcome, level, levelAt, lateNackCode } = verdict.next;
+    const revision = stored.revision + 1;
+    record.history.set(entry.sequence, Object.freeze({ ...stored, outcome, level, levelAt, lateNackCode, revision }));
+    if (verdict.deadLetter !== null) putDeadLetter(this.#database, stored, verdict.deadLetter, lateNackCode, now);
+    return true;
+  }
+
+  async raiseLevels(
+    address: RoomAddress,
+    upTo: number,
+    level: AckLevel,
+    at: number,
+    watermark: number | null,
+  ): Promise<number> {
+    await nextMicrotask();
+    const history = recordAt(this.#database, address)?.history ?? new Map<number, HistoryEntry>();
+    let raised = 0;
+    for (const entry of history.values()) {
+      // What was never sent (cancelled, expired, skipped before its first attempt) has no level to raise.
+      if (entry.sequence > upTo || entry.firstClaimVersion === 0 || reaches(entry.level, level)) continue;
+      if (watermark !== null && (entry.platformAt === null || entry.platformAt > watermark)) continue;
+      history.set(entry.sequence, Object.freeze({ ...entry, level, levelAt: at, revision: entry.revision + 1 }));
+      raised++;
+    }
+    return raised;
+  }
+
+  async recordLate(facts: readonly LateFact[]): Promise<void> {
+    await nextMicrotask();
+    for (const { address, fact } of facts) {
+      const record = recordAt(this.#database, address);
+      if (record !== null) writeFact(this.#database, record, fact);
+    }
+  }
+
+  async listRoom(
+    address: RoomAddress,
+    before: number | null,
+    limit: number,
+  ): Promise<(HistoryEntry | WaitingMessage)[]> {
+    await nextMicrotask();
+    const record = recordAt(this.#database, address);
+    if (record === null) return [];
+    const listed: (HistoryEntry | WaitingMessage)[] = [];
+    const newest = Math.min(record.row.tail, (before ?? Number.POSITIVE_INFINITY) - 1);
+    for (let sequence = newest; sequence > 0 && listed.length < limit; sequence--) {
+      const message = record.messages.get(sequence);
+      const entry = record.history.get(sequence);
+      if (message !== undefined) listed.push(waitingMessage(record, message));
+      else if (entry !== undefined) listed.push(copyEntry(entry));
+    }
+    return listed;
+  }
+}
+
+function waitingMessage(record: RoomRecord, message: MessageRow): WaitingMessage {
+  return Object.freeze({
+    ...message.envelope,
+    address: addressOf(record.row),
+    key: record.row.key,
+    body: message.body.slice(),
+  });
+}

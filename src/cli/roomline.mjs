@@ -1,0 +1,4 @@
+#!/usr/bin/env node
+import { whenSupported } from '../node-version.mjs';
+
+whenSupported(() => import('./main.ts'));

@@ -1,0 +1,229 @@
+/**
+ * Every setting: its type, its rule and what it is for. Units are part of the names. Defaults are values and live in
+ * `config/default.json`. `docs/configuration.md` is rendered from here.
+ */
+import { type Static, type TProperties, Type } from 'typebox';
+import type { Secret } from './secret.ts';
+
+const MAX_INTEGER = 2_147_483_647;
+const DAY_MS = 86_400_000;
+const NAME_PATTERN = '^[A-Za-z0-9._-]{1,64}$';
+
+function section<P extends TProperties>(description: string, properties: P) {
+  return Type.Object(properties, { additionalProperties: false, description });
+}
+
+function text(description: string, rule: { pattern?: string; minLength?: number; maxLength?: number } = {}) {
+  return Type.String({ description, minLength: 1, maxLength: 1_024, ...rule });
+}
+
+function name(description: string) {
+  return Type.String({ description, pattern: NAME_PATTERN });
+}
+
+function integer(description: string, minimum: number, maximum = MAX_INTEGER) {
+  return Type.Integer({ description, minimum, maximum });
+}
+
+function ms(description: string, minimum = 1, maximum = DAY_MS) {
+  return Type.Integer({ description, minimum, maximum });
+}
+
+function flag(description: string) {
+  return Type.Boolean({ description });
+}
+
+/** A value that is checked and replaced by a `Secret` before the schema sees it. */
+function secret(description: string, secretMinLength = 1) {
+  return Type.Unsafe<Secret>({ description, secret: true, secretMinLength } as object);
+}
+
+const channelPolicy = {
+  tenant: name('Tenant that the channel belongs to.'),
+  echoesReference: Type.Enum(['always', 'never'], {
+    description: 'Whether the platform repeats our reference in its acks.',
+  }),
+  lookup: flag('Whether the platform can be asked what became of a reference.'),
+  unlockedBy: Type.Enum(['accepted', 'sent', 'delivered', 'read'], {
+    description: 'The ack level that lets the next message of a room go.',
+  }),
+  ackTimeoutMs: ms('X: how long an accepted message waits for its ack, from the answer of the platform.'),
+  sendTimeoutMs: ms('How long a request to the platform may take; at most lease - renewal - 500 ms.', 50, 60_000),
+  minGapMs: ms('Least time from one message of a room settling to the next being sent.', 0),
+  maxConcurrentSends: integer('Requests to the platform in flight at once, per worker.', 1, 10_000),
+  maxAttempts: integer('Attempts that a message may use up.', 1, 100),
+  backoff: section('Pauses between attempts that the platform refused with "later".', {
+    initialMs: ms('The first pause.'),
+    maxMs: ms('The longest pause.'),
+    factor: Type.Number({ description: 'Growth from one pause to the next.', minimum: 1, maximum: 10 }),
+    jitter: Type.Number({ description: 'Share of the pause that is random.', minimum: 0, maximum: 1 }),
+  }),
+  unknownGraceMs: ms('How long an unknown outcome waits for evidence before the policy applies.', 0),
+  unknownPolicy: Type.Enum(['resend', 'hold', 'assume'], {
+    description: 'What to do with an outcome that stays unknown.',
+  }),
+  failurePolicy: Type.Enum(['move_on', 'hold'], {
+    description: 'After a final failure: go on with the next message, or wait for an operator.',
+  }),
+  ackOutage: section('When the channel counts as having stopped sending acks.', {
+    afterMs: ms('No ack for this long ...'),
+    minTimeouts: integer('... and at least this many ack timeouts in that time.', 1),
+  }),
+  probe: section('How a stopped channel is tried again.', {
+    initialMs: ms('Pause before the first probe.'),
+    maxMs: ms('Longest pause between probes.'),
+  }),
+};
+
+const channelIdentity = {
+  account: name('The account on the platform side that owns the sender.'),
+  platform: Type.Enum(['generic'], { description: 'Which platform adapter speaks for the channel.' }),
+  baseUrl: text('Where the platform is: https, or http on a loopback host. Redirects are never followed.'),
+  accessToken: secret('Bearer token for requests to the platform.'),
+  webhookSecrets: Type.Array(secret('One secret.', 16), {
+    description: 'Secrets that sign webhooks, newest first; two while one is being replaced.',
+    minItems: 1,
+    maxItems: 4,
+  }),
+};
+
+export const channelSchema = section('One sender and its policy.', { ...channelIdentity, ...channelPolicy });
+
+export const configSchema = section('Roomline', {
+  node: section('This process.', {
+    roles: Type.Array(Type.Enum(['intake', 'api', 'webhook', 'worker']), {
+      description: 'What this process does.',
+      minItems: 1,
+      uniqueItems: true,
+    }),
+    name: Type.Optional(name('Name of this process in logs.')),
+    stopTimeoutMs: ms('How long a graceful stop may take before the process ends itself.', 100, 600_000),
+  }),
+  http: section('The HTTP listener: API, webhooks, health and metrics.', {
+    host: text('Address to listen on.'),
+    port: integer('Port to listen on; 0 takes a free one.', 0, 65_535),
+    bodyLimitBytes: integer('Largest body of an API request.', 1_024, 64 * 1_048_576),
+    webhookBodyLimitBytes: integer('Largest body of a webhook request.', 1_024, 64 * 1_048_576),
+    headersTimeoutMs: ms('Time for a request to send its headers.'),
+    requestTimeoutMs: ms('Time for a request to arrive completely.'),
+    connectionsCheckingIntervalMs: ms('How often those two are checked.'),
+    keepAliveTimeoutMs: ms('How long an idle connection is kept; set it above that of the load balancer.'),
+    maxConnections: integer('Connections open at once.', 1),
+    maxRequestsPerSocket: integer('Requests on one connection before it is closed; 0 for no limit.', 0),
+  }),
+  auth: section('Who may call the API.', {
+    keys: Type.Array(
+      section('One key.', {
+        name: name('Name of the key in logs and audit.'),
+        hash: Type.String({ description: 'Digest of the key: sha256:<64 hex>.', pattern: '^sha256:[0-9a-f]{64}$' }),
+        scopes: Type.Array(Type.Enum(['publish', 'read', 'operate']), {
+          description: 'What the key may do.',
+          minItems: 1,
+          uniqueItems: true,
+        }),
+        expiresAt: Type.Optional(
+          Type.String({
+            description: 'UTC time from which the key is refused.',
+            pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,3})?Z$',
+          }),
+        ),
+      }),
+      { description: 'API keys as `roomline key create` prints them; JSON when given by environment.' },
+    ),
+  }),
+  postgres: section('The store.', {
+    url: secret('Connection URL, with user and password: postgres://user:password@host:port/database.'),
+    requireVerifiedTls: flag('Refuse a server that is not on a loopback address without sslmode=verify-full.'),
+    lanes: integer('Connections with one batch in flight each.', 1, 64),
+    poolMax: integer('Connections for everything else.', 1, 1_000),
+    connectTimeoutMs: ms('Time to get a connection.'),
+    statementTimeoutMs: ms('Longest statement.'),
+    idleInTransactionSessionTimeoutMs: ms('Longest pause inside a transaction before Postgres ends it.'),
+    preparedStatements: flag('Use named prepared statements; off behind some transaction-mode poolers.'),
+    shards: integer('Hash buckets of rooms. Fixed when the database is created.', 1, 65_536),
+    historyRetentionDays: integer('How many days settled messages stay readable.', 1, 3_650),
+    dedupeDays: integer('How many days a message id is recognised; at least the retention of the queue.', 1, 3_650),
+    allowUnsafeSettings: flag('Start although fsync or the like is off. For throw-away databases.'),
+  }),
+  pubsub: section('Intake from Pub/Sub.', {
+    enabled: flag('Consume from Pub/Sub.'),
+    projectId: Type.Optional(text('Google Cloud project.')),
+    subscription: Type.Optional(text('Subscription with message ordering enabled.', { minLength: 3, maxLength: 255 })),
+    topic: Type.Optional(
+      text('Topic, where the subscription should be created if missing.', { minLength: 3, maxLength: 255 }),
+    ),
+    endpoint: Type.Optional(text('host:port of an emulator or of the embedded server, instead of the service.')),
+    maxOutstandingMessages: integer('Messages received and not yet acknowledged.', 1, 1_000_000),
+    maxOutstandingBytes: integer('Their size.', 1_024),
+  }),
+  ownership: section('The lease of a worker on its shards.', {
+    leaseMs: ms('Life of a lease.', 500, 600_000),
+    renewEveryMs: ms('How often it is renewed.', 50, 300_000),
+    sweepEveryMs: ms('How often a holder looks over all its rooms.'),
+    sweepWithoutSignalsEveryMs: ms('The same while signals are known to be lost.'),
+    stallLimitMs: ms('A worker whose event loop stood still for longer ends itself.'),
+  }),
+  reference: section('Our opaque names for messages towards platforms.', {
+    secret: secret('Key of their check characters and of the hashes in logs. The same on every process, for good.', 32),
+  }),
+  batching: section('Group commit.', {
+    maxRows: integer('Rows in one statement.', 1, 5_000),
+    lingerMs: ms('Longest wait of a first message for others to share its batch.', 0, 1_000),
+  }),
+  memory: section('Bounds of what a worker keeps in memory.', {
+    bodyCacheBytes: integer('Message bodies kept from intake to send.', 0),
+    maxRooms: integer('Rooms kept.', 1),
+  }),
+  log: section('Logs: JSON lines on standard output.', {
+    level: Type.Enum(['debug', 'info', 'warn', 'error'], { description: 'Least level that is written.' }),
+  }),
+  channelDefaults: section('Policy of every channel that does not say otherwise.', {
+    ...(Object.fromEntries(
+      Object.entries(channelPolicy).map(([key, schema]) => [key, Type.Optional(schema)]),
+    ) as unknown as { [K in keyof typeof channelPolicy]: ReturnType<typeof Type.Optional> }),
+  }),
+  channels: Type.Record(Type.String({ pattern: NAME_PATTERN }), channelSchema, {
+    description: 'The channels, by name; JSON when given by environment.',
+    additionalProperties: false,
+  }),
+});
+
+/** Read-only all the way down, secrets left as they are. */
+export type Frozen<T> = T extends Secret
+  ? T
+  : T extends readonly (infer E)[]
+    ? readonly Frozen<E>[]
+    : T extends object
+      ? { readonly [K in keyof T]: Frozen<T[K]> }
+      : T;
+
+export type ChannelConfig = Frozen<Static<typeof channelSchema>> & { readonly name: string };
+
+export type Config = Frozen<Omit<Static<typeof configSchema>, 'channels' | 'channelDefaults'>> & {
+  readonly channels: readonly ChannelConfig[];
+};
+
+export type Role = Config['node']['roles'][number];
+
+/** What the code that walks a schema needs to know of its nodes. */
+export interface SchemaNode {
+  readonly description?: string;
+  readonly type?: string;
+  readonly enum?: readonly string[];
+  readonly secret?: boolean;
+  readonly secretMinLength?: number;
+  readonly properties?: Readonly<Record<string, SchemaNode>>;
+  readonly patternProperties?: Readonly<Record<string, SchemaNode>>;
+  readonly required?: readonly string[];
+  readonly items?: SchemaNode;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly minItems?: number;
+  readonly maxItems?: number;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly pattern?: string;
+}
+
+export const configNode: SchemaNode = configSchema as unknown as SchemaNode;
+export const channelNode: SchemaNode = channelSchema as unknown as SchemaNode;

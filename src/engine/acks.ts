@@ -1,0 +1,143 @@
+/**
+ * From a webhook's statuses to events of rooms. Matching is by reference, then by the platform's id, over open messages
+ * and history alike; by recipient only for watermarks, where the platform's own clock proves what they cover. What
+ * matches nothing waits in the ack inbox. One item never decides about another.
+ */
+
+import type { Verdict } from '../room/events.ts';
+import type { RoomAddress } from '../room/room.ts';
+import { shardOf } from '../room/shard.ts';
+import type { AckKind } from '../telemetry.ts';
+import type { Channel, Channels } from './channels.ts';
+import type { Instruments } from './instruments.ts';
+import type { Late } from './late.ts';
+import { channelName } from './policy.ts';
+import type { AckInbox, Chance, ChannelKey, Clock, InboxAck, RoomStore, StatusItem } from './ports.ts';
+import type { References } from './reference.ts';
+import type { Rooms } from './rooms.ts';
+
+export interface AckDependencies {
+  readonly rooms: Rooms;
+  readonly late: Late;
+  readonly inbox: AckInbox;
+  readonly store: RoomStore;
+  readonly channels: Channels;
+  readonly references: References;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly shards: number;
+  readonly instruments: Instruments;
+}
+
+type Status = Extract<StatusItem, { kind: 'status' }>;
+type Watermark = Extract<StatusItem, { kind: 'watermark' }>;
+
+export class Acks {
+  readonly #to: AckDependencies;
+
+  constructor(dependencies: AckDependencies) {
+    this.#to = dependencies;
+  }
+
+  /** Resolves when everything that the items carry is on disk; rejects where the store did not take it. */
+  async receive(channel: ChannelKey, items: readonly StatusItem[]): Promise<void> {
+    const byId: Status[] = [];
+    const work: Promise<void>[] = [];
+    for (const item of items) {
+      if (item.kind === 'watermark') work.push(this.#onWatermark(channel, item));
+      else if (item.kind === 'unreadable') this.#count(channel, 'ignored');
+      else if (!this.#hasContent(item)) this.#count(channel, 'ignored');
+      else {
+        const target = item.reference === null ? null : this.#to.references.decode(item.reference);
+        if (target !== null) work.push(this.#onStatus(channel, target.address, target.sequence, item));
+        else if (item.platformId !== null) byId.push(item);
+        else this.#count(channel, 'unknown');
+      }
+    }
+    if (byId.length > 0) work.push(this.#onIds(channel, byId));
+    await Promise.all(work);
+  }
+
+  #hasContent(item: Status): boolean {
+    return item.level !== null || item.nack !== null;
+  }
+
+  async #onIds(channel: ChannelKey, items: readonly Status[]): Promise<void> {
+    const { inbox, clock } = this.#to;
+    const now = clock.now();
+    const acks: InboxAck[] = items.map((item) => ({
+      platformId: item.platformId ?? '',
+      level: item.level ?? 'none',
+      nack: item.nack,
+      at: item.at ?? now,
+    }));
+    const matches = await inbox.matchOrKeep(channel, acks, now);
+    await Promise.all(
+      matches.map((match, index) => {
+        const item = items[index] as Status;
+        if (match.kind === 'matched') return this.#onStatus(channel, match.address, match.sequence, item);
+        this.#count(channel, 'unknown');
+        return undefined;
+      }),
+    );
+  }
+
+  async #onStatus(channel: ChannelKey, address: RoomAddress, sequence: number, item: Status): Promise<void> {
+    const { rooms, clock, chance, channels } = this.#to;
+    const at = item.at ?? clock.now();
+    if (item.nack !== null) {
+      const { nack, platformId } = item;
+      const event = { type: 'nack', sequence, nack, platformId, at, chance: chance() } as const;
+      const verdict = await rooms.post(address, event, channel);
+      if (verdict?.kind === 'applied' && (nack.scope === 'channel' || nack.scope === 'account')) {
+        channels.get(channel)?.reportNack(nack);
+      }
+      this.#countVerdict(channel, verdict);
+      return;
+    }
+    if (item.level === null) return;
+    const event = { type: 'ack', sequence, level: item.level, at, cumulative: item.cumulative } as const;
+    const verdict = await rooms.post(address, event, channel);
+    if (verdict !== null) this.#seenAcks(channels.get(channel));
+    this.#countVerdict(channel, verdict);
+  }
+
+  async #onWatermark(channel: ChannelKey, item: Watermark): Promise<void> {
+    const { rooms, late, store, shards } = this.#to;
+    const key = { ...channel, room: item.to };
+    const stored = await store.findRoom(key, shardOf(key, shards));
+    if (stored === null) {
+      this.#count(channel, 'unknown');
+      return;
+    }
+    const room = (await rooms.view(stored.row)) ?? null;
+    if (room === null) return;
+    const { level, watermark } = item;
+    this.#seenAcks(this.#to.channels.get(channel));
+    if (room.settled > 0) await late.raise(room, room.settled, { level, at: watermark }, watermark);
+    const covered = room.platformAt !== null && room.platformAt <= watermark;
+    if (!covered) {
+      this.#count(channel, 'late');
+      return;
+    }
+    const event = { type: 'ack', sequence: room.settled + 1, level, at: watermark, cumulative: false } as const;
+    this.#countVerdict(channel, await rooms.post(room, event, channel));
+  }
+
+  /** Any ack, late ones too, shows that the channel's acks have not stopped. */
+  #seenAcks(channel: Channel | null): void {
+    channel?.reportAck();
+  }
+
+  #countVerdict(channel: ChannelKey, verdict: Verdict | null): void {
+    if (verdict === null) this.#count(channel, 'unknown');
+    else if (verdict.kind !== 'ignored') this.#count(channel, 'matched');
+    else this.#count(channel, verdict.reason === 'already_settled' ? 'late' : 'ignored');
+  }
+
+  #count(channel: ChannelKey, kind: AckKind): void {
+    const name = channelName(channel);
+    this.#to.instruments.metrics.acks.inc({ kind, channel: name });
+    this.#to.instruments.telemetry.emit('ack.received', { channel: name, kind });
+  }
+}

@@ -1,0 +1,77 @@
+/** Group commit: one flush in flight; what arrives meanwhile forms the next batch. */
+
+/** A flush's answer for an item that could not be taken now: it rides in the next batch, in its old place. */
+export const AGAIN: unique symbol = Symbol('again');
+
+export interface BatcherOptions<Item, Result> {
+  readonly maxRows: number;
+  /** Answers in the order of the items. A rejection rejects every item of the batch. */
+  readonly flush: (items: readonly Item[]) => Promise<readonly (Result | typeof AGAIN)[]>;
+  /** Waits before the first flush after a quiet time, so that a batch can form; measured from its first item. */
+  readonly linger?: () => Promise<void>;
+  /** Waits before a batch is tried again of which no item was taken. */
+  readonly pauseBeforeAgain?: () => Promise<void>;
+}
+
+interface Waiting<Item, Result> {
+  readonly item: Item;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class Batcher<Item, Result> {
+  readonly #options: BatcherOptions<Item, Result>;
+  #waiting: Waiting<Item, Result>[] = [];
+  #running: Promise<void> | null = null;
+
+  constructor(options: BatcherOptions<Item, Result>) {
+    this.#options = options;
+  }
+
+  /** Items that no flush has taken up yet. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  submit(item: Item): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ item, resolve, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  /** Resolves when nothing waits and no flush is in flight. */
+  async idle(): Promise<void> {
+    while (this.#running !== null) await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // Lets everything that this turn of the event loop brings ride in the first batch.
+    await (this.#options.linger?.() ?? Promise.resolve());
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, this.#options.maxRows);
+      const again = await this.#flush(batch);
+      if (again.length === 0) continue;
+      this.#waiting.unshift(...again);
+      if (again.length === batch.length) await this.#options.pauseBeforeAgain?.();
+    }
+    this.#running = null;
+  }
+
+  async #flush(batch: readonly Waiting<Item, Result>[]): Promise<Waiting<Item, Result>[]> {
+    const again: Waiting<Item, Result>[] = [];
+    try {
+      const results = await this.#options.flush(batch.map((one) => one.item));
+      if (results.length !== batch.length)
+        throw new Error(`a flush answered ${results.length} of ${batch.length} items`);
+      batch.forEach((one, index) => {
+        const result = results[index] as Result | typeof AGAIN;
+        if (result === AGAIN) again.push(one);
+        else one.resolve(result);
+      });
+    } catch (error) {
+      for (const one of batch) one.reject(error);
+    }
+    return again;
+  }
+}

@@ -1,0 +1,48 @@
+import type { RoomAddress } from '../room/room.ts';
+import { Batcher } from './batcher.ts';
+import type { RoomStore } from './ports.ts';
+
+/** Bodies of waiting messages, kept by the process whose insert returned them, up to a bound; else read in batches. */
+export class Bodies {
+  readonly #kept = new Map<string, Uint8Array>();
+  readonly #maxBytes: number;
+  readonly #reads: Batcher<RoomAddress & { sequence: number }, Uint8Array | null>;
+  #bytes = 0;
+
+  constructor(store: RoomStore, maxBytes: number) {
+    this.#maxBytes = maxBytes;
+    this.#reads = new Batcher({ maxRows: 200, flush: (wanted) => store.readBodies(wanted) });
+  }
+
+  keep(address: RoomAddress, sequence: number, body: Uint8Array): void {
+    if (body.length > this.#maxBytes) return;
+    const key = keyOf(address, sequence);
+    if (this.#kept.has(key)) return;
+    this.#kept.set(key, body);
+    this.#bytes += body.length;
+    for (const [oldest, bytes] of this.#kept) {
+      if (this.#bytes <= this.#maxBytes) break;
+      this.#kept.delete(oldest);
+      this.#bytes -= bytes.length;
+    }
+  }
+
+  drop(address: RoomAddress, sequence: number): void {
+    const key = keyOf(address, sequence);
+    const body = this.#kept.get(key);
+    if (body === undefined) return;
+    this.#kept.delete(key);
+    this.#bytes -= body.length;
+  }
+
+  /** Null where the message has left the room. */
+  read(address: RoomAddress, sequence: number): Promise<Uint8Array | null> {
+    const kept = this.#kept.get(keyOf(address, sequence));
+    if (kept !== undefined) return Promise.resolve(kept);
+    return this.#reads.submit({ shard: address.shard, id: address.id, sequence });
+  }
+}
+
+function keyOf(address: RoomAddress, sequence: number): string {
+  return `${address.id}:${sequence}`;
+}

@@ -1,0 +1,330 @@
+/**
+ * A channel's condition and its permits. A permit is a concurrency slot (and later a rate token) that is in hand before
+ * a claim; p-queue guards it. A channel that refuses, or answers nothing, is stopped: rooms keep their places in its
+ * queue, one probe at a time asks whether it works again, and then a ramp opens it: 1, 2, 4 … permits.
+ */
+import PQueue from 'p-queue';
+import type { ChannelView } from '../room/explain.ts';
+import type { Nack } from '../room/room.ts';
+import { recordChannelState } from '../telemetry.ts';
+import type { Instruments } from './instruments.ts';
+import { type ChannelSettings, channelName } from './policy.ts';
+import type { ChannelCondition, ChannelKey, ChannelStore, Clock, SendResult } from './ports.ts';
+
+export interface Permit {
+  /** Gives the slot back. Idempotent. */
+  release(): void;
+}
+
+export interface ChannelDependencies {
+  readonly clock: Clock;
+  readonly store: ChannelStore;
+  readonly instruments: Instruments;
+}
+
+/** Statistics that decide whether acks have stopped altogether. */
+interface AckWatch {
+  timeoutsInARow: number;
+  firstTimeoutAt: number;
+}
+
+/** Until a platform says how long, a limited channel waits this long. */
+const DEFAULT_RETRY_AFTER_MS = 1_000;
+
+export class Channel {
+  readonly settings: ChannelSettings;
+  readonly name: string;
+  readonly #dependencies: ChannelDependencies;
+  readonly #queue: PQueue;
+  #condition: ChannelCondition = { state: 'open' };
+  /** How often in a row the channel refused its probe. */
+  #refusals = 0;
+  #cancelProbe: (() => void) | null = null;
+  /** Attempts that began before this say nothing about the present condition. */
+  #conditionSince = 0;
+  /** Two last definite answers with the rooms they concerned, newest first. */
+  #answers: { readonly at: number; readonly room: number }[] = [];
+  #acks: AckWatch = { timeoutsInARow: 0, firstTimeoutAt: 0 };
+  #saving: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(settings: ChannelSettings, dependencies: ChannelDependencies) {
+    this.settings = settings;
+    this.name = channelName(settings.key);
+    this.#dependencies = dependencies;
+    this.#queue = new PQueue({ concurrency: settings.maxConcurrentSends });
+    recordChannelState(dependencies.instruments.metrics, this.name, 'open');
+  }
+
+  get condition(): ChannelCondition {
+    return this.#condition;
+  }
+
+  get view(): ChannelView {
+    const condition = this.#condition;
+    return {
+      state: condition.state,
+      reason: 'reason' in condition ? condition.reason : null,
+      until: condition.state === 'slowed' ? condition.until : null,
+    };
+  }
+
+  /** Rooms that wait for a permit. */
+  get queued(): number {
+    return this.#queue.size;
+  }
+
+  // ------------------------------------------------------------------------------------------------------- permits
+
+  /** A permit, if one is free and nobody waits for it. */
+  tryAcquire(): Permit | null {
+    const free = !this.#queue.isPaused && this.#queue.size === 0 && this.#queue.pending < this.#queue.concurrency;
+    if (!free || this.#closed) return null;
+    let permit: Permit | null = null;
+    this.request((granted) => {
+      permit = granted;
+    });
+    return permit;
+  }
+
+  /** Stands in the permit queue. The result leaves it; a permit that is granted all the same is given back at once. */
+  request(grant: (permit: Permit) => void): () => void {
+    let wanted = true;
+    void this.#queue.add(
+      () =>
+        new Promise<void>((resolve) => {
+          if (!wanted || this.#closed) {
+            resolve();
+            return;
+          }
+          grant({ release: resolve });
+        }),
+    );
+    return () => {
+      wanted = false;
+    };
+  }
+
+  // ------------------------------------------------------------------------------------------ what attempts tell us
+
+  /** What an attempt of `room`, begun at `begunAt`, says of the channel. */
+  report(result: SendResult, room: number, begunAt: number): void {
+    switch (result.kind) {
+      case 'accepted':
+        this.#answered(room);
+        this.#works(begunAt);
+        return;
+      case 'refused':
+        if (result.nack.scope === 'channel' || result.nack.scope === 'account') {
+          this.#refused(result.nack, begunAt);
+          return;
+        }
+        this.#answered(room);
+        this.#works(begunAt);
+        return;
+      case 'unknown':
+        // Judged when its grace is over, against the answers that others got meanwhile. As a probe it is no answer.
+        if (this.#isClosedFor(begunAt)) this.#probeAgain();
+        return;
+      default:
+        result satisfies never;
+    }
+  }
+
+  /** A status says that the platform refuses the channel or account. */
+  reportNack(nack: Nack): void {
+    this.#refused(nack, this.#dependencies.clock.now());
+  }
+
+  /** An unknown outcome found nobody else answered: the channel is silent. */
+  reportSilent(): void {
+    if (this.#condition.state === 'stopped' || this.#condition.state === 'slowed') return;
+    this.#change({ state: 'stopped', reason: 'no_answer', since: this.#dependencies.clock.now() });
+    this.#probeAgain();
+  }
+
+  /** True where the channel gave a definite answer to another room's message since `begunAt`. */
+  answeredSince(begunAt: number, room: number): boolean {
+    return this.#answers.some((answer) => answer.at >= begunAt && answer.room !== room);
+  }
+
+  // ------------------------------------------------------------------------------------------------------ ack outage
+
+  /** X for a message accepted now, where the condition overrides its policy. */
+  ackTimeoutMs(): number | null {
+    if (this.#condition.state !== 'ack_outage') return null;
+    return Math.max(this.settings.policy.minGapMs, this.settings.ackOutage.gapMs);
+  }
+
+  reportAck(): void {
+    this.#acks = { timeoutsInARow: 0, firstTimeoutAt: 0 };
+    if (this.#condition.state === 'ack_outage') this.#change({ state: 'open' });
+  }
+
+  reportAckTimeout(): void {
+    const now = this.#dependencies.clock.now();
+    if (this.#acks.timeoutsInARow === 0) this.#acks.firstTimeoutAt = now;
+    this.#acks.timeoutsInARow++;
+    const { minTimeouts, afterMs } = this.settings.ackOutage;
+    if (this.#condition.state !== 'open') return;
+    if (this.#acks.timeoutsInARow >= minTimeouts && now - this.#acks.firstTimeoutAt >= afterMs) {
+      this.#change({ state: 'ack_outage', since: now });
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------------- life cycle
+
+  /** Takes up the condition that the store remembers. */
+  restore(condition: ChannelCondition): void {
+    this.#condition = condition;
+    recordChannelState(this.#dependencies.instruments.metrics, this.name, condition.state);
+    if (condition.state === 'slowed') {
+      this.#queue.pause();
+      this.#scheduleProbe(Math.max(0, condition.until - this.#dependencies.clock.now()));
+    }
+    if (condition.state === 'stopped') {
+      this.#queue.pause();
+      this.#scheduleProbe(0);
+    }
+  }
+
+  /** Grants no further permits; resolves when the last condition is stored. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelProbe?.();
+    this.#cancelProbe = null;
+    this.#queue.start();
+    await this.#saving;
+  }
+
+  // -------------------------------------------------------------------------------------------------------- internals
+
+  #answered(room: number): void {
+    const [newest] = this.#answers;
+    const answer = { at: this.#dependencies.clock.now(), room };
+    // The newest answers of two different rooms are enough to tell whether another room was answered.
+    this.#answers =
+      newest === undefined || newest.room === room ? [answer, ...this.#answers.slice(1)] : [answer, newest];
+  }
+
+  #works(begunAt: number): void {
+    // Any answer ends a silence, whenever its attempt began; a refusal is only taken back by a later attempt's answer.
+    const silent = this.#condition.state === 'stopped' && this.#condition.reason === 'no_answer';
+    if (begunAt < this.#conditionSince && !silent) return;
+    this.#ramp();
+    if (this.#condition.state === 'stopped' || this.#condition.state === 'slowed') this.#reopen();
+  }
+
+  /** True where the channel is stopped or slowed and the attempt began since: it was a probe. */
+  #isClosedFor(begunAt: number): boolean {
+    const closed = this.#condition.state === 'stopped' || this.#condition.state === 'slowed';
+    return closed && begunAt >= this.#conditionSince;
+  }
+
+  #probeAgain(): void {
+    this.#refusals++;
+    this.#scheduleProbe(this.#probeDelayMs());
+  }
+
+  #reopen(): void {
+    this.#refusals = 0;
+    this.#cancelProbe?.();
+    this.#cancelProbe = null;
+    this.#change({ state: 'open' });
+    if (this.#queue.isPaused) {
+      this.#queue.concurrency = Math.min(2, this.settings.maxConcurrentSends);
+      this.#queue.start();
+    }
+  }
+
+  /** After a stop the number of permits doubles with each answer. */
+  #ramp(): void {
+    if (this.#queue.isPaused || this.#queue.concurrency >= this.settings.maxConcurrentSends) return;
+    this.#queue.concurrency = Math.min(this.settings.maxConcurrentSends, this.#queue.concurrency * 2);
+  }
+
+  #refused(nack: Nack, begunAt: number): void {
+    const now = this.#dependencies.clock.now();
+    const stopped = this.#condition.state === 'stopped' || this.#condition.state === 'slowed';
+    if (stopped && begunAt < this.#conditionSince) return;
+    this.#refusals++;
+    const waitMs = nack.permanent || nack.retryAfterMs === null ? this.#probeDelayMs() : nack.retryAfterMs;
+    this.#change(
+      nack.permanent || isUnreachable(nack.code)
+        ? { state: 'stopped', reason: nack.code, since: now }
+        : {
+            state: 'slowed',
+            until: now + (nack.retryAfterMs ?? Math.max(waitMs, DEFAULT_RETRY_AFTER_MS)),
+            reason: nack.code,
+          },
+    );
+    this.#scheduleProbe(this.#condition.state === 'slowed' ? this.#condition.until - now : waitMs);
+  }
+
+  #probeDelayMs(): number {
+    const { initialMs, maxMs } = this.settings.probe;
+    return Math.min(maxMs, initialMs * 2 ** Math.max(0, this.#refusals - 1));
+  }
+
+  /** Stops the queue; after the delay lets one room through. */
+  #scheduleProbe(delayMs: number): void {
+    this.#queue.pause();
+    this.#conditionSince = this.#dependencies.clock.now();
+    this.#cancelProbe?.();
+    this.#cancelProbe = this.#dependencies.clock.after(delayMs, () => {
+      this.#cancelProbe = null;
+      this.#queue.concurrency = 1;
+      this.#queue.start();
+    });
+  }
+
+  #change(condition: ChannelCondition): void {
+    const before = this.#condition;
+    this.#condition = condition;
+    if (before.state === condition.state && reasonOf(before) === reasonOf(condition)) return;
+    const { instruments, store, clock } = this.#dependencies;
+    const reason = reasonOf(condition);
+    recordChannelState(instruments.metrics, this.name, condition.state);
+    instruments.log.event('channel.state', { channel: this.name, state: condition.state, reason: reason ?? undefined });
+    instruments.telemetry.emit('channel.state', { channel: this.name, state: condition.state, reason });
+    // What is stored serves restarts and people; deciding goes on from memory while the store is away.
+    this.#saving = this.#saving
+      .then(() => store.save(this.settings.key, this.#condition, clock.now()))
+      .catch(() => instruments.telemetry.emit('dependency.lost', { dependency: 'postgres' }));
+  }
+}
+
+/** Codes of definite failures to reach the platform at all. */
+function isUnreachable(code: string): boolean {
+  return code.startsWith('connect_');
+}
+
+function reasonOf(condition: ChannelCondition): string | null {
+  return 'reason' in condition ? condition.reason : null;
+}
+
+export class Channels {
+  readonly #channels = new Map<string, Channel>();
+  readonly #store: ChannelStore;
+
+  constructor(settings: readonly ChannelSettings[], dependencies: ChannelDependencies) {
+    this.#store = dependencies.store;
+    for (const one of settings) this.#channels.set(channelName(one.key), new Channel(one, dependencies));
+  }
+
+  get(key: ChannelKey): Channel | null {
+    return this.#channels.get(channelName(key)) ?? null;
+  }
+
+  all(): readonly Channel[] {
+    return [...this.#channels.values()];
+  }
+
+  async restore(): Promise<void> {
+    for (const { channel, condition } of await this.#store.load()) this.get(channel)?.restore(condition);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.all().map((channel) => channel.close()));
+  }
+}

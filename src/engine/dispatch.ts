@@ -1,0 +1,144 @@
+/** One attempt: read the body, check the lease last thing, send, classify, report. The claim is on disk before. */
+
+import { headSequence, type Room } from '../room/room.ts';
+import type { Bodies } from './bodies.ts';
+import type { Channels, Permit } from './channels.ts';
+import type { Instruments } from './instruments.ts';
+import type { Tenure } from './ownership.ts';
+import { channelName } from './policy.ts';
+import type { ChannelKey, Clock, LookupResult, PlatformChannel, SendResult } from './ports.ts';
+import type { References } from './reference.ts';
+
+export interface DispatchDependencies {
+  readonly clock: Clock;
+  readonly platform: (key: ChannelKey) => PlatformChannel | null;
+  readonly channels: Channels;
+  readonly bodies: Bodies;
+  readonly references: References;
+  readonly tenure: Tenure;
+  readonly instruments: Instruments;
+}
+
+export interface AttemptCallbacks {
+  /** The request is about to be handed to the platform's client. */
+  readonly onLeaving: () => void;
+  readonly onResult: (result: SendResult) => void;
+}
+
+export class Attempts {
+  readonly #to: DispatchDependencies;
+  readonly #open = new Set<Promise<unknown>>();
+
+  constructor(dependencies: DispatchDependencies) {
+    this.#to = dependencies;
+  }
+
+  /** Sends the attempt that `room` has just claimed; the permit is given back when the platform has answered. */
+  send(room: Room, permit: Permit, callbacks: AttemptCallbacks): void {
+    this.track(this.#attempt(room, permit, callbacks));
+  }
+
+  lookUp(room: Room, sequence: number, onResult: (result: LookupResult) => void): void {
+    const lookup = this.#to.platform(room.key)?.lookup ?? null;
+    if (lookup === null) return;
+    const timeoutMs = this.#timeoutMs(room);
+    this.track(lookup(this.#to.references.encode(room, sequence), timeoutMs).then(onResult));
+  }
+
+  /** Counts a piece of work that a graceful end waits for. */
+  track(work: Promise<unknown>): void {
+    this.#open.add(work);
+    work.then(
+      () => this.#open.delete(work),
+      (error: unknown) => {
+        this.#open.delete(work);
+        throw error;
+      },
+    );
+  }
+
+  async idle(): Promise<void> {
+    while (this.#open.size > 0) await Promise.allSettled(this.#open);
+  }
+
+  async #attempt(room: Room, permit: Permit, callbacks: AttemptCallbacks): Promise<void> {
+    const { instruments, clock, channels } = this.#to;
+    const name = channelName(room.key);
+    const startedAt = clock.monotonic();
+    const begunAt = room.attempts.at(-1)?.begunAt ?? clock.now();
+    instruments.metrics.openSends.inc({ channel: name });
+    let result: SendResult;
+    try {
+      const sent = await this.#transmit(room, callbacks.onLeaving);
+      result = sent.result;
+      if (sent.reachedPlatform) channels.get(room.key)?.report(result, room.id, begunAt);
+    } finally {
+      instruments.metrics.openSends.dec({ channel: name });
+      permit.release();
+    }
+    this.#tell(room, result, clock.monotonic() - startedAt);
+    callbacks.onResult(result);
+  }
+
+  async #transmit(room: Room, onLeaving: () => void): Promise<{ result: SendResult; reachedPlatform: boolean }> {
+    const { bodies, platform, references, tenure } = this.#to;
+    const sequence = headSequence(room);
+    const client = platform(room.key);
+    const attempt = room.attempts.at(-1);
+    const timeoutMs = this.#timeoutMs(room);
+    if (client === null || attempt === undefined) return notSent('channel_not_configured');
+    const body = await bodies.read(room, sequence).catch(() => undefined);
+    if (body === undefined) return notSent('store_unavailable');
+    if (body === null) return notSent('body_gone');
+    // The last thing before the bytes leave: a lease that ends before the send could would let another worker in.
+    const sameLife = tenure.proof()?.worker === attempt.worker;
+    if (!sameLife || !tenure.outlives(room.shard, timeoutMs)) return notSent('lease_not_trusted');
+    onLeaving();
+    const { worker, generation, number } = attempt;
+    const request = {
+      reference: references.encode(room, sequence),
+      body,
+      attempt: number,
+      worker,
+      generation,
+      timeoutMs,
+    };
+    return { result: await client.send(request), reachedPlatform: true };
+  }
+
+  #timeoutMs(room: Room): number {
+    return this.#to.channels.get(room.key)?.settings.sendTimeoutMs ?? 5_000;
+  }
+
+  #tell(room: Room, result: SendResult, durationMs: number): void {
+    const { instruments } = this.#to;
+    const name = channelName(room.key);
+    instruments.metrics.attempts.inc({ result: result.kind, channel: name });
+    const sequence = headSequence(room);
+    const { attempt } = room;
+    instruments.telemetry.emit('attempt.finished', {
+      room: room.key,
+      sequence,
+      attempt,
+      result: result.kind,
+      durationMs,
+    });
+    const where = {
+      tenant: room.key.tenant,
+      channel: room.key.channel,
+      room: instruments.hash(room.key.room),
+      sequence,
+      attempt,
+    };
+    const code = result.kind === 'accepted' ? undefined : result.kind === 'refused' ? result.nack.code : result.code;
+    if (result.kind === 'unknown') instruments.log.event('attempt.unknown', { ...where, reason: result.code });
+    const generation = room.attempts.at(-1)?.generation ?? 0;
+    instruments.log.event('attempt.finished', { ...where, generation, result: result.kind, durationMs, code });
+  }
+}
+
+/** A definite end without a byte sent: the room waits at its channel, no attempt is used up. */
+function notSent(code: string): { result: SendResult; reachedPlatform: boolean } {
+  const nack = { permanent: false, scope: 'channel', retryAfterMs: null, code } as const;
+  return { result: { kind: 'refused', nack }, reachedPlatform: false };
+}

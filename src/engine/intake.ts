@@ -1,0 +1,179 @@
+/**
+ * Fast durable ingestion: messages of all sources go through one lane in the order in which they came, so that a room's
+ * order holds up to the commit. A batch that the store cannot take now is tried again before anything behind it; a
+ * message that the store will never take is found by halving and refused alone.
+ */
+import { createHash } from 'node:crypto';
+import { RoomlineError } from '../errors.ts';
+import type { RoomRow } from '../room/room.ts';
+import { errorFields } from '../telemetry.ts';
+import { AGAIN, Batcher } from './batcher.ts';
+import type { Instruments } from './instruments.ts';
+import type { AppendResult, Clock, IntakeResult, NewMessage, RoomStore } from './ports.ts';
+import type { References } from './reference.ts';
+import type { Rooms } from './rooms.ts';
+
+export interface IntakeDependencies {
+  readonly store: RoomStore;
+  readonly rooms: Rooms;
+  readonly clock: Clock;
+  readonly references: References;
+  readonly instruments: Instruments;
+  readonly maxRows: number;
+  /** Messages that may wait for their commit; more are refused with `overloaded`. */
+  readonly maxWaiting: number;
+  /** How long the first message of a batch waits for company, in ms. */
+  readonly lingerMs: number;
+  /** True for an error that the same message would meet again: a value that the store refuses. */
+  readonly isPermanent: (error: unknown) => boolean;
+}
+
+const RETRY_MS = 200;
+
+type Outcome = AppendResult | { readonly kind: 'refused'; readonly error: unknown };
+
+export class Intake {
+  readonly #to: IntakeDependencies;
+  readonly #lane: Batcher<NewMessage, Outcome>;
+  #outstanding = 0;
+  #closed = false;
+  /** The store failed while closing: from then on everything is refused, so that nothing overtakes what was. */
+  #givenUp = false;
+
+  constructor(dependencies: IntakeDependencies) {
+    this.#to = dependencies;
+    const { clock, lingerMs, maxRows } = dependencies;
+    this.#lane = new Batcher({
+      maxRows,
+      flush: (batch) => this.#append(batch),
+      pauseBeforeAgain: () => new Promise((resolve) => clock.after(RETRY_MS, resolve)),
+      ...(lingerMs > 0 ? { linger: () => new Promise<void>((resolve) => clock.after(lingerMs, resolve)) } : {}),
+    });
+  }
+
+  /** Messages received and not yet committed. */
+  get outstanding(): number {
+    return this.#outstanding;
+  }
+
+  /**
+   * Resolves after the commit. Calls for one room commit in the order of the calls.
+   * @throws RoomlineError `overloaded` (nothing was accepted), or what the store refuses of this message
+   */
+  async accept(message: NewMessage): Promise<IntakeResult> {
+    const { metrics } = this.#to.instruments;
+    if (this.#closed || this.#outstanding >= this.#to.maxWaiting) {
+      throw new RoomlineError('overloaded', { detail: 'intake is full', retryAfterMs: 1_000 });
+    }
+    this.#outstanding++;
+    metrics.intakeReceived.inc({ source: message.source });
+    metrics.intakeOutstanding.set({ source: message.source }, this.#outstanding);
+    const receivedAt = this.#to.clock.monotonic();
+    try {
+      const outcome = await this.#lane.submit(message);
+      metrics.intakeCommitSeconds.observe({ source: message.source }, (this.#to.clock.monotonic() - receivedAt) / 1000);
+      return this.#answer(outcome);
+    } finally {
+      this.#outstanding--;
+      metrics.intakeOutstanding.set({ source: message.source }, this.#outstanding);
+    }
+  }
+
+  /** Accepts nothing further; resolves when what was accepted is committed, or refused because the store is away. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#lane.idle();
+  }
+
+  #answer(outcome: Outcome): IntakeResult {
+    const { references } = this.#to;
+    switch (outcome.kind) {
+      case 'refused':
+        throw outcome.error;
+      case 'appended': {
+        const { row, sequence } = outcome;
+        const address = { shard: row.shard, id: row.id };
+        return {
+          kind: 'accepted',
+          address,
+          sequence,
+          reference: references.encode(address, sequence),
+          duplicate: false,
+        };
+      }
+      case 'duplicate': {
+        const { address, sequence } = outcome;
+        return {
+          kind: 'accepted',
+          address,
+          sequence,
+          reference: references.encode(address, sequence),
+          duplicate: true,
+        };
+      }
+      case 'conflict':
+        return {
+          kind: 'conflict',
+          sequence: outcome.sequence,
+          reference: references.encode(outcome.address, outcome.sequence),
+        };
+      default:
+        return outcome satisfies never;
+    }
+  }
+
+  async #append(batch: readonly NewMessage[]): Promise<(Outcome | typeof AGAIN)[]> {
+    const { store, instruments, isPermanent } = this.#to;
+    if (this.#givenUp) throw new RoomlineError('not_ready', { detail: 'intake has ended' });
+    try {
+      instruments.metrics.batchRows.observe({ statement: 'append' }, batch.length);
+      const results = await store.append(batch);
+      this.#committed(batch, results);
+      return results;
+    } catch (error) {
+      instruments.log.event('intake.batch_failed', { source: 'all', count: batch.length, ...errorFields(error) });
+      if (!isPermanent(error)) {
+        if (this.#closed) this.#givenUp = true;
+        if (this.#givenUp) throw error;
+        // Appending again is safe: what had committed is found by its id.
+        return batch.map((): Outcome | typeof AGAIN => AGAIN);
+      }
+      if (batch.length === 1) return [{ kind: 'refused', error }];
+      const middle = batch.length >> 1;
+      const first = await this.#append(batch.slice(0, middle));
+      // Nothing behind a part that must be tried again may overtake it.
+      if (first.includes(AGAIN)) return [...first, ...batch.slice(middle).map((): Outcome | typeof AGAIN => AGAIN)];
+      return [...first, ...(await this.#append(batch.slice(middle)))];
+    }
+  }
+
+  #committed(batch: readonly NewMessage[], results: readonly AppendResult[]): void {
+    const { rooms, instruments } = this.#to;
+    const perRoom = new Map<number, { row: RoomRow; messages: { message: NewMessage; sequence: number }[] }>();
+    const counts = { pubsub: { appended: 0, duplicates: 0 }, http: { appended: 0, duplicates: 0 } };
+    results.forEach((result, index) => {
+      const message = batch[index] as NewMessage;
+      if (result.kind !== 'appended') {
+        if (result.kind === 'duplicate') counts[message.source].duplicates++;
+        return;
+      }
+      counts[message.source].appended++;
+      const known = perRoom.get(result.row.id) ?? { row: result.row, messages: [] };
+      known.messages.push({ message, sequence: result.sequence });
+      perRoom.set(result.row.id, known);
+    });
+    for (const { row, messages } of perRoom.values()) rooms.appended(row, messages);
+    for (const source of ['pubsub', 'http'] as const) {
+      const { appended, duplicates } = counts[source];
+      if (appended + duplicates === 0) continue;
+      instruments.metrics.messagesAccepted.inc({ source }, appended);
+      instruments.metrics.intakeDuplicates.inc({ source }, duplicates);
+      instruments.telemetry.emit('intake.committed', { source, appended, duplicates });
+    }
+  }
+}
+
+/** SHA-256 of a body: what decides whether a repeated message id brings the same message. */
+export function bodyDigest(body: Uint8Array): Uint8Array {
+  return createHash('sha256').update(body).digest();
+}

@@ -1,0 +1,231 @@
+/**
+ * What entitles this process to claim: a leased worker identity, its shards, and a fence generation.
+ *
+ *   O1  an identity is random and new for every life; a life that lost its lease is never taken up again
+ *   O2  the lease is trusted for less than its stored life, counted on the monotonic clock from before the renewal's
+ *       query; a claim or send begins only if the lease outlives the longest that a send can take
+ *   O3  a dead worker is fenced in a transaction of its own, and its rooms are read only after that commit
+ *   O4  after a claim whose commit is unknown the generation rises before anything is decided again
+ */
+
+import { type Lease, outlives } from '../room/shard.ts';
+import { errorFields } from '../telemetry.ts';
+import type { Instruments } from './instruments.ts';
+import type { ClaimProof, OwnershipStore, SettableClock } from './ports.ts';
+import { defineService, runLoop, type Service } from './service.ts';
+
+/** What the rest of the engine asks of ownership. */
+export interface Tenure {
+  /** This process holds the shard, as far as it knows. */
+  holds(shard: number): boolean;
+  /** It holds the shard, and its lease outlives a send of this length. */
+  mayClaim(shard: number, sendTimeoutMs: number): boolean;
+  /** The last check before a send, of the life that claimed it. */
+  outlives(shard: number, sendTimeoutMs: number): boolean;
+  proof(): ClaimProof | null;
+  /** A claim was refused by the fence: look at the lease now. */
+  suspect(): void;
+  /** Raises the generation, however long the store takes. */
+  renewGeneration(): Promise<void>;
+  /** The store failed; for readiness and logs. */
+  storeFailed(error: unknown): void;
+}
+
+export interface OwnershipOptions {
+  readonly store: OwnershipStore;
+  readonly clock: SettableClock;
+  readonly instruments: Instruments;
+  readonly newWorkerId: () => string;
+  readonly leaseMs: number;
+  readonly renewEveryMs: number;
+  /** Reads the rooms of shards that have just become ours. */
+  readonly onAcquired: (shards: readonly number[]) => Promise<void>;
+  /** Forgets what memory knows: the lease is gone. */
+  readonly onLost: () => void;
+  readonly onFailure: (error: unknown) => void;
+}
+
+interface Life {
+  readonly worker: string;
+  generation: number;
+  lease: Lease;
+}
+
+export class Ownership implements Tenure {
+  readonly service: Service;
+  readonly #options: OwnershipOptions;
+  readonly #shards = new Set<number>();
+  #life: Life | null = null;
+  #generationRise: Promise<void> | null = null;
+  #wake: () => void = () => undefined;
+  #storeUp = true;
+  #ending = false;
+
+  constructor(options: OwnershipOptions) {
+    this.#options = options;
+    this.service = defineService('ownership', async (scope) => {
+      await this.#step();
+      const { clock, onFailure } = options;
+      const loop = runLoop(() => this.#step(), {
+        timers: { schedule: (delayMs, callback) => clock.after(delayMs, callback) },
+        onFailure,
+      });
+      this.#wake = () => loop.wake();
+      scope.onStop(async () => {
+        this.#ending = true;
+        await loop.stop();
+        await this.#release();
+      });
+    });
+  }
+
+  get worker(): string | null {
+    return this.#life?.worker ?? null;
+  }
+
+  get shards(): ReadonlySet<number> {
+    return this.#shards;
+  }
+
+  /** The store answered the last renewal. */
+  get storeUp(): boolean {
+    return this.#storeUp;
+  }
+
+  holds(shard: number): boolean {
+    return this.#shards.has(shard);
+  }
+
+  mayClaim(shard: number, sendTimeoutMs: number): boolean {
+    return this.#generationRise === null && this.outlives(shard, sendTimeoutMs);
+  }
+
+  outlives(shard: number, sendTimeoutMs: number): boolean {
+    const life = this.#life;
+    return life !== null && this.holds(shard) && outlives(life.lease, this.#options.clock.monotonic(), sendTimeoutMs);
+  }
+
+  proof(): ClaimProof | null {
+    return this.#life === null ? null : { worker: this.#life.worker, generation: this.#life.generation };
+  }
+
+  suspect(): void {
+    this.#wake();
+  }
+
+  storeFailed(error: unknown): void {
+    if (!this.#storeUp) return;
+    this.#storeUp = false;
+    this.#options.instruments.log.event('dependency.lost', { dependency: 'postgres', ...errorFields(error) });
+    this.#options.instruments.telemetry.emit('dependency.lost', { dependency: 'postgres' });
+  }
+
+  renewGeneration(): Promise<void> {
+    this.#generationRise ??= this.#raise().finally(() => {
+      this.#generationRise = null;
+    });
+    return this.#generationRise;
+  }
+
+  async #raise(): Promise<void> {
+    const life = this.#life;
+    while (life !== null && this.#life === life) {
+      try {
+        life.generation = await this.#options.store.raiseGeneration(life.worker);
+        return;
+      } catch (error) {
+        this.storeFailed(error);
+        await this.#pause();
+      }
+    }
+  }
+
+  /** Renews or begins a life, fences the dead, takes their shards. Returns when to come again, in ms. */
+  async #step(): Promise<number> {
+    const { store, renewEveryMs, instruments } = this.#options;
+    try {
+      if (this.#life === null) await this.#begin();
+      else await this.#renew(this.#life);
+      if (!this.#storeUp) {
+        this.#storeUp = true;
+        instruments.log.event('dependency.back', { dependency: 'postgres', durationMs: 0 });
+        instruments.telemetry.emit('dependency.back', { dependency: 'postgres' });
+      }
+      if (this.#life === null) return 0;
+      for (const worker of await store.expiredWorkers()) {
+        if (worker === this.#life.worker || !(await store.fence(worker))) continue;
+        instruments.log.event('ownership.taken_over', { worker: this.#life.worker, holder: worker, shards: 0 });
+      }
+      await this.#take(this.#life);
+      return renewEveryMs;
+    } catch (error) {
+      this.storeFailed(error);
+      return Math.min(renewEveryMs, STORE_RETRY_MS);
+    }
+  }
+
+  async #begin(): Promise<void> {
+    const { store, clock, leaseMs, newWorkerId } = this.#options;
+    const worker = newWorkerId();
+    const sentAt = clock.monotonic();
+    const { databaseTimeMs, generation } = await store.register(worker, leaseMs);
+    clock.synchronize(databaseTimeMs, sentAt, clock.monotonic());
+    this.#life = { worker, generation, lease: { renewedAtMonotonicMs: sentAt, lifeMs: leaseMs } };
+  }
+
+  async #renew(life: Life): Promise<void> {
+    const { store, clock, leaseMs } = this.#options;
+    const sentAt = clock.monotonic();
+    const renewed = await store.renew(life.worker, leaseMs);
+    if (renewed === null) {
+      this.#lose(life);
+      return;
+    }
+    clock.synchronize(renewed.databaseTimeMs, sentAt, clock.monotonic());
+    life.lease = { renewedAtMonotonicMs: sentAt, lifeMs: leaseMs };
+  }
+
+  async #take(life: Life): Promise<void> {
+    const { store, instruments, onAcquired } = this.#options;
+    const taken = await store.takeShards(life.worker);
+    const fresh = taken.filter((shard) => !this.#shards.has(shard));
+    if (fresh.length === 0) return;
+    for (const shard of fresh) this.#shards.add(shard);
+    instruments.metrics.shardsHeld.set(this.#shards.size);
+    const { worker, generation } = life;
+    instruments.log.event('ownership.acquired', { worker, generation, shards: fresh.length });
+    instruments.telemetry.emit('ownership.acquired', { worker, generation, shards: fresh.length });
+    try {
+      await onAcquired(fresh);
+    } catch (error) {
+      // Its rooms could not all be read: the next sweep finds what this one missed.
+      this.storeFailed(error);
+    }
+  }
+
+  #lose(life: Life): void {
+    const { instruments, onLost } = this.#options;
+    this.#life = null;
+    this.#shards.clear();
+    instruments.metrics.shardsHeld.set(0);
+    const { worker, generation } = life;
+    instruments.log.event('ownership.lost', { worker, generation, reason: 'lease_ended' });
+    instruments.telemetry.emit('ownership.lost', { worker, reason: 'lease_ended' });
+    onLost();
+  }
+
+  async #release(): Promise<void> {
+    const life = this.#life;
+    if (life === null || !this.#ending) return;
+    this.#life = null;
+    this.#shards.clear();
+    // Where the store is away the lease ends by itself.
+    await this.#options.store.release(life.worker).catch((error: unknown) => this.storeFailed(error));
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => this.#options.clock.after(STORE_RETRY_MS, resolve));
+  }
+}
+
+const STORE_RETRY_MS = 250;

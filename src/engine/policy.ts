@@ -1,0 +1,58 @@
+import type { Envelope, Policy, Room } from '../room/room.ts';
+import type { ChannelKey, StoredEnvelope, StoredRoom } from './ports.ts';
+
+/** What the engine knows of one configured channel; all durations in ms. */
+export interface ChannelSettings {
+  readonly key: ChannelKey;
+  readonly account: string;
+  readonly policy: Policy;
+  readonly sendTimeoutMs: number;
+  readonly maxConcurrentSends: number;
+  /** `always`: statuses carry our reference, so that no platform id needs to be kept. */
+  readonly echoesReference: 'always' | 'never';
+  readonly ackOutage: { readonly afterMs: number; readonly minTimeouts: number; readonly gapMs: number };
+  readonly probe: { readonly initialMs: number; readonly maxMs: number };
+}
+
+export function channelName(key: ChannelKey): string {
+  return `${key.tenant}/${key.channel}`;
+}
+
+/** The channel's policy with the message's own wishes laid over it. */
+export function envelopeOf(stored: StoredEnvelope, policy: Policy): Envelope {
+  const own = stored.ackTimeoutMs !== null || stored.failurePolicy !== null;
+  return {
+    sequence: stored.sequence,
+    messageId: stored.messageId,
+    acceptedAt: stored.acceptedAt,
+    notBefore: stored.notBefore,
+    expiresAt: stored.expiresAt,
+    cancelled: stored.cancelled,
+    policy: own
+      ? {
+          ...policy,
+          ackTimeoutMs: stored.ackTimeoutMs ?? policy.ackTimeoutMs,
+          failurePolicy: stored.failurePolicy ?? policy.failurePolicy,
+        }
+      : policy,
+  };
+}
+
+export function roomOf(stored: StoredRoom, policy: Policy): Room {
+  return { ...stored.row, envelopes: stored.envelopes.map((one) => envelopeOf(one, policy)) };
+}
+
+/**
+ * For rooms of a channel that the configuration no longer names: they keep their messages and wait.
+ * No attempt ever begins, because a channel that is not configured grants no permit.
+ */
+export const POLICY_OF_MISSING_CHANNEL: Policy = {
+  unlockedBy: 'delivered',
+  ackTimeoutMs: 30_000,
+  minGapMs: 0,
+  maxAttempts: 5,
+  backoff: { initialMs: 1_000, maxMs: 60_000, factor: 2, jitter: 0.2 },
+  unknownGraceMs: 2_000,
+  unknownPolicy: 'hold',
+  failurePolicy: 'hold',
+};

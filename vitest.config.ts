@@ -1,0 +1,26 @@
+import { defineConfig } from 'vitest/config';
+
+/** Tests that get real Postgres servers. Anything else starts none, so that a single test file runs in a second. */
+const WITH_POSTGRES = [
+  'test/**/*.pg.test.ts',
+  'test/adapters/postgres/**/*.test.ts',
+  'test/conformance/**/*.test.ts',
+  'test/system/**/*.test.ts',
+];
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    testTimeout: 20_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 30_000,
+    reporters: ['default'],
+    projects: [
+      { extends: true, test: { name: 'plain', include: ['test/**/*.test.ts'], exclude: WITH_POSTGRES } },
+      {
+        extends: true,
+        test: { name: 'postgres', include: WITH_POSTGRES, globalSetup: ['test/support/global-setup.ts'] },
+      },
+    ],
+  },
+});
