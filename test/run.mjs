@@ -23,7 +23,7 @@ async function main() {
   try {
     const results = join(folder, 'results.json');
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${results}`];
-    const status = await run(['vitest/vitest.mjs', 'run', ...reporters, ...given]);
+    const status = await run(['vitest/vitest.mjs', 'run', '--configLoader=native', ...reporters, ...given]);
     const { passed, failed } = readCounts(results, status);
     process.stdout.write(`${passed} passed, ${failed} failed\n`);
     process.exitCode = status;

@@ -8,7 +8,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const MAX_LINES = 600;
 /** Packages we name ourselves, and all that they bring along. Raise a number only together with a reason to. */
 const DIRECT_BUDGET = 26;
-const TOTAL_BUDGET = 330;
+const TOTAL_BUDGET = 300;
 
 interface SourceFile {
   /** From the root, with slashes: `src/room/room.ts`. */
@@ -73,8 +73,9 @@ function isOwn(target: string): boolean {
 
 const EFFECTS = {
   room: /\b(Date|performance|process|globalThis|fetch|console|crypto|require|Math\.random|set(Timeout|Interval|Immediate)|queueMicrotask)\b/,
+  // Reading a date that a message holds is fine; asking what time it is, is not.
   engine:
-    /\b(Date|performance|process|globalThis|fetch|console|Math\.random|set(Timeout|Interval|Immediate)|random(Bytes|UUID|Int|FillSync)|webcrypto)\b/,
+    /\b(Date\.now|Date\(\s*\)|performance|process|globalThis|fetch|console|Math\.random|set(Timeout|Interval|Immediate)|random(Bytes|UUID|Int|FillSync)|webcrypto)(?!\w)/,
 };
 
 function effectViolations(files: readonly SourceFile[]): string[] {
@@ -156,14 +157,17 @@ describe('time, chance and the outside', () => {
     ['src/room/a.ts', 'const a = Math.random();', 'Math.random'],
     ['src/room/a.ts', 'process.exit(1);', 'process'],
     ['src/engine/a.ts', 'setTimeout(run, 5);', 'setTimeout'],
+    ['src/engine/a.ts', 'const now = new Date();', 'Date()'],
+    ['src/engine/a.ts', 'const now = Date.now();', 'Date.now'],
     ['src/engine/a.ts', 'const id = randomUUID();', 'randomUUID'],
   ])('in %s would be refused for: %s', (path, text, word) => {
     expect(effectViolations([readSource(path, text)])).toEqual([`${path} uses ${word}`]);
   });
 
-  it('may be spoken of in comments and texts', () => {
+  it('may be spoken of in comments and texts, and a date may be read', () => {
     const text = "// no Date.now here\n/** nor\n * setTimeout */\nconst rule = 'no process';\n";
     expect(effectViolations([readSource('src/room/a.ts', text)])).toEqual([]);
+    expect(effectViolations([readSource('src/engine/a.ts', 'const ms = Date.parse(text);')])).toEqual([]);
   });
 });
 

@@ -2,6 +2,11 @@ import type { Findings } from './findings.ts';
 import { lastBegun, type MessageState, type RoomState } from './state.ts';
 import type { OracleOptions } from './types.ts';
 
+interface Pair {
+  earlier: MessageState;
+  later: MessageState;
+}
+
 const MOVED_ON = new Set(['failed', 'expired', 'cancelled', 'skipped']);
 
 /** R2 and R3: when a message first reaches the platform, all earlier ones of its room must be closed. */
@@ -9,9 +14,9 @@ export class OrderCheck {
   readonly #findings: Findings;
   readonly #options: Required<Pick<OracleOptions, 'toleranceMs' | 'maxAttempts'>> & OracleOptions;
   /** Successors that began on the strength of a webhook call whose answer is not known yet. */
-  readonly #relied = new Map<number, MessageState[]>();
+  readonly #relied = new Map<number, Pair[]>();
   /** Pairs that only the final outcome can excuse. */
-  readonly #open: { earlier: MessageState; later: MessageState }[] = [];
+  readonly #open: Pair[] = [];
   proven = 0;
   successors = 0;
 
@@ -34,9 +39,10 @@ export class OrderCheck {
 
   /** A call was refused: what it told never counted. */
   refused(call: number): void {
-    for (const message of this.#relied.get(call) ?? []) {
-      message.closedBy = undefined;
-      this.#open.push({ earlier: message, later: message.room.messages[message.index + 1] ?? message });
+    for (const pair of this.#relied.get(call) ?? []) {
+      pair.earlier.closedBy = undefined;
+      this.proven--;
+      this.#open.push(pair);
     }
     this.#relied.delete(call);
   }
@@ -58,26 +64,27 @@ export class OrderCheck {
     if (call !== undefined) {
       earlier.closedBy = 'ack';
       this.proven++;
-      if (call >= 0) this.#relied.set(call, [...(this.#relied.get(call) ?? []), earlier]);
+      if (call >= 0) this.#relied.set(call, [...(this.#relied.get(call) ?? []), { earlier, later }]);
     } else if (at >= dueAt || earlier.refusedForGood || earlier.nacked) earlier.closedBy = 'other';
     else this.#open.push({ earlier, later });
   }
 
-  #excused({ row, receipts }: MessageState): boolean {
+  #excused({ row, receipts, published }: MessageState): boolean {
+    if (published.accepted === false && receipts.length === 0) return true;
     if (row) return row.outcome !== null && MOVED_ON.has(row.outcome);
     return receipts.length >= this.#options.maxAttempts;
   }
 
   #complain(earlier: MessageState, later: MessageState): void {
     if (earlier.receipts.length === 0) {
-      // Never seen, yet its outcome may say acked or assumed: that is a loss, reported as such; here it was overtaken.
       this.#findings.add('R2_overtaken', 'a later message began, this one never reached the platform', earlier);
       return;
     }
     const fate = lastBegun(earlier)?.fate ?? 'open';
     const first = earlier.firstLine ?? 0;
     if (later.firstLine !== undefined && first > later.firstLine) {
-      if (earlier.row?.outcome === 'assumed') return;
+      // An assumed message may come late; an acked one is judged with all its successors.
+      if (earlier.row?.outcome === 'assumed' || isAcked(earlier)) return;
       this.#findings.add('R2_overtaken', 'a later message began before this one reached the platform', earlier);
     } else {
       const detail = `the next message began although this one was not closed (last attempt: ${fate})`;

@@ -52,10 +52,10 @@ const PORT_ATTEMPTS = 5;
  */
 export async function startPostgres(options: PostgresOptions): Promise<PostgresServer> {
   const say = options.say ?? ((line) => void process.stderr.write(`${line}\n`));
-  const { directory, account } = place(options.directory, say);
+  const { directory, account, outside } = place(options.directory, say);
   const binaries =
     options.binaries === undefined || options.binaries === 'embedded'
-      ? embeddedBinaries(account, say)
+      ? embeddedBinaries(account, outside ? () => undefined : say)
       : binariesIn(options.binaries, account);
   const release = takeLock(join(directory, 'lock'), `the Postgres in ${directory}`);
   try {
@@ -224,13 +224,15 @@ export class PostgresServer {
 }
 
 /** The folder itself, or one outside where the account that runs the server cannot enter it; and that account. */
-function place(wanted: string, say: Say): { directory: string; account: Account | null } {
+function place(wanted: string, say: Say): { directory: string; account: Account | null; outside: boolean } {
   let directory = resolve(wanted);
   let account = serverAccount(directory);
-  if (account !== null && !canEnter(account, resolve(directory, '..'))) {
-    directory = join(outsideFolder(), `data-${shortHash(directory)}`);
+  const outside = account !== null && !canEnter(account, resolve(directory, '..'));
+  if (outside) {
+    const folder = outsideFolder();
+    directory = join(folder, `data-${shortHash(directory)}`);
     account = serverAccount(directory);
-    say(`Running as root where other users cannot enter: Postgres keeps its data in ${directory}`);
+    say(`Running as root where other users cannot enter: Postgres has its programs and data in ${folder}`);
   }
   makeFolder(directory);
   directory = realpathSync(directory);
@@ -240,7 +242,7 @@ function place(wanted: string, say: Say): { directory: string; account: Account 
   } catch (error) {
     throw new Error(`${directory} belongs to another user; remove it or start as that user`, { cause: error });
   }
-  return { directory, account };
+  return { directory, account, outside };
 }
 
 function makeFolder(directory: string): void {

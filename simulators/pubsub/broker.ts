@@ -18,6 +18,7 @@ export interface BrokerOptions extends Omit<SubscriptionContext, 'deadLetter'> {
 
 const NAME = /^projects\/[^/]+\/(topics|subscriptions)\/(?!goog)[A-Za-z][\w\-.~+%]{2,254}$/;
 const DEFAULT_ACK_DEADLINE_SECONDS = 10;
+const DEFAULT_DELIVERY_ATTEMPTS = 5;
 const MAX_ACK_DEADLINE_SECONDS = 600;
 
 /** Topics, subscriptions and what is published between them; everything the journal remembers. */
@@ -83,6 +84,10 @@ export class Broker {
     const ackDeadlineSeconds = requested.ackDeadlineSeconds || DEFAULT_ACK_DEADLINE_SECONDS;
     this.checkAckDeadline(ackDeadlineSeconds);
     const resource = { ...requested, ackDeadlineSeconds };
+    if (resource.deadLetterPolicy) {
+      const maxDeliveryAttempts = resource.deadLetterPolicy.maxDeliveryAttempts || DEFAULT_DELIVERY_ATTEMPTS;
+      resource.deadLetterPolicy = { ...resource.deadLetterPolicy, maxDeliveryAttempts };
+    }
     this.#record({ subscription: resource });
     this.#addSubscription(resource);
     return resource;

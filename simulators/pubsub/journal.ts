@@ -89,9 +89,11 @@ export class Journal {
     for (const committed of waiting) committed(failure);
   }
 
-  /** Puts these records in the place of all others. A crash leaves either the old file or the new one. */
+  /**
+   * Puts these records in the place of all that are committed; what waits follows them. A crash leaves either the old
+   * file or the new one.
+   */
   rewrite(records: Iterable<unknown>): void {
-    this.flush();
     const next = `${this.#path}.next`;
     const fd = openSync(next, 'w');
     let text = '';

@@ -10,6 +10,7 @@ interface RoomBook {
   /** Outcomes in the order of settling. */
   readonly settled: { readonly outcome: string; readonly attempts: number }[];
   version: number;
+  phase: string;
   /** Message ids by sequence, first receipt only, in the order of arrival at the platform. */
   readonly arrived: string[];
   readonly receipts: Map<string, number>;
@@ -35,6 +36,7 @@ export class Checker {
     if (next.version <= book.version)
       this.#broken('R1', next.key.room, `version fell from ${book.version} to ${next.version}`);
     book.version = next.version;
+    book.phase = next.phase;
     const cell = `${next.phase}${next.reason === null ? '' : `:${next.reason}`}`;
     this.cells.set(cell, (this.cells.get(cell) ?? 0) + 1);
     for (const fact of write.facts) {
@@ -102,6 +104,11 @@ export class Checker {
     }
   }
 
+  /** A process lost its memory: of every attempt that is open on disk nobody knows the outcome. */
+  memoryLost(): void {
+    for (const book of this.#rooms.values()) if (book.phase === 'sending') this.unknownOutcomes++;
+  }
+
   get settledCount(): number {
     let count = 0;
     for (const book of this.#rooms.values()) count += book.settled.length;
@@ -111,7 +118,7 @@ export class Checker {
   #book(room: string): RoomBook {
     let book = this.#rooms.get(room);
     if (book === undefined) {
-      book = { published: [], settled: [], version: 0, arrived: [], receipts: new Map() };
+      book = { published: [], settled: [], version: 0, phase: 'idle', arrived: [], receipts: new Map() };
       this.#rooms.set(room, book);
     }
     return book;

@@ -195,6 +195,7 @@ export class WorldPlatform {
     if (chance.hit(0.3)) status('read', delayMs + chance.around(300) - 50);
     if (chance.hit(faults.contradiction)) {
       fault('contradiction');
+      this.refusedForGood.add(messageId);
       status(null, delayMs + chance.around(200) + 1);
     }
   }

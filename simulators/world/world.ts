@@ -151,7 +151,7 @@ class World {
       clock: { after: (delayMs, callback) => this.#time.after(delayMs, callback) },
     });
     const instruments = {
-      log: { event: () => undefined, flush: () => undefined },
+      log: { event: (name: string) => this.#line(`  log ${name}`), flush: () => undefined },
       metrics: METRICS,
       telemetry: new Telemetry(),
       hash: recipientHasher('sim'),
@@ -187,9 +187,7 @@ class World {
     this.#count('crash');
     this.#line('crash');
     process.clock.dead = true;
-    // Requests of the dead process may have reached the platform: their outcome is known to nobody.
-    this.#checker.unknownOutcomes +=
-      this.#channel.maxConcurrentSends === 64 ? this.#rooms : this.#channel.maxConcurrentSends;
+    this.#checker.memoryLost();
     this.#process = null;
     this.#time.after(this.#chance.between(10, 1_500), () => this.#boot());
   }
@@ -235,6 +233,8 @@ class World {
     if (this.#process === null) return;
     const forMs = this.#chance.pick([300, 1_500, 4_000]);
     this.#count(`pause_${forMs}`);
+    // Its lease ends meanwhile: what it has open counts as interrupted when it goes on.
+    if (forMs > this.#settings.leaseMs) this.#checker.memoryLost();
     this.#process.clock.pausedUntil = this.#time.now + forMs;
   }
 

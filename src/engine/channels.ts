@@ -306,6 +306,7 @@ function reasonOf(condition: ChannelCondition): string | null {
 export class Channels {
   readonly #channels = new Map<string, Channel>();
   readonly #store: ChannelStore;
+  #restored = false;
 
   constructor(settings: readonly ChannelSettings[], dependencies: ChannelDependencies) {
     this.#store = dependencies.store;
@@ -320,8 +321,12 @@ export class Channels {
     return [...this.#channels.values()];
   }
 
+  /** Once: what the store remembers counts only until this process has seen more. */
   async restore(): Promise<void> {
-    for (const { channel, condition } of await this.#store.load()) this.get(channel)?.restore(condition);
+    if (this.#restored) return;
+    const stored = await this.#store.load();
+    this.#restored = true;
+    for (const { channel, condition } of stored) this.get(channel)?.restore(condition);
   }
 
   async close(): Promise<void> {

@@ -63,6 +63,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     newWorkerId: to.newWorkerId,
     leaseMs: settings.leaseMs,
     renewEveryMs: settings.renewEveryMs,
+    onBegun: () => channels.restore(),
     onAcquired: (shards) =>
       readAll(stores.rooms, shards, 'all', clock.now(), (stored) => void rooms.found(stored, 'take_over')),
     onLost: () => rooms.forgetAll(),
@@ -115,7 +116,6 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     onFailure: to.onFailure,
   });
   const service = defineService('engine', async (scope) => {
-    await channels.restore();
     scope.onStop(() => channels.close());
     scope.onStop(() => ownership.service.stop());
     await ownership.service.start();

@@ -38,6 +38,8 @@ export interface OwnershipOptions {
   readonly newWorkerId: () => string;
   readonly leaseMs: number;
   readonly renewEveryMs: number;
+  /** Called in every life once the clock is set and before shards are taken; the life waits for it. */
+  readonly onBegun: () => Promise<void>;
   /** Reads the rooms of shards that have just become ours. */
   readonly onAcquired: (shards: readonly number[]) => Promise<void>;
   /** Forgets what memory knows: the lease is gone. */
@@ -170,6 +172,7 @@ export class Ownership implements Tenure {
     const sentAt = clock.monotonic();
     const { databaseTimeMs, generation } = await store.register(worker, leaseMs);
     clock.synchronize(databaseTimeMs, sentAt, clock.monotonic());
+    await this.#options.onBegun();
     this.#life = { worker, generation, lease: { renewedAtMonotonicMs: sentAt, lifeMs: leaseMs } };
   }
 
@@ -187,8 +190,8 @@ export class Ownership implements Tenure {
 
   async #take(life: Life): Promise<void> {
     const { store, instruments, onAcquired } = this.#options;
-    const taken = await store.takeShards(life.worker);
-    const fresh = taken.filter((shard) => !this.#shards.has(shard));
+    const owned = await store.takeShards(life.worker);
+    const fresh = owned.filter((shard) => !this.#shards.has(shard));
     if (fresh.length === 0) return;
     for (const shard of fresh) this.#shards.add(shard);
     instruments.metrics.shardsHeld.set(this.#shards.size);

@@ -239,7 +239,10 @@ export interface OwnershipStore {
    * blocks it longer than 500 ms. False where the worker's lease is alive after all.
    */
   fence(worker: string): Promise<boolean>;
-  /** Gives the worker every shard that has no owner or a fenced one; returns those it got now. */
+  /**
+   * Gives the worker every shard that has no owner or a fenced one, and returns all that it owns then: a call whose
+   * answer was lost is made good by the next. Nothing for a fenced worker.
+   */
   takeShards(worker: string): Promise<number[]>;
   /** Raises the generation: refuses this worker's delayed claims. Waits for its open batches. */
   raiseGeneration(worker: string): Promise<number>;

@@ -294,7 +294,7 @@ function resolveUnknown(room: Room, event: { channelAnswered: boolean; chance: n
     const waiting: Room = { ...clean, phase: 'waiting', reason: 'channel', until: null };
     return applied(room, waiting, [], now, [{ type: 'channel_silent' }]);
   }
-  const spent = room.spent + 1;
+  const spent = spentWith(room);
   if (spent >= policy.maxAttempts) return fail(room, { ...clean, spent }, 'outcome_unknown', now);
   return backOff(room, { ...clean, spent }, policy, event.chance, null, now);
 }
@@ -320,9 +320,14 @@ function afterNack(
     const waitMs = backoffDelayMs(policy.backoff, clean.attempts.length, chance, nack.retryAfterMs);
     return applied(before, { ...clean, phase: 'waiting', reason: 'limit', until: now + waitMs }, facts, now);
   }
-  const spent = clean.spent + 1;
+  const spent = spentWith(clean);
   if (spent >= policy.maxAttempts) return fail(before, { ...clean, spent }, 'attempts_exhausted', now, facts);
   return backOff(before, { ...clean, spent }, policy, chance, nack.retryAfterMs, now, facts);
+}
+
+/** An attempt is used up once, even where it was taken for unknown first, then answered, then nacked. */
+function spentWith(room: Room): number {
+  return Math.min(room.attempt, room.spent + 1);
 }
 
 function backOff(

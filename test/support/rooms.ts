@@ -42,7 +42,7 @@ export function nackOf(wishes: Partial<Nack> = {}): Nack {
   return { permanent: false, scope: 'message', retryAfterMs: null, code: 'busy', ...wishes };
 }
 
-/** The room after events that must all change it; `wait` moves time before its event. */
+/** The room after events that must all be heeded, at one time. */
 export function after(room: Room, now: number, ...events: readonly RoomEvent[]): Room {
   return events.reduce((current, event) => mustApply(transition(current, event, now), event).room, room);
 }

@@ -55,13 +55,13 @@ export class MemoryOwnershipStore implements OwnershipStore {
   async takeShards(worker: string): Promise<number[]> {
     await nextMicrotask();
     if (this.#fenceOf(worker).fenced) return [];
-    const taken: number[] = [];
+    const owned: number[] = [];
     this.#owners.forEach((owner, shard) => {
-      if (owner !== null && !this.#fenceOf(owner).fenced) return;
+      if (owner !== worker && owner !== null && !this.#fenceOf(owner).fenced) return;
       this.#owners[shard] = worker;
-      taken.push(shard);
+      owned.push(shard);
     });
-    return taken;
+    return owned;
   }
 
   async raiseGeneration(worker: string): Promise<number> {

@@ -240,6 +240,21 @@ describe('a key with several consumers', () => {
     expect(second.texts).toEqual(['3']);
   });
 
+  it('is free for another once all is acked, when its own takes no more', () => {
+    const scene = world();
+    const stuck = new Reader(scene);
+    stuck.accepts = false;
+    scene.publish('k', '1');
+    scene.pass();
+    scene.publish('k', '2');
+    const other = new Reader(scene);
+    scene.pass();
+    expect(other.texts).toEqual([]);
+    stuck.ack('1');
+    scene.pass();
+    expect(other.texts).toEqual(['2']);
+  });
+
   it('goes to another at once when lost streams are set to redeliver', () => {
     const scene = world({ faults: { redeliverOnStreamEnd: true } });
     const first = new Reader(scene);

@@ -1,0 +1,264 @@
+/**
+ * A published message as it comes, from Pub/Sub and HTTP alike: JSON is read, every rule is checked, and what naive
+ * storage would choke on is refused before it can join a batch.
+ */
+import { hash } from 'node:crypto';
+import { RoomlineError } from '../errors.ts';
+import type { RoomKey } from '../room/room.ts';
+import type { NewMessage } from './ports.ts';
+
+/** A valid message before intake gives it its shard, its time and, where the publisher gave none, its id. */
+export interface NewMessageDraft
+  extends Pick<NewMessage, 'key' | 'body' | 'digest' | 'notBefore' | 'expiresAt' | 'ackTimeoutMs' | 'failurePolicy'> {
+  /** Null where the publisher gave none. */
+  readonly messageId: string | null;
+}
+
+export type ParsedMessage = { readonly ok: NewMessageDraft } | { readonly error: RoomlineError };
+
+export interface MessageLimits {
+  /** Of the raw message. */
+  readonly maxBytes: number;
+  /** Of `content` as it is stored. */
+  readonly maxContentBytes: number;
+  /** Objects and arrays inside each other, the message itself included. */
+  readonly maxDepth: number;
+}
+
+export const MESSAGE_LIMITS: MessageLimits = { maxBytes: 1_048_576, maxContentBytes: 262_144, maxDepth: 32 };
+
+/** The tenant of messages that name none. */
+export const DEFAULT_TENANT = 'default';
+
+export const MAX_ID_BYTES = 256;
+const MAX_ACK_TIMEOUT_MS = 86_400_000;
+/** The last millisecond of the year 9999. */
+const MAX_TIME_MS = 253_402_300_799_999;
+
+const FIELDS = [
+  'tenant',
+  'channel',
+  'room',
+  'messageId',
+  'to',
+  'content',
+  'notBefore',
+  'expiresAt',
+  'ackTimeoutMs',
+  'failurePolicy',
+] as const;
+type Field = (typeof FIELDS)[number];
+type Fields = Readonly<Partial<Record<Field, unknown>>>;
+
+/** A byte order mark is no JSON: it is kept, so that the parser refuses it. */
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const encoder = new TextEncoder();
+
+/**
+ * Reads and checks one message. `body` of the result is `{"to":…,"content":…}` with `content` written anew: white space
+ * goes, and of a name that an object repeats the last one stays. Numbers keep their value as IEEE 754 doubles; whole
+ * numbers that a double cannot hold exactly are refused.
+ */
+export function parseMessage(
+  raw: Uint8Array,
+  limits: MessageLimits,
+  channelExists: (tenant: string, channel: string) => boolean,
+): ParsedMessage {
+  try {
+    return { ok: read(raw, limits, channelExists) };
+  } catch (error) {
+    if (error instanceof RoomlineError) return { error };
+    throw error;
+  }
+}
+
+function read(
+  raw: Uint8Array,
+  limits: MessageLimits,
+  channelExists: (tenant: string, channel: string) => boolean,
+): NewMessageDraft {
+  if (raw.length > limits.maxBytes) {
+    throw new RoomlineError('body_too_large', { rule: `at most ${limits.maxBytes} bytes` });
+  }
+  const fields = readFields(parseJson(raw), limits);
+  const tenant = fields.tenant === undefined ? DEFAULT_TENANT : text('tenant', fields.tenant);
+  const channel = text('channel', required(fields, 'channel'));
+  const room = checkId('room', required(fields, 'room'));
+  const messageId = fields.messageId === undefined ? null : checkId('messageId', fields.messageId);
+  const to = fields.to === undefined ? room : checkId('to', fields.to);
+  const content = JSON.stringify(contentOf(required(fields, 'content')));
+  const notBefore = time(fields, 'notBefore');
+  const expiresAt = time(fields, 'expiresAt');
+  if (notBefore !== null && expiresAt !== null && expiresAt <= notBefore) {
+    throw new RoomlineError('field_invalid', { field: 'expiresAt', rule: 'later than notBefore' });
+  }
+  const ackTimeoutMs = ackTimeout(fields.ackTimeoutMs);
+  const failurePolicy = failurePolicyOf(fields.failurePolicy);
+  if (!channelExists(tenant, channel)) {
+    throw new RoomlineError('channel_unknown', { field: 'channel', rule: 'the name of a configured channel' });
+  }
+  const contentBytes = encoder.encode(content);
+  if (contentBytes.length > limits.maxContentBytes) {
+    throw new RoomlineError('payload_too_large', { field: 'content', rule: `at most ${limits.maxContentBytes} bytes` });
+  }
+  const body = bodyOf(to, contentBytes);
+  const key: RoomKey = { tenant, channel, room };
+  const digest = hash('sha256', body, 'buffer');
+  return { key, messageId, body, digest, notBefore, expiresAt, ackTimeoutMs, failurePolicy };
+}
+
+function bodyOf(to: string, content: Uint8Array): Uint8Array {
+  return Buffer.concat([encoder.encode(`{"to":${JSON.stringify(to)},"content":`), content, encoder.encode('}')]);
+}
+
+function parseJson(raw: Uint8Array): unknown {
+  let source: string;
+  try {
+    source = decoder.decode(raw);
+  } catch (cause) {
+    throw new RoomlineError('body_not_utf8', { cause });
+  }
+  try {
+    return JSON.parse(source);
+  } catch (cause) {
+    throw new RoomlineError('body_malformed_json', { cause });
+  }
+}
+
+/** The message's own fields, rebuilt one by one: nothing of the input's shape is carried further. */
+function readFields(value: unknown, limits: MessageLimits): Fields {
+  if (!isObject(value)) throw new RoomlineError('field_type', { field: 'body', rule: 'one JSON object' });
+  const fields: Partial<Record<Field, unknown>> = {};
+  for (const [name, inner] of Object.entries(value)) {
+    if (!isField(name)) throw new RoomlineError('field_unknown', { field: printable(name), rule: FIELDS.join(', ') });
+    if (!withinDepth(inner, limits.maxDepth - 1)) {
+      throw new RoomlineError('body_too_deep', { field: name, rule: `at most ${limits.maxDepth} levels` });
+    }
+    checkValues(name, inner);
+    fields[name] = inner;
+  }
+  return fields;
+}
+
+/** Its recursion ends at the limit, however deep the input is; those after it may follow the input. */
+function withinDepth(value: unknown, depthLeft: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return depthLeft > 0 && Object.values(value).every((inner) => withinDepth(inner, depthLeft - 1));
+}
+
+function checkValues(field: Field, value: unknown): void {
+  if (typeof value === 'string') checkText(field, value);
+  else if (typeof value === 'number') checkNumber(field, value);
+  else if (Array.isArray(value)) for (const item of value) checkValues(field, item);
+  else if (typeof value === 'object' && value !== null) {
+    for (const [name, inner] of Object.entries(value)) {
+      checkText(field, name);
+      checkValues(field, inner);
+    }
+  }
+}
+
+function checkText(field: string, value: string): void {
+  if (value.includes('\0') || !value.isWellFormed()) {
+    throw new RoomlineError('text_nul_or_surrogate', { field, rule: 'no U+0000 and no unpaired surrogate' });
+  }
+}
+
+function checkNumber(field: Field, value: number): void {
+  if (!Number.isFinite(value)) {
+    throw new RoomlineError('number_not_finite', { field, rule: 'within the range of an IEEE 754 double' });
+  }
+  if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+    const rule = 'whole numbers from -9007199254740991 to 9007199254740991; larger ones as text';
+    throw new RoomlineError('number_not_finite', { field, detail: 'A whole number is too large to be exact', rule });
+  }
+}
+
+/**
+ * An identifier: 1 to 256 bytes of UTF-8 without control characters.
+ * @throws RoomlineError
+ */
+export function checkId(field: string, value: unknown): string {
+  const id = text(field, value);
+  checkText(field, id);
+  if (id === '') throw new RoomlineError('field_invalid', { field, rule: `1 to ${MAX_ID_BYTES} bytes` });
+  // Every UTF-16 unit takes at least one byte, so that the exact count is needed for short texts only.
+  if (id.length > MAX_ID_BYTES || Buffer.byteLength(id) > MAX_ID_BYTES) {
+    throw new RoomlineError('id_too_long', { field, rule: `at most ${MAX_ID_BYTES} bytes in UTF-8` });
+  }
+  if (/\p{Cc}/u.test(id)) throw new RoomlineError('id_invalid', { field, rule: 'no control characters' });
+  return id;
+}
+
+function required(fields: Fields, field: Field): unknown {
+  const value = fields[field];
+  if (value === undefined) throw new RoomlineError('field_missing', { field, rule: 'required' });
+  return value;
+}
+
+function text(field: string, value: unknown): string {
+  if (typeof value !== 'string') throw new RoomlineError('field_type', { field, rule: 'a text' });
+  return value;
+}
+
+function contentOf(value: unknown): object {
+  if (!isObject(value)) throw new RoomlineError('field_type', { field: 'content', rule: 'a JSON object' });
+  return value;
+}
+
+function ackTimeout(value: unknown): number | null {
+  if (value === undefined) return null;
+  const field = 'ackTimeoutMs';
+  if (typeof value !== 'number') throw new RoomlineError('field_type', { field, rule: 'a number' });
+  if (!Number.isInteger(value) || value < 1 || value > MAX_ACK_TIMEOUT_MS) {
+    throw new RoomlineError('field_invalid', { field, rule: `a whole number from 1 to ${MAX_ACK_TIMEOUT_MS}` });
+  }
+  return value;
+}
+
+function failurePolicyOf(value: unknown): 'move_on' | 'hold' | null {
+  if (value === undefined) return null;
+  const policy = text('failurePolicy', value);
+  if (policy === 'move_on' || policy === 'hold') return policy;
+  throw new RoomlineError('field_invalid', { field: 'failurePolicy', rule: 'move_on or hold' });
+}
+
+const ISO_TIME = /^(\d{4})-(\d{2})-(\d{2})T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})$/;
+const TIME_RULE = 'milliseconds since 1970, or ISO 8601 with its offset, up to the year 9999';
+
+function time(fields: Fields, field: 'notBefore' | 'expiresAt'): number | null {
+  const value = fields[field];
+  if (value === undefined) return null;
+  if (typeof value !== 'number' && typeof value !== 'string') {
+    throw new RoomlineError('field_type', { field, rule: TIME_RULE });
+  }
+  const ms = typeof value === 'number' ? value : isoToMs(value);
+  if (ms === null || !Number.isInteger(ms) || ms < 0 || ms > MAX_TIME_MS) {
+    throw new RoomlineError('field_invalid', { field, rule: TIME_RULE });
+  }
+  return ms;
+}
+
+function isoToMs(value: string): number | null {
+  const parts = ISO_TIME.exec(value);
+  if (parts === null) return null;
+  const [, year, month, day] = parts;
+  // `Date.parse` turns a 30 February into March.
+  const date = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day)));
+  if (date.getUTCDate() !== Number(day)) return null;
+  const ms = Date.parse(value);
+  return Number.isNaN(ms) ? null : ms;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isField(name: string): name is Field {
+  return (FIELDS as readonly string[]).includes(name);
+}
+
+/** A name from the input as an error may repeat it. */
+function printable(name: string): string {
+  return /^[\w.-]{1,64}$/.test(name) ? name : '(unprintable)';
+}

@@ -1,0 +1,98 @@
+/** What a gateway's answer means: the tables of docs/generic-http-platform.md. */
+import type { LookupResult, SendResult } from '../../engine/ports.ts';
+import type { Nack } from '../../room/room.ts';
+import type { HttpOutcome } from '../http-client.ts';
+import { parseRetryAfter } from '../retry-after.ts';
+import { type Fields, isFields, parseJson, readId, readLevel, readNack, readTime } from './fields.ts';
+
+type Answer = Extract<HttpOutcome, { kind: 'answered' }>;
+
+/** Without an `error` object these refuse the message for good. */
+const PERMANENT = new Set([400, 404, 405, 410, 413, 415, 422]);
+
+export function classifySend(outcome: HttpOutcome, wallClockMs: number): SendResult {
+  switch (outcome.kind) {
+    case 'not_sent':
+      return refused({ permanent: false, scope: 'channel', retryAfterMs: null, code: outcome.code });
+    case 'no_answer':
+      return { kind: 'unknown', code: outcome.code, bytesLeft: outcome.bytesLeft };
+    case 'answered':
+      return classifyAnswer(outcome, wallClockMs);
+    default:
+      return outcome satisfies never;
+  }
+}
+
+function classifyAnswer(answer: Answer, wallClockMs: number): SendResult {
+  const { status } = answer;
+  if (status >= 300 && status < 400) {
+    return refused({ permanent: true, scope: 'channel', retryAfterMs: null, code: 'redirected' });
+  }
+  const fields = readBody(answer);
+  const error = fields !== null && isFields(fields.error) ? fields.error : null;
+  const retryAfterMs = parseRetryAfter(answer.headers['retry-after'], wallClockMs);
+  if (status >= 500 && error?.processed !== false) return unknown(`http_${status}`);
+  if (error !== null) {
+    const permanent = status !== 429 && status < 500;
+    return refused(readNack(error, { permanent, code: `http_${status}`, retryAfterMs }));
+  }
+  return status < 300 ? accepted(fields) : refused(bareRefusal(status, retryAfterMs));
+}
+
+function accepted(fields: Fields | null): SendResult {
+  const platformId = readId(fields?.id);
+  if (fields === null || platformId === null) return unknown('answer_unreadable');
+  return {
+    kind: 'accepted',
+    platformId,
+    platformAt: readTime(fields.acceptedAt),
+    duplicate: fields.duplicate === true,
+  };
+}
+
+/** A 4xx that says nothing but its status. */
+function bareRefusal(status: number, retryAfterMs: number | null): Nack {
+  const code = `http_${status}`;
+  if (status === 429) return { permanent: false, scope: 'channel', retryAfterMs, code };
+  if (status === 401 || status === 403) return { permanent: true, scope: 'channel', retryAfterMs: null, code };
+  return { permanent: PERMANENT.has(status), scope: 'message', retryAfterMs, code };
+}
+
+export function readLookup(outcome: HttpOutcome): LookupResult {
+  const fields = outcome.kind === 'answered' && outcome.status === 200 ? readBody(outcome) : null;
+  if (fields === null) return NO_EVIDENCE;
+  const platformId = readId(fields.id);
+  if (fields.status === 'failed') {
+    const error = isFields(fields.error) ? fields.error : {};
+    return { kind: 'failed', nack: readNack(error, FAILED), platformId };
+  }
+  const level = fields.status === 'accepted' ? 'accepted' : readLevel(fields.status);
+  if (level === null) return NO_EVIDENCE;
+  return { kind: 'found', level, platformId, platformAt: readTime(fields.acceptedAt) };
+}
+
+const NO_EVIDENCE: LookupResult = { kind: 'no_evidence' };
+
+/** What a reported failure means where it does not say. */
+export const FAILED = { permanent: true, code: 'failed', retryAfterMs: null } as const;
+
+/** Null where the body is no JSON object, or too large to be read. */
+function readBody({ body }: Answer): Fields | null {
+  if (body === null) return null;
+  try {
+    const value = parseJson(body);
+    return isFields(value) ? value : null;
+  } catch {
+    // Not UTF-8, not JSON, or nested beyond reading: an answer without the fields that we look for.
+    return null;
+  }
+}
+
+function refused(nack: Nack): SendResult {
+  return { kind: 'refused', nack };
+}
+
+/** There was an answer, so the request had left. */
+function unknown(code: string): SendResult {
+  return { kind: 'unknown', code, bytesLeft: true };
+}

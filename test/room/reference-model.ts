@@ -1,0 +1,133 @@
+/**
+ * What the promises say of one room's history, judged from outside: it sees each event and what was decided, shares no
+ * code with the decision, and throws at the first thing that may not be.
+ */
+import type { Decision, RoomEvent } from '../../src/room/events.ts';
+import type { Room } from '../../src/room/room.ts';
+
+interface Message {
+  readonly attempts: ('open' | 'accepted' | 'refused' | 'unknown' | 'interrupted' | 'nacked')[];
+  level: number;
+  cancelled: boolean;
+  ordered: boolean;
+}
+
+const LEVELS = ['none', 'accepted', 'sent', 'delivered', 'read'];
+
+export class ReferenceModel {
+  settled = 0;
+  #settledAt = Number.NEGATIVE_INFINITY;
+  #gapMs = 0;
+  readonly #messages = new Map<number, Message>();
+
+  /** Judges one decision; `before` is the room that it was made about. */
+  observe(before: Room, event: RoomEvent, decision: Decision, now: number): void {
+    const { room, verdict, facts } = decision;
+    const head = before.settled + 1;
+    this.#judgeVerdict(before, decision);
+    if (verdict.kind === 'applied') this.#hearOf(before, event);
+    for (const fact of facts) {
+      if (fact.kind === 'cancel_marked') this.#message(fact.sequence).cancelled = true;
+      if (fact.kind !== 'settled') continue;
+      const message = this.#message(fact.sequence);
+      must(verdict.kind === 'applied' && fact.version === room.version, 'R1: a settling is stored with its room');
+      must(fact.sequence === this.settled + 1, 'R1: messages settle once each, in the order of their sequences');
+      must(fact.outcome !== 'assumed' || message.attempts.length > 0, 'R1: assumed only if an attempt began');
+      must(fact.outcome !== 'skipped' || message.ordered, 'a message is skipped only by order');
+      must(fact.outcome !== 'cancelled' || message.ordered || message.cancelled, 'cancelled only by order');
+      must(fact.outcome === 'acked' || message.attempts.at(-1) !== 'open', 'only an ack settles under an open request');
+      must(fact.deadLetter === (fact.outcome === 'failed'), 'failed messages are dead letters, no others');
+      must(fact.attempts.length === Math.min(20, message.attempts.length), 'the history has every attempt');
+      must(LEVELS.indexOf(fact.level) >= message.level, 'levels never fall');
+      if (event.type === 'ack' && fact.outcome !== 'expired' && fact.outcome !== 'cancelled') {
+        must(event.sequence === fact.sequence || event.cumulative, 'an ack settles no other message than its own');
+      }
+      if (event.type === 'nack' && fact.outcome === 'failed') must(event.sequence === fact.sequence, 'nor does a nack');
+      if (event.type === 'attempt_refused' && event.nack.scope !== 'message' && event.nack.scope !== 'room') {
+        must(fact.outcome !== 'failed', 'what a channel refuses is no fault of the message');
+      }
+      if (event.type === 'deadline_due' && fact.reason === 'outcome_unknown') {
+        must(event.channelAnswered, 'silence of a whole channel fails no message');
+      }
+      this.settled = fact.sequence;
+      if (message.attempts.length > 0) {
+        this.#settledAt = now;
+        this.#gapMs = before.envelopes.find((one) => one.sequence === fact.sequence)?.policy.minGapMs ?? 0;
+      }
+    }
+    must(room.settled === this.settled, 'the cursor moves only with what settles');
+    this.#judgeAttempt(before, event, room, now);
+    if (head === room.settled + 1) {
+      const message = this.#message(head);
+      must(LEVELS.indexOf(room.level) >= message.level, 'levels never fall');
+      message.level = LEVELS.indexOf(room.level);
+    }
+  }
+
+  #judgeVerdict(before: Room, { verdict, room, facts }: Decision): void {
+    const risen = room.version - before.version;
+    must(risen === (verdict.kind === 'applied' ? 1 : 0), 'the version rises by one with what is applied, else not');
+    if (verdict.kind === 'ignored') must(room === before, 'what is ignored changes nothing');
+    if (verdict.kind === 'noted') {
+      const durable = { ...room, tail: before.tail, envelopes: before.envelopes };
+      must(JSON.stringify(durable) === JSON.stringify(before), 'what is noted changes nothing durable');
+    }
+    if (verdict.kind !== 'applied') must(facts.every(tellsOfSettled(before)), 'no fact without its room');
+  }
+
+  /** What the event says of the head's attempts and orders, once the room has heeded it. */
+  #hearOf(before: Room, event: RoomEvent): void {
+    const message = this.#message(before.settled + 1);
+    const last = message.attempts.length - 1;
+    const end = (result: Message['attempts'][number]) => message.attempts.splice(last, 1, result);
+    if (event.type === 'attempt_accepted') end('accepted');
+    if (event.type === 'attempt_refused') end('refused');
+    if (event.type === 'attempt_unknown') end('unknown');
+    if (event.type === 'taken_over') end('interrupted');
+    // A nack under an open request waits for that request's end.
+    if (event.type === 'nack' && message.attempts[last] !== 'open') end('nacked');
+    const answered =
+      event.type === 'attempt_accepted' || event.type === 'attempt_unknown' || event.type === 'taken_over';
+    if (answered && before.nack !== null) end('nacked');
+    if (event.type === 'skip' || event.type === 'cancel') this.#message(event.sequence).ordered = true;
+    if (event.type === 'retry') message.ordered = false;
+  }
+
+  #judgeAttempt(before: Room, event: RoomEvent, room: Room, now: number): void {
+    const head = this.#message(room.settled + 1);
+    const begun = room.attempt > head.attempts.length;
+    must(room.attempt === head.attempts.length + (begun ? 1 : 0), 'attempts are numbered from 1 without gaps');
+    if (!begun) return;
+    must(event.type === 'permit_granted' && room.phase === 'sending', 'an attempt begins with a permit in hand');
+    must(
+      head.attempts.every((one) => !['open', 'accepted'].includes(one)),
+      'R4: no attempt before the last one ended',
+    );
+    must(!before.paused && !head.cancelled, 'no attempt while paused, none of a cancelled message');
+    must(now >= this.#settledAt + this.#gapMs, 'no attempt within the minimum gap');
+    const envelope = room.envelopes[0];
+    must((envelope?.notBefore ?? 0) <= now && (envelope?.expiresAt ?? now + 1) > now, 'no attempt outside its time');
+    const others = [...this.#messages].filter(([sequence]) => sequence > this.settled + 1);
+    must(
+      others.every(([, message]) => message.attempts.length === 0),
+      'R2, R3: only the head is ever attempted',
+    );
+    head.attempts.push('open');
+  }
+
+  #message(sequence: number): Message {
+    const known = this.#messages.get(sequence);
+    if (known !== undefined) return known;
+    const message: Message = { attempts: [], level: 0, cancelled: false, ordered: false };
+    this.#messages.set(sequence, message);
+    return message;
+  }
+}
+
+function tellsOfSettled(before: Room): (fact: Decision['facts'][number]) => boolean {
+  return (fact) => fact.kind === 'accepted_as' || (fact.kind === 'answered_late' && fact.sequence <= before.settled);
+}
+
+function must(holds: boolean, rule: string): asserts holds {
+  if (!holds) throw new Error(`broken: ${rule}`);
+}
