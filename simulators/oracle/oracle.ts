@@ -1,4 +1,4 @@
-import type { AnswerRecord, CalledRecord, CallRecord, ReceiptRecord } from '../platform/ground-truth.ts';
+import type { AnswerRecord, CalledRecord, CallRecord, ReceiptRecord, StartRecord } from '../platform/ground-truth.ts';
 import { CopyCheck } from './copies.ts';
 import { FinalStateCheck } from './final-state.ts';
 import { Findings } from './findings.ts';

@@ -18,8 +18,6 @@ interface Waiting {
 interface Call {
   readonly no: number;
   readonly id: string;
-  readonly url: URL;
-  readonly draws: Draws;
   readonly contents: Waiting[];
   readonly body: string;
   readonly junk: number;
@@ -27,6 +25,13 @@ interface Call {
   attempt: number;
   /** Signatures to try, the last being the one that counts. */
   readonly modes: SignatureMode[];
+}
+
+/** One replica of the receiver. */
+interface Target {
+  readonly url: URL;
+  /** Calls under way. */
+  active: number;
 }
 
 type Outcome = { status: number; error?: string };
@@ -44,7 +49,7 @@ const JUNK = ['unknownId', 'unknownReference', 'unknownStatus', 'extraFields', '
 class ChannelOutlet {
   readonly #world: World;
   readonly #name: string;
-  readonly #connect: (origin: string, connections: number) => Pool;
+  readonly #connect: (url: URL, connections: number) => Pool;
   readonly #nextCall: () => number;
   readonly #waiting = new Queue<Waiting>();
   /** Calls to be sent now: duplicates of their own, and repetitions whose time has come. */
@@ -53,14 +58,10 @@ class ChannelOutlet {
   #lingerOver = false;
   #lingering = false;
   #held = false;
-  active = 0;
+  readonly #targets = new Map<string, Target>();
+  #turn = 0;
 
-  constructor(
-    world: World,
-    name: string,
-    connect: (origin: string, connections: number) => Pool,
-    nextCall: () => number,
-  ) {
+  constructor(world: World, name: string, connect: (url: URL, connections: number) => Pool, nextCall: () => number) {
     this.#world = world;
     this.#name = name;
     this.#connect = connect;
@@ -69,6 +70,12 @@ class ChannelOutlet {
 
   get waiting(): number {
     return this.#waiting.length + this.#ready.length;
+  }
+
+  get active(): number {
+    let active = 0;
+    for (const target of this.#targets.values()) active += target.active;
+    return active;
   }
 
   get held(): boolean {
@@ -121,15 +128,29 @@ class ChannelOutlet {
   }
 
   #pump(): void {
-    const webhook = this.#webhook;
-    if (!webhook || this.#held) return;
-    const { connections } = this.#knobs;
-    const most = connections * webhook.urls.length;
-    while (this.active < most) {
+    while (!this.#held) {
+      const target = this.#freeTarget();
+      if (target === undefined) return;
       const call = this.#ready.take(1)[0] ?? this.#nextBatch();
       if (call === undefined) return;
-      this.#send(call, connections);
+      this.#send(call, target);
     }
+  }
+
+  /** The next replica, in turn, that has a connection free. */
+  #freeTarget(): Target | undefined {
+    const urls = this.#webhook?.urls ?? [];
+    const { connections } = this.#knobs;
+    for (let tried = 0; tried < urls.length; tried++) {
+      const url = urls[this.#turn++ % urls.length] ?? '';
+      let target = this.#targets.get(url);
+      if (target === undefined) {
+        target = { url: new URL(url), active: 0 };
+        this.#targets.set(url, target);
+      }
+      if (target.active < connections) return target;
+    }
+    return undefined;
   }
 
   #nextBatch(): Call | undefined {
@@ -147,7 +168,7 @@ class ChannelOutlet {
   }
 
   #compose(contents: Waiting[]): Call {
-    const { profile, resolver } = this.#world;
+    const { profile } = this.#world;
     const no = this.#nextCall();
     const draws = Draws.of(this.#world.seed, `call ${this.#name}`, no);
     const { signature, junk } = this.#knobs;
@@ -168,13 +189,10 @@ class ChannelOutlet {
       if (draws.chance(Purpose.signature, signature[knob], index)) modes.push(mode);
     }
     modes.push(draws.chance(Purpose.signature, signature.previous, FORGERIES.length) ? 'previous' : 'right');
-    const urls = resolver.settings.channels[this.#name]?.webhook?.urls ?? [];
     return {
       no,
       // Unique over restarts: the receiver may remember ids for long.
       id: `msg_${Math.round(this.#world.clock.wallMs()).toString(36)}_${no}`,
-      url: new URL(urls[no % urls.length] ?? ''),
-      draws,
       contents,
       body: profile.webhookBody(items),
       junk: junkItems,
@@ -184,7 +202,7 @@ class ChannelOutlet {
     };
   }
 
-  #send(call: Call, connections: number): void {
+  #send(call: Call, target: Target): void {
     const world = this.#world;
     const webhook = this.#webhook;
     if (!webhook) {
@@ -196,7 +214,7 @@ class ChannelOutlet {
     if (!forged) call.attempt++;
     if (mode !== 'right') raise(world.stats.faults, `webhook_${mode}`);
     world.stats.webhooks.calls++;
-    this.active++;
+    target.active++;
     world.truth.append(this.#record(call, mode));
     const signed = world.profile.sign({
       id: forged ? `${call.id}_${mode}` : call.id,
@@ -206,8 +224,8 @@ class ChannelOutlet {
       both: this.#knobs.signature.both,
       mode,
     });
-    this.#post(call.url, connections, signed, (outcome) => {
-      this.active--;
+    this.#post(target.url, signed, (outcome) => {
+      target.active--;
       world.truth.append({
         t: 'called',
         call: call.no,
@@ -239,12 +257,7 @@ class ChannelOutlet {
   }
 
   /** One HTTP request; `done` is called exactly once. */
-  #post(
-    url: URL,
-    connections: number,
-    { headers, body }: { headers: string[]; body: string },
-    done: (outcome: Outcome) => void,
-  ): void {
+  #post(url: URL, { headers, body }: { headers: string[]; body: string }, done: (outcome: Outcome) => void): void {
     let status = 0;
     let ended = false;
     let abort: ((reason: Error) => void) | undefined;
@@ -259,7 +272,7 @@ class ChannelOutlet {
       end({ status: 0, error: 'DEADLINE' });
       abort?.(new Error('no answer within the deadline'));
     });
-    this.#connect(url.origin, connections).dispatch(
+    this.#connect(url, this.#knobs.connections).dispatch(
       { path: `${url.pathname}${url.search}`, method: 'POST', headers, body, headersTimeout: 0, bodyTimeout: 0 },
       {
         onRequestStart: (controller) => {
@@ -364,7 +377,7 @@ export class Webhooks implements StatusOutlet {
       outlet = new ChannelOutlet(
         this.#world,
         name,
-        (origin, connections) => this.#pool(origin, connections),
+        (url, connections) => this.#pool(url, connections),
         () => ++this.#calls,
       );
       this.#outlets.set(name, outlet);
@@ -372,11 +385,11 @@ export class Webhooks implements StatusOutlet {
     return outlet;
   }
 
-  #pool(origin: string, connections: number): Pool {
-    const name = `${origin} ${connections}`;
+  #pool(url: URL, connections: number): Pool {
+    const name = `${url.href} ${connections}`;
     let pool = this.#pools.get(name);
     if (pool === undefined) {
-      pool = new Pool(origin, { connections, pipelining: 1, connect: { timeout: 5_000 } });
+      pool = new Pool(url.origin, { connections, pipelining: 1, connect: { timeout: 5_000 } });
       this.#pools.set(name, pool);
     }
     return pool;

@@ -62,7 +62,9 @@ export class Intake {
    */
   async accept(message: NewMessage): Promise<IntakeResult> {
     const { metrics } = this.#to.instruments;
-    if (this.#closed || this.#outstanding >= this.#to.maxWaiting) {
+    // A queue bounds itself by what it hands out; to refuse one of its messages would let later ones overtake it.
+    const full = message.source === 'http' && this.#outstanding >= this.#to.maxWaiting;
+    if (this.#closed || full) {
       throw new RoomlineError('overloaded', { detail: 'intake is full', retryAfterMs: 1_000 });
     }
     this.#outstanding++;

@@ -9,7 +9,8 @@
  *   H5  a room leaves memory only when nothing of it waits, is open or is timed
  */
 
-import type { Decision, Effect, Fact, RoomEvent, Settled, Verdict } from '../room/events.ts';
+import { isClaimable, nextDeadline, pendingEffects } from '../room/effects.ts';
+import type { Effect, RoomEvent, Settled, Verdict } from '../room/events.ts';
 import {
   hasHead,
   headEnvelope,
@@ -20,27 +21,18 @@ import {
   type RoomKey,
   type RoomRow,
 } from '../room/room.ts';
-import { isClaimable, nextDeadline, pendingEffects, transition } from '../room/transition.ts';
 import { Batcher } from './batcher.ts';
 import type { Bodies } from './bodies.ts';
 import type { Channels, Permit } from './channels.ts';
+import { type Course, inboxEvent, newCourse, step } from './course.ts';
 import { Deadlines } from './deadlines.ts';
 import type { Attempts } from './dispatch.ts';
 import type { Instruments } from './instruments.ts';
 import type { Late } from './late.ts';
 import type { Tenure } from './ownership.ts';
 import { channelName, envelopeOf, POLICY_OF_MISSING_CHANNEL, roomOf } from './policy.ts';
-import type {
-  AckInbox,
-  Chance,
-  Clock,
-  InboxAck,
-  LateFact,
-  NewMessage,
-  RoomStore,
-  SendResult,
-  StoredRoom,
-} from './ports.ts';
+import type { AckInbox, Chance, Clock, LateFact, NewMessage, RoomStore, SendResult, StoredRoom } from './ports.ts';
+import { reportSettled } from './report.ts';
 import type { RoomWriter, Written } from './settle.ts';
 
 export interface RoomsDependencies {
@@ -295,16 +287,7 @@ export class Rooms {
   /** Runs the events through `transition`, and claims in the same breath where a permit is to be had. */
   #course(resident: Resident, events: readonly RoomEvent[]): Course {
     const now = this.#to.clock.now();
-    const course: Course = {
-      room: resident.room,
-      verdicts: [],
-      facts: [],
-      lateFacts: [],
-      late: [],
-      channelSilent: false,
-      claims: false,
-      acceptedAs: null,
-    };
+    const course = newCourse(resident.room);
     for (const event of events) step(course, event, now);
     if (!this.#mayClaim(course.room)) return course;
     const permit = resident.permit ?? this.#to.channels.get(course.room.key)?.tryAcquire() ?? null;
@@ -537,29 +520,7 @@ export class Rooms {
     if (fact.outcome === 'acked') channel?.reportAck();
     else resident.ackArrivedAt = null;
     if (fact.reason === 'ack_timeout') channel?.reportAckTimeout();
-    const name = channelName(room.key);
-    instruments.metrics.messagesSettled.inc({ outcome: fact.outcome, channel: name });
-    if (fact.deadLetter) instruments.metrics.deadLetters.inc({ reason: fact.reason, channel: name });
-    instruments.telemetry.emit('message.settled', {
-      room: room.key,
-      sequence: fact.sequence,
-      messageId: before.envelopes.find((envelope) => envelope.sequence === fact.sequence)?.messageId ?? '',
-      outcome: fact.outcome,
-    });
-    if (!fact.deadLetter) return;
-    instruments.telemetry.emit('message.dead_lettered', {
-      room: room.key,
-      sequence: fact.sequence,
-      reason: fact.reason,
-    });
-    instruments.log.event('message.dead_lettered', {
-      tenant: room.key.tenant,
-      channel: room.key.channel,
-      room: instruments.hash(room.key.room),
-      sequence: fact.sequence,
-      outcome: fact.outcome,
-      reason: fact.reason,
-    });
+    reportSettled(instruments, before, fact);
   }
 
   // ----------------------------------------------------------------------------------------------------------- helpers
@@ -631,44 +592,6 @@ export class Rooms {
   }
 }
 
-/** What a run of events comes to, before it is stored. */
-interface Course {
-  room: Room;
-  readonly verdicts: Verdict[];
-  readonly facts: Fact[];
-  readonly lateFacts: LateFact['fact'][];
-  readonly late: { readonly sequence: number; readonly cumulative: boolean; readonly event: RoomEvent }[];
-  channelSilent: boolean;
-  claims: boolean;
-  /** The message whose platform id this course makes known. */
-  acceptedAs: number | null;
-}
-
-function step(course: Course, event: RoomEvent, now: number): void {
-  const decision: Decision = transition(course.room, event, now);
-  course.verdicts.push(decision.verdict);
-  for (const fact of decision.facts) {
-    if (fact.kind === 'accepted_as') course.acceptedAs = fact.sequence;
-    if (decision.verdict.kind === 'applied') course.facts.push(fact);
-    else if (fact.kind === 'accepted_as' || fact.kind === 'answered_late') course.lateFacts.push(fact);
-  }
-  for (const effect of decision.effects) {
-    if (effect.type === 'channel_silent') course.channelSilent = true;
-    if (effect.type === 'judge_late') {
-      course.late.push({ sequence: effect.sequence, cumulative: effect.cumulative, event });
-    }
-  }
-  course.room = decision.room;
-}
-
 function attemptKey(attempt: { readonly sequence: number; readonly attempt: number }): string {
   return `${attempt.sequence}/${attempt.attempt}`;
-}
-
-function inboxEvent(ack: InboxAck, sequence: number | null, chance: number): RoomEvent {
-  const of = sequence ?? 0;
-  if (ack.nack !== null)
-    return { type: 'nack', sequence: of, nack: ack.nack, platformId: ack.platformId, at: ack.at, chance };
-  const level = ack.level === 'none' ? 'accepted' : ack.level;
-  return { type: 'ack', sequence: of, level, at: ack.at, cumulative: false };
 }

@@ -10,7 +10,8 @@ export interface ChannelView {
 /** R7: the one line that says why a room waits, for people. Carries no recipient and no body. */
 export function explain(room: Room, channel: ChannelView, held: boolean, now: number): string {
   const head = `message ${headSequence(room)}`;
-  const of = room.tail > room.settled + 1 ? ` (${room.tail - room.settled - 1} more wait behind it)` : '';
+  const behind = room.tail > room.settled + 1 ? ` (${room.tail - room.settled - 1} more wait behind it)` : '';
+  const of = room.paused && room.reason !== 'paused' ? `; the room is paused by an operator${behind}` : behind;
   switch (room.phase) {
     case 'idle':
       if (!hasHead(room)) return 'nothing waits: every accepted message has settled';
@@ -24,7 +25,7 @@ export function explain(room: Room, channel: ChannelView, held: boolean, now: nu
     case 'awaiting_ack':
       return `${head} was accepted and waits up to ${left(room.until, now)} for its ack${levelLine(room)}${of}`;
     case 'backing_off':
-      return `${head} was refused (${lastCode(room)}); attempt ${room.attempt + 1} follows in ${left(room.until, now)}${of}`;
+      return `${head} ${noAnswer(room) ? 'got no answer' : 'was refused'} (${lastCode(room)}); attempt ${room.attempt + 1} follows in ${left(room.until, now)}${of}`;
     case 'unknown':
       return `the outcome of ${head} is unknown (${lastCode(room)}); evidence is waited for ${left(room.until, now)}${of}`;
     case 'held':
@@ -56,6 +57,11 @@ function nextTurn(channel: ChannelView, held: boolean, now: number): string {
 
 function levelLine(room: Room): string {
   return room.level === 'accepted' ? '' : ` (so far: ${room.level})`;
+}
+
+function noAnswer(room: Room): boolean {
+  const result = room.attempts.at(-1)?.result;
+  return result === 'unknown' || result === 'interrupted';
 }
 
 function lastCode(room: Room): string {

@@ -12,8 +12,9 @@
  * the same effects from a stored row, so that a restart and a take-over use the ordinary path.
  */
 import { higherLevel, reaches } from './ack.ts';
-import type { Decision, Effect, Fact, IgnoredReason, RoomEvent, SettleReason, Verdict } from './events.ts';
-import { assertInvariants } from './invariants.ts';
+import { applied, envelopeMissing, ignored, noted } from './decision.ts';
+import { isClaimable, mayExpire, nextDeadline } from './effects.ts';
+import type { Decision, Effect, Fact, RoomEvent, SettleReason } from './events.ts';
 import { backoffDelayMs } from './retry.ts';
 import {
   type Attempt,
@@ -65,37 +66,6 @@ export function transition(room: Room, event: RoomEvent, now: number): Decision 
     default:
       return event satisfies never;
   }
-}
-
-/** The effects that a stored row calls for. Deadlines come from `nextDeadline`. */
-export function pendingEffects(room: Room): readonly Effect[] {
-  const effects: Effect[] = [];
-  if (hasHead(room) && headEnvelope(room) === null) {
-    effects.push({ type: 'load_envelopes', from: headSequence(room) });
-  } else if (isClaimable(room)) {
-    effects.push({ type: 'request_permit' });
-  }
-  if (room.phase === 'sending') effects.push({ type: 'send', sequence: headSequence(room), attempt: room.attempt });
-  if (room.phase === 'unknown') effects.push({ type: 'lookup', sequence: headSequence(room), attempt: room.attempt });
-  return effects;
-}
-
-/** True where a permit is all that the head waits for. The channel's own gate is the permit queue. */
-export function isClaimable(room: Room): boolean {
-  if (room.paused || !hasHead(room)) return false;
-  return room.phase === 'idle' || room.phase === 'ready' || (room.phase === 'waiting' && room.reason === 'channel');
-}
-
-/** When `deadline_due` is next called for, or null. */
-export function nextDeadline(room: Room): number | null {
-  const expiresAt = mayExpire(room) ? (headEnvelope(room)?.expiresAt ?? null) : null;
-  if (room.until === null) return expiresAt;
-  return expiresAt === null ? room.until : Math.min(room.until, expiresAt);
-}
-
-/** A head expires while it waits for an attempt, not while one is open, answered or unknown, nor under a hold. */
-function mayExpire(room: Room): boolean {
-  return ['idle', 'ready', 'waiting', 'backing_off'].includes(room.phase);
 }
 
 // ---------------------------------------------------------------------------------------------- the holder's events
@@ -591,37 +561,3 @@ function nackAttempt(room: Room, nack: Nack): Room {
   });
   return { ...room, attempts };
 }
-
-function applied(
-  before: Room,
-  after: Room,
-  facts: readonly Fact[],
-  now: number,
-  effects: readonly Effect[] = [],
-): Decision {
-  const moved = after.phase !== before.phase || after.reason !== before.reason || after.settled !== before.settled;
-  const next: Room = { ...after, version: before.version + 1, since: moved ? now : before.since };
-  assertInvariants(next);
-  return { verdict: APPLIED, room: next, facts, effects: [...effects, ...pendingEffects(next)] };
-}
-
-function noted(room: Room): Decision {
-  return { verdict: NOTED, room, facts: [], effects: pendingEffects(room) };
-}
-
-function ignored(
-  room: Room,
-  reason: IgnoredReason,
-  facts: readonly Fact[] = [],
-  effects: readonly Effect[] = [],
-): Decision {
-  return { verdict: { kind: 'ignored', reason }, room, facts, effects };
-}
-
-/** Nothing can be decided without the head's policy: it is loaded first. */
-function envelopeMissing(room: Room, facts: readonly Fact[] = []): Decision {
-  return ignored(room, 'envelope_missing', facts, pendingEffects(room));
-}
-
-const APPLIED: Verdict = { kind: 'applied' };
-const NOTED: Verdict = { kind: 'noted' };

@@ -6,6 +6,7 @@ import {
   ack,
   after,
   append,
+  deadline,
   emptyRoom,
   envelopeOf,
   operator,
@@ -78,6 +79,13 @@ const LINES: readonly [string, Room, ChannelView, boolean, string][] = [
   ],
   ['sending', sending, open, true, 'message 1 is being sent (attempt 1)'],
   [
+    'paused while it is sent',
+    after(sending, START, pause),
+    open,
+    true,
+    'message 1 is being sent (attempt 1); the room is paused by an operator',
+  ],
+  [
     'sending, marked',
     after(sending, START, operator('skip', 1)),
     open,
@@ -104,6 +112,13 @@ const LINES: readonly [string, Room, ChannelView, boolean, string][] = [
     open,
     true,
     'message 1 was refused (503); attempt 2 follows in 1.0 s',
+  ],
+  [
+    'backing off after no answer',
+    after(after(sending, START, unknown(1)), START + 2_000, deadline()),
+    open,
+    true,
+    'message 1 got no answer (timeout); attempt 2 follows in 3.0 s',
   ],
   [
     'unknown',

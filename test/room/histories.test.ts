@@ -1,10 +1,11 @@
 /** Random histories of one room, sensible and absurd events mixed, judged after every step. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { nextDeadline, pendingEffects } from '../../src/room/effects.ts';
 import type { Effect, RoomEvent } from '../../src/room/events.ts';
 import { brokenInvariants } from '../../src/room/invariants.ts';
 import { ACK_LEVELS, type Envelope, hasHead, OUTCOMES, PHASES, type Policy, type Room } from '../../src/room/room.ts';
-import { nextDeadline, pendingEffects, transition } from '../../src/room/transition.ts';
+import { transition } from '../../src/room/transition.ts';
 import { emptyRoom, policyOf, START } from '../support/rooms.ts';
 import { ReferenceModel } from './reference-model.ts';
 

@@ -3,10 +3,11 @@
  * phase that follows (`-> sending`), `noted`, or the reason why nothing changes.
  */
 import { afterAll, describe, expect, test } from 'vitest';
+import { nextDeadline } from '../../src/room/effects.ts';
 import { type Decision, EVENT_TYPES, type RoomEvent } from '../../src/room/events.ts';
 import { brokenInvariants } from '../../src/room/invariants.ts';
 import { headSequence, PHASES, type Room } from '../../src/room/room.ts';
-import { nextDeadline, transition } from '../../src/room/transition.ts';
+import { transition } from '../../src/room/transition.ts';
 import {
   accepted,
   ack,

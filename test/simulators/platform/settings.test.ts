@@ -20,7 +20,11 @@ describe('settings', () => {
       { message: { phone: { delayMs: { kind: 'lognormal', medianMs: 5, p99Ms: 1 } } } },
       /message\/phone\/delayMs: p99Ms must be >= medianMs/,
     ],
-    ['a probability above 1', { message: { status: { late: { probability: 2 } } } }, /status\/late\/probability: .*<= 1/],
+    [
+      'a probability above 1',
+      { message: { status: { late: { probability: 2 } } } },
+      /status\/late\/probability: .*<= 1/,
+    ],
     [
       'an unknown kind of fault',
       { message: { send: { faults: { x: { kind: 'explode', probability: 1 } } } } },

@@ -10,6 +10,7 @@ import { instant, type SettingsPatch } from '../../../simulators/platform/settin
 export const SECRET = 'a test secret';
 
 export interface Call {
+  path: string;
   headers: IncomingHttpHeaders;
   raw: string;
   statuses: Record<string, unknown>[];
@@ -35,6 +36,7 @@ export const startReceiver = async (answer: (call: Call, number: number) => numb
       const signed = `${headers['webhook-id']}.${headers['webhook-timestamp']}.${raw}`;
       const expected = `v1,${createHmac('sha256', SECRET).update(signed).digest('base64')}`;
       const call: Call = {
+        path: incoming.url ?? '',
         headers,
         raw,
         statuses: JSON.parse(raw).statuses,

@@ -1,0 +1,55 @@
+import type { Decision, Fact, RoomEvent, Verdict } from '../room/events.ts';
+import type { Room } from '../room/room.ts';
+import { transition } from '../room/transition.ts';
+import type { InboxAck, LateFact } from './ports.ts';
+
+/** What a run of events comes to, before it is stored. */
+export interface Course {
+  room: Room;
+  readonly verdicts: Verdict[];
+  readonly facts: Fact[];
+  readonly lateFacts: LateFact['fact'][];
+  readonly late: { readonly sequence: number; readonly cumulative: boolean; readonly event: RoomEvent }[];
+  channelSilent: boolean;
+  claims: boolean;
+  /** The message whose platform id this course makes known. */
+  acceptedAs: number | null;
+}
+
+export function step(course: Course, event: RoomEvent, now: number): void {
+  const decision: Decision = transition(course.room, event, now);
+  course.verdicts.push(decision.verdict);
+  for (const fact of decision.facts) {
+    if (fact.kind === 'accepted_as') course.acceptedAs = fact.sequence;
+    if (decision.verdict.kind === 'applied') course.facts.push(fact);
+    else if (fact.kind === 'accepted_as' || fact.kind === 'answered_late') course.lateFacts.push(fact);
+  }
+  for (const effect of decision.effects) {
+    if (effect.type === 'channel_silent') course.channelSilent = true;
+    if (effect.type === 'judge_late') {
+      course.late.push({ sequence: effect.sequence, cumulative: effect.cumulative, event });
+    }
+  }
+  course.room = decision.room;
+}
+
+export function inboxEvent(ack: InboxAck, sequence: number | null, chance: number): RoomEvent {
+  const of = sequence ?? 0;
+  if (ack.nack !== null)
+    return { type: 'nack', sequence: of, nack: ack.nack, platformId: ack.platformId, at: ack.at, chance };
+  const level = ack.level === 'none' ? 'accepted' : ack.level;
+  return { type: 'ack', sequence: of, level, at: ack.at, cumulative: false };
+}
+
+export function newCourse(room: Room): Course {
+  return {
+    room,
+    verdicts: [],
+    facts: [],
+    lateFacts: [],
+    late: [],
+    channelSilent: false,
+    claims: false,
+    acceptedAs: null,
+  };
+}
