@@ -10,7 +10,7 @@ import { type ChannelConfig, type Config, configNode, configSchema, type SchemaN
 import { Secret } from './config/secret.ts';
 import { RoomlineError } from './errors.ts';
 
-export type { ChannelConfig, Config, Role } from './config/schema.ts';
+export type { ChannelConfig, Config } from './config/schema.ts';
 export { Secret } from './config/secret.ts';
 
 /** One thing that is wrong. Holds no values, since any value may be a secret in the wrong place. */

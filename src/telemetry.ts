@@ -50,7 +50,6 @@ interface LogFieldTypes {
   readonly reason: string;
   readonly requestId: string;
   readonly result: AttemptResult;
-  readonly roles: string;
   readonly room: RecipientHash;
   readonly route: string;
   readonly rule: string;
@@ -78,7 +77,7 @@ const ERROR_FIELDS = ['errorName', 'code', 'syscall', 'constraint', 'frames', 'f
 
 /** The closed list of log events with their levels and fields. A field not listed for its event is not written. */
 const LOG_EVENTS = {
-  'process.started': logEvent('info', ['version', 'nodeVersion', 'roles']),
+  'process.started': logEvent('info', ['version', 'nodeVersion']),
   'process.stopping': logEvent('info', ['signal']),
   'process.stopped': logEvent('info', ['durationMs']),
   'process.failed': logEvent('error', ['reason'], ERROR_FIELDS),

@@ -61,7 +61,6 @@ describe('a valid configuration', () => {
     const config = parse({ ...minimal, http: { port: 9090 } });
     expect(config.http.port).toBe(9090);
     expect(config.http.host).toBe('127.0.0.1');
-    expect(config.node.roles).toEqual(['intake', 'api', 'webhook', 'worker']);
   });
 
   it('fills channels from channelDefaults, and inner sections member by member', () => {
@@ -86,7 +85,7 @@ describe('a valid configuration', () => {
       ROOMLINE_HTTP_PORT: '7070',
       ROOMLINE_CHANNEL_DEFAULTS_ACK_TIMEOUT_MS: '1234',
       ROOMLINE_CHANNEL_DEFAULTS_BACKOFF_JITTER: '0.5',
-      ROOMLINE_NODE_ROLES: 'api, webhook',
+      ROOMLINE_NODE_NAME: 'node-7',
       ROOMLINE_POSTGRES_PREPARED_STATEMENTS: 'false',
       ROOMLINE_POSTGRES_URL: 'postgres://u:other@localhost/db',
     };
@@ -94,7 +93,7 @@ describe('a valid configuration', () => {
     expect(config.http.port).toBe(7070);
     expect(config.channels[0]?.ackTimeoutMs).toBe(1234);
     expect(config.channels[0]?.backoff.jitter).toBe(0.5);
-    expect(config.node.roles).toEqual(['api', 'webhook']);
+    expect(config.node.name).toBe('node-7');
     expect(config.postgres.preparedStatements).toBe(false);
     expect(config.postgres.url.reveal()).toBe('postgres://u:other@localhost/db');
   });
@@ -156,7 +155,7 @@ describe('a wrong configuration', () => {
         log: { level: 'loud' },
         channels: { support: { ...channel, unlockedBy: 'seen', baseUrl: 'http://gateway.example' } },
       },
-      { env: { ROOMLINE_MEMORY_MAX_ROOMS: 'lots', ROOMLINE_HTP_PORT: '1' } },
+      { env: { ROOMLINE_MEMORY_BODY_CACHE_BYTES: 'lots', ROOMLINE_HTP_PORT: '1' } },
     );
     expect(error.code).toBe('config_invalid');
     expect(brief(error).sort()).toEqual([
@@ -167,7 +166,7 @@ describe('a wrong configuration', () => {
       'http.port must be <= 65535 [own.json]',
       'http.prot is not a known setting or an allowed name [own.json]',
       'log.level must be one of debug, info, warn, error [own.json]',
-      'memory.maxRooms must be a decimal number [ROOMLINE_MEMORY_MAX_ROOMS]',
+      'memory.bodyCacheBytes must be a decimal number [ROOMLINE_MEMORY_BODY_CACHE_BYTES]',
     ]);
     for (const issue of error.issues) expect(error.message).toContain(issue.path);
   });
@@ -238,7 +237,6 @@ describe('a wrong configuration', () => {
   it.each([
     ['Pub/Sub without its project', { pubsub: { enabled: true, subscription: 'sub' } }, 'pubsub.projectId is required'],
     ['a renewal too slow for the lease', { ownership: { renewEveryMs: 4_800 } }, 'ownership.renewEveryMs must leave'],
-    ['a stall limit beyond the lease', { ownership: { stallLimitMs: 10_000 } }, 'ownership.stallLimitMs must be less'],
     ['a request timeout below that of its headers', { http: { requestTimeoutMs: 1 } }, 'http.requestTimeoutMs must be'],
     ['dedupe beyond the history', { postgres: { ...minimal.postgres, dedupeDays: 31 } }, 'postgres.dedupeDays must be'],
     ['a store that is not Postgres', { postgres: { url: 'mysql://localhost/db' } }, 'postgres.url must be a URL of'],

@@ -28,12 +28,6 @@ export function rulesOf(config: Config): ConfigRule[] {
         ),
     },
     {
-      path: 'ownership.stallLimitMs',
-      inputs: ['ownership.stallLimitMs', 'ownership.leaseMs'],
-      check: () =>
-        unless(ownership.stallLimitMs < ownership.leaseMs, 'must be less than ownership.leaseMs', 'lower the limit'),
-    },
-    {
       path: 'http.requestTimeoutMs',
       inputs: ['http.requestTimeoutMs', 'http.headersTimeoutMs'],
       check: () =>

@@ -68,6 +68,7 @@ const channelPolicy = {
   ackOutage: section('When the channel counts as having stopped sending acks.', {
     afterMs: ms('No ack for this long ...'),
     minTimeouts: integer('... and at least this many ack timeouts in that time.', 1),
+    gapMs: ms('While it lasts, an accepted message waits this long instead of ackTimeoutMs.'),
   }),
   probe: section('How a stopped channel is tried again.', {
     initialMs: ms('Pause before the first probe.'),
@@ -91,11 +92,6 @@ export const channelSchema = section('One sender and its policy.', { ...channelI
 
 export const configSchema = section('Roomline', {
   node: section('This process.', {
-    roles: Type.Array(Type.Enum(['intake', 'api', 'webhook', 'worker']), {
-      description: 'What this process does.',
-      minItems: 1,
-      uniqueItems: true,
-    }),
     name: Type.Optional(name('Name of this process in logs.')),
     stopTimeoutMs: ms('How long a graceful stop may take before the process ends itself.', 100, 600_000),
   }),
@@ -160,8 +156,6 @@ export const configSchema = section('Roomline', {
     leaseMs: ms('Life of a lease.', 500, 600_000),
     renewEveryMs: ms('How often it is renewed.', 50, 300_000),
     sweepEveryMs: ms('How often a holder looks over all its rooms.'),
-    sweepWithoutSignalsEveryMs: ms('The same while signals are known to be lost.'),
-    stallLimitMs: ms('A worker whose event loop stood still for longer ends itself.'),
   }),
   reference: section('Our opaque names for messages towards platforms.', {
     secret: secret('Key of their check characters and of the hashes in logs. The same on every process, for good.', 32),
@@ -169,10 +163,10 @@ export const configSchema = section('Roomline', {
   batching: section('Group commit.', {
     maxRows: integer('Rows in one statement.', 1, 5_000),
     lingerMs: ms('Longest wait of a first message for others to share its batch.', 0, 1_000),
+    maxWaiting: integer('Messages that may wait for their commit; HTTP is answered 503 beyond that.', 1),
   }),
   memory: section('Bounds of what a worker keeps in memory.', {
     bodyCacheBytes: integer('Message bodies kept from intake to send.', 0),
-    maxRooms: integer('Rooms kept.', 1),
   }),
   log: section('Logs: JSON lines on standard output.', {
     level: Type.Enum(['debug', 'info', 'warn', 'error'], { description: 'Least level that is written.' }),
@@ -202,8 +196,6 @@ export type ChannelConfig = Frozen<Static<typeof channelSchema>> & { readonly na
 export type Config = Frozen<Omit<Static<typeof configSchema>, 'channels' | 'channelDefaults'>> & {
   readonly channels: readonly ChannelConfig[];
 };
-
-export type Role = Config['node']['roles'][number];
 
 /** What the code that walks a schema needs to know of its nodes. */
 export interface SchemaNode {

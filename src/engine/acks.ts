@@ -90,7 +90,7 @@ export class Acks {
       const event = { type: 'nack', sequence, nack, platformId, at, chance: chance() } as const;
       const verdict = await rooms.post(address, event, channel);
       if (verdict?.kind === 'applied' && (nack.scope === 'channel' || nack.scope === 'account')) {
-        channels.get(channel)?.reportNack(nack);
+        channels.reportNack(channel, nack);
       }
       this.#countVerdict(channel, verdict);
       return;

@@ -317,6 +317,26 @@ export class Channels {
     return this.#channels.get(channelName(key)) ?? null;
   }
 
+  /** What an attempt of `room` says of its channel; a refusal of the account concerns all channels of the account. */
+  report(key: ChannelKey, result: SendResult, room: number, begunAt: number): void {
+    const own = this.get(key);
+    if (own === null) return;
+    const ofAccount = result.kind === 'refused' && result.nack.scope === 'account';
+    for (const channel of ofAccount ? this.#sharingAccount(own) : [own]) channel.report(result, room, begunAt);
+  }
+
+  /** A status that refuses the channel or its account. */
+  reportNack(key: ChannelKey, nack: Nack): void {
+    const own = this.get(key);
+    if (own === null) return;
+    for (const channel of nack.scope === 'account' ? this.#sharingAccount(own) : [own]) channel.reportNack(nack);
+  }
+
+  #sharingAccount(own: Channel): Channel[] {
+    const { account, key } = own.settings;
+    return this.all().filter(({ settings }) => settings.account === account && settings.key.tenant === key.tenant);
+  }
+
   all(): readonly Channel[] {
     return [...this.#channels.values()];
   }

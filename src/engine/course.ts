@@ -14,13 +14,18 @@ export interface Course {
   claims: boolean;
   /** The message whose platform id this course makes known. */
   acceptedAs: number | null;
+  /** Acks of this channel may come without our reference: platform ids are stored. */
+  readonly keepsPlatformIds: boolean;
 }
 
 export function step(course: Course, event: RoomEvent, now: number): void {
   const decision: Decision = transition(course.room, event, now);
   course.verdicts.push(decision.verdict);
   for (const fact of decision.facts) {
-    if (fact.kind === 'accepted_as') course.acceptedAs = fact.sequence;
+    if (fact.kind === 'accepted_as') {
+      if (!course.keepsPlatformIds) continue;
+      course.acceptedAs = fact.sequence;
+    }
     if (decision.verdict.kind === 'applied') course.facts.push(fact);
     else if (fact.kind === 'accepted_as' || fact.kind === 'answered_late') course.lateFacts.push(fact);
   }
@@ -41,7 +46,7 @@ export function inboxEvent(ack: InboxAck, sequence: number | null, chance: numbe
   return { type: 'ack', sequence: of, level, at: ack.at, cumulative: false };
 }
 
-export function newCourse(room: Room): Course {
+export function newCourse(room: Room, keepsPlatformIds: boolean): Course {
   return {
     room,
     verdicts: [],
@@ -51,5 +56,6 @@ export function newCourse(room: Room): Course {
     channelSilent: false,
     claims: false,
     acceptedAs: null,
+    keepsPlatformIds,
   };
 }

@@ -71,7 +71,7 @@ export class Attempts {
     try {
       const sent = await this.#transmit(room, callbacks.onLeaving);
       result = sent.result;
-      if (sent.reachedPlatform) channels.get(room.key)?.report(result, room.id, begunAt);
+      if (sent.reachedPlatform) channels.report(room.key, result, room.id, begunAt);
     } finally {
       instruments.metrics.openSends.dec({ channel: name });
       permit.release();

@@ -287,10 +287,11 @@ export class Rooms {
   /** Runs the events through `transition`, and claims in the same breath where a permit is to be had. */
   #course(resident: Resident, events: readonly RoomEvent[]): Course {
     const now = this.#to.clock.now();
-    const course = newCourse(resident.room);
+    const channel = this.#to.channels.get(resident.room.key);
+    const course = newCourse(resident.room, channel?.settings.echoesReference !== 'always');
     for (const event of events) step(course, event, now);
     if (!this.#mayClaim(course.room)) return course;
-    const permit = resident.permit ?? this.#to.channels.get(course.room.key)?.tryAcquire() ?? null;
+    const permit = resident.permit ?? channel?.tryAcquire() ?? null;
     const proof = this.#to.tenure.proof();
     resident.permit = permit;
     if (permit === null || proof === null) return course;

@@ -128,7 +128,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     const { code = '' } = error as { code?: string };
     if (this.#controller === null) this.#settle({ kind: 'not_sent', code: connectCode(code) });
-    else this.#settle({ kind: 'no_answer', code: breakCode(code), bytesLeft: this.#sent });
+    else this.#settle({ kind: 'no_answer', code: breakCode(error, code), bytesLeft: this.#sent });
   }
 
   #onTimeout(): void {
@@ -158,7 +158,7 @@ function connectCode(code: string): string {
   return TLS_CODES.test(code) ? 'connect_tls' : 'connect_failed';
 }
 
-function breakCode(code: string): string {
-  const unreadable = code.startsWith('HPE_') || code.startsWith('UND_ERR_HEADERS') || code.startsWith('UND_ERR_RES');
-  return unreadable ? 'answer_malformed' : 'reset';
+function breakCode(error: Error, code: string): string {
+  const malformed = error.name === 'HTTPParserError' || /^UND_ERR_(?:HEADERS|RES)_/.test(code);
+  return malformed ? 'answer_malformed' : 'reset';
 }

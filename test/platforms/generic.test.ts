@@ -81,10 +81,11 @@ describe('the request', () => {
     await below.close();
   });
 
-  it('reuses its connection', async () => {
-    for (let i = 0; i < 5; i++) await channel.send(request);
-    expect(gateway.received).toHaveLength(5);
-    expect(gateway.connections).toBe(1);
+  it('reuses its connections', async () => {
+    for (let i = 0; i < 20; i++) await channel.send(request);
+    expect(gateway.received).toHaveLength(20);
+    // The next request may go out before the client has put the connection of the last one back.
+    expect(gateway.connections).toBeLessThanOrEqual(2);
   });
 
   it('never shares a connection with an unanswered one, and opens no more than it may', async () => {

@@ -24,7 +24,7 @@ export class ReferenceModel {
   observe(before: Room, event: RoomEvent, decision: Decision, now: number): void {
     const { room, verdict, facts } = decision;
     const head = before.settled + 1;
-    this.#judgeVerdict(before, decision);
+    this.#judgeVerdict(before, decision, now);
     if (verdict.kind === 'applied') this.#hearOf(before, event);
     for (const fact of facts) {
       if (fact.kind === 'cancel_marked') this.#message(fact.sequence).cancelled = true;
@@ -64,9 +64,15 @@ export class ReferenceModel {
     }
   }
 
-  #judgeVerdict(before: Room, { verdict, room, facts }: Decision): void {
+  #judgeVerdict(before: Room, { verdict, room, facts, effects }: Decision, now: number): void {
     const risen = room.version - before.version;
     must(risen === (verdict.kind === 'applied' ? 1 : 0), 'the version rises by one with what is applied, else not');
+    const moved = room.phase !== before.phase || room.reason !== before.reason || room.settled !== before.settled;
+    must(room.since === (moved ? now : before.since), 'a phase tells since when it lasts');
+    must(
+      !room.paused || effects.every((effect) => effect.type !== 'request_permit'),
+      'a paused room asks for no permit',
+    );
     if (verdict.kind === 'ignored') must(room === before, 'what is ignored changes nothing');
     if (verdict.kind === 'noted') {
       const durable = { ...room, tail: before.tail, envelopes: before.envelopes };

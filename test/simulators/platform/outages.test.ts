@@ -58,7 +58,7 @@ describe('outages (S14)', () => {
     const platform = await startPlatform();
     const send = sendTo(platform);
     platform.control.scheduleOutage({ kind: 'crawl', crawlMs: 60, inMs: 50 });
-    expect((await send()).tookMs).toBeLessThan(50);
+    expect(platform.control.outages()).toEqual([]);
     await expect.poll(() => platform.control.outages()).toMatchObject([{ kind: 'crawl' }]);
     const slow = await send();
     expect(slow.status).toBe(200);
@@ -97,7 +97,7 @@ describe('connections (S16)', () => {
   });
 
   test('above their greatest number are refused', async () => {
-    const platform = await startPlatform({ http: { maxConnections: 1 }, message: { send: { responseDelayMs: 50 } } });
+    const platform = await startPlatform({ http: { maxConnections: 1 }, message: { send: { responseDelayMs: 150 } } });
     const send = sendTo(platform);
     const answers = await Promise.all([send(), send()]);
     expect(answers.map(({ status }) => status).sort()).toEqual([0, 200]);

@@ -17,7 +17,7 @@ describe('the phone', () => {
   test('shows messages as they arrive, so that close ones swap, and delivered follows the arrival (D1)', async () => {
     const settings: SettingsPatch = {
       message: { phone: { delayMs: 10 } },
-      rules: [{ match: { nth: 1 }, message: { phone: { delayMs: 120 } } }],
+      rules: [{ match: { nth: 1 }, message: { phone: { delayMs: 400 } } }],
     };
     const { platform, order } = await shownOrder(settings, [{}, {}]);
     expect(order).toEqual([2, 1]);
@@ -50,7 +50,7 @@ describe('the phone', () => {
     ['another type', { type: 'image' }],
     ['a long text', { text: 'x'.repeat(1_001) }],
   ])('%s arrives after a short text that followed it (D2)', async (_name, content) => {
-    const settings: SettingsPatch = { message: { phone: { media: { extraDelayMs: 100 } } } };
+    const settings: SettingsPatch = { message: { phone: { media: { extraDelayMs: 300 } } } };
     const { order } = await shownOrder(settings, [{ content }, { content: { text: 'short' } }]);
     expect(order).toEqual([2, 1]);
   });

@@ -61,14 +61,14 @@ describe('a status webhook', () => {
       status: {
         sent: { probability: 1, delayMs: 10 },
         delivered: { delayMs: 50 },
-        read: { probability: 1, delayMs: 100 },
+        read: { probability: 1, delayMs: 300 },
       },
     });
     await send();
     const answeredAt = performance.now();
     await platform.control.whenIdle();
     expect(names(receiver.statuses())).toEqual(['sent', 'delivered', 'read']);
-    expect((receiver.calls[2]?.at ?? 0) - answeredAt).toBeGreaterThan(80);
+    expect((receiver.calls[2]?.at ?? 0) - answeredAt).toBeGreaterThan(150);
   });
 
   test('never precedes the answer to the send, unless it is early (H2)', async () => {
@@ -103,11 +103,11 @@ describe('a status webhook', () => {
   });
 
   test('can come late (H3)', async () => {
-    const { receiver, platform, send } = await setup({ status: { late: { probability: 1, delayMs: 120 } } });
+    const { receiver, platform, send } = await setup({ status: { late: { probability: 1, delayMs: 300 } } });
     await send();
     const answeredAt = performance.now();
     await platform.control.whenIdle();
-    expect((receiver.calls[0]?.at ?? 0) - answeredAt).toBeGreaterThan(100);
+    expect((receiver.calls[0]?.at ?? 0) - answeredAt).toBeGreaterThan(150);
     expect(platform.control.stats().faults.status_late).toBe(1);
   });
 
@@ -213,7 +213,7 @@ describe('acks that cover several messages (H7)', () => {
 
   test('a watermark covers exactly what has arrived', async () => {
     const { receiver, platform, send } = await setup({ status: { form: 'watermark' } });
-    platform.control.change({ rules: [{ match: { nth: 2 }, message: { phone: { delayMs: 100 } } }] });
+    platform.control.change({ rules: [{ match: { nth: 2 }, message: { phone: { delayMs: 300 } } }] });
     const accepted: number[] = [];
     for (const reference of ['a', 'b', 'c']) accepted.push((await send({ reference })).body.acceptedAt);
     await platform.control.whenIdle();
@@ -227,7 +227,7 @@ describe('acks that cover several messages (H7)', () => {
 
   test('batches have a size, and leave after the linger time when they do not reach it', async () => {
     const { receiver, platform, sendMany } = await setup({
-      webhooks: { batch: { minSize: 5, maxSize: 5, lingerMs: 200 } },
+      webhooks: { batch: { minSize: 5, maxSize: 5, lingerMs: 400 } },
     });
     await sendMany(12, (index) => ({ to: `+${index}` }));
     await platform.control.whenIdle();

@@ -30,7 +30,7 @@ CREATE TABLE history (
   PRIMARY KEY (shard, room_id, sequence, settled_at)
 ) PARTITION BY RANGE (settled_at);
 
-CREATE INDEX history_by_message_id ON history (shard, room_id, message_id);
+CREATE INDEX history_by_message_id ON history ((-shard), (-room_id), message_id);
 
 -- Catches what no day's partition was made for, so that a message can always settle.
 CREATE TABLE history_default PARTITION OF history DEFAULT;
