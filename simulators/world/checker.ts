@@ -23,6 +23,10 @@ export class Checker {
   /** Attempts that ended without the engine knowing how; each entitles to one more copy. */
   unknownOutcomes = 0;
   duplicates = 0;
+  /** What operators ordered: `skipped ROOM/SEQUENCE` or `cancelled ROOM/SEQUENCE`. */
+  readonly ordered = new Set<string>();
+  /** Messages with a cancel mark on disk that had no attempt: none may ever leave. */
+  readonly #marked = new Set<string>();
 
   published(room: string, messageId: string): void {
     this.#book(room).published.push(messageId);
@@ -40,6 +44,7 @@ export class Checker {
     const cell = `${next.phase}${next.reason === null ? '' : `:${next.reason}`}`;
     this.cells.set(cell, (this.cells.get(cell) ?? 0) + 1);
     for (const fact of write.facts) {
+      if (fact.kind === 'cancel_marked') this.#marked.add(book.published[fact.sequence - 1] ?? '');
       if (fact.kind !== 'settled') continue;
       if (fact.sequence !== book.settled.length + 1) {
         this.#broken('R1', next.key.room, `sequence ${fact.sequence} settled after ${book.settled.length}`);
@@ -61,6 +66,7 @@ export class Checker {
   leaving(room: string, messageId: string): void {
     const book = this.#book(room);
     const sequence = book.published.indexOf(messageId) + 1;
+    if (this.#marked.has(messageId)) this.#broken('R1', room, `${sequence} was cancelled while it waited, and is sent`);
     if (sequence === 0) this.#broken('R1', room, `an attempt of a message that nobody published`);
     if (book.settled.length < sequence - 1) {
       this.#broken('R2', room, `an attempt of ${sequence} began while only ${book.settled.length} had settled`);
@@ -88,13 +94,17 @@ export class Checker {
   }
 
   /** At the end of a world in which all faults have stopped. */
-  finish(mayDeadLetter: (messageId: string) => boolean): void {
+  finish(mayDeadLetter: (messageId: string) => boolean, mayExpire: (messageId: string) => boolean): void {
     for (const [room, book] of this.#rooms) {
       if (book.settled.length !== book.published.length) {
         this.#broken('R6', room, `${book.published.length} published, ${book.settled.length} settled`);
       }
       for (const [index, { outcome }] of book.settled.entries()) {
         const id = book.published[index] ?? '';
+        if (outcome === 'expired' && !mayExpire(id)) this.#broken('R1', room, `${id} expired without an expiry`);
+        const ordered = outcome === 'skipped' || outcome === 'cancelled';
+        if (ordered && !this.ordered.has(`${outcome} ${room}/${index + 1}`))
+          this.#broken('R1', room, `${id} ${outcome} without an order`);
         if (outcome === 'failed' && !mayDeadLetter(id))
           this.#broken('R1', room, `${id} failed, though the platform would have taken it`);
       }

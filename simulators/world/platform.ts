@@ -1,5 +1,5 @@
 /** The platform of a simulated world: takes requests over a bad network, and acks them in every wrong way there is. */
-import type { PlatformChannel, SendRequest, SendResult, StatusItem } from '../../src/engine/ports.ts';
+import type { LookupResult, PlatformChannel, SendRequest, SendResult, StatusItem } from '../../src/engine/ports.ts';
 import type { WorldChance } from './chance.ts';
 import type { Checker } from './checker.ts';
 import type { ProcessClock, VirtualTime } from './time.ts';
@@ -49,6 +49,9 @@ export interface PlatformOptions {
   readonly checker: Checker;
   readonly echoesReference: boolean;
   readonly fault: (kind: string) => void;
+  /** How delivery is told: per message, per message for all before it too, or by recipient and time. */
+  readonly delivery: 'single' | 'cumulative' | 'watermark';
+  readonly lookup: boolean;
   /** Delivers a webhook call; false where it was not answered with 200. */
   readonly webhook: (items: readonly StatusItem[]) => Promise<boolean>;
 }
@@ -56,12 +59,15 @@ export interface PlatformOptions {
 interface Taken {
   readonly platformId: string;
   readonly reference: string;
+  readonly room: string;
+  readonly acceptedAt: number;
 }
 
 export class WorldPlatform {
   readonly #options: PlatformOptions;
   #faults: PlatformFaults = NO_FAULTS;
   #nextId = 1;
+  readonly #byReference = new Map<string, Taken>();
   outage: Outage = 'none';
   /** Messages that the platform itself refused for good or failed later. */
   readonly refusedForGood = new Set<string>();
@@ -78,7 +84,7 @@ export class WorldPlatform {
   channelFor(clock: ProcessClock): PlatformChannel {
     return {
       send: (request) => this.#send(request, clock),
-      lookup: null,
+      lookup: this.#options.lookup ? (reference) => this.#lookUp(reference, clock) : null,
       verify: () => ({ kind: 'verified' }),
       readStatuses: () => [],
       close: () => Promise.resolve(),
@@ -133,9 +139,15 @@ export class WorldPlatform {
     const held = chance.hit(faults.holdRequest);
     const arrivalMs = held ? request.timeoutMs + chance.around(2_000) : latencyMs / 2;
     const early = chance.hit(faults.ackEarly);
-    const taken: Taken = { platformId: `gw-${this.#nextId++}`, reference: request.reference };
+    const taken: Taken = {
+      platformId: `gw-${this.#nextId++}`,
+      reference: request.reference,
+      room: content.room,
+      acceptedAt: this.#options.time.now + arrivalMs,
+    };
     this.#options.time.after(arrivalMs, () => {
       checker.arrived(content.room, content.id);
+      this.#byReference.set(taken.reference, taken);
       this.#acks(taken, content.id, early ? 0 : latencyMs / 2);
     });
     if (held) {
@@ -153,14 +165,23 @@ export class WorldPlatform {
     if (early) fault('ack_early');
     const afterMs = early ? latencyMs + chance.around(400) : latencyMs;
     return answered(
-      { kind: 'accepted', platformId: taken.platformId, platformAt: this.#options.time.now, duplicate: false },
+      { kind: 'accepted', platformId: taken.platformId, platformAt: taken.acceptedAt, duplicate: false },
       afterMs,
     );
+  }
+
+  async #lookUp(reference: string, clock: ProcessClock): Promise<LookupResult> {
+    await new Promise<void>((resolve) => clock.after(this.#options.chance.around(60), resolve));
+    const taken = this.#byReference.get(reference);
+    if (taken === undefined) return { kind: 'no_evidence' };
+    this.#options.fault('looked_up');
+    return { kind: 'found', level: 'accepted', platformId: taken.platformId, platformAt: taken.acceptedAt };
   }
 
   #acks(taken: Taken, messageId: string, afterMs: number): void {
     const { chance, fault, time } = this.#options;
     const faults = this.#faults;
+    const { delivery } = this.#options;
     const status = (level: 'sent' | 'delivered' | 'read' | null, delayMs: number): void => {
       const item: StatusItem = {
         kind: 'status',
@@ -169,9 +190,13 @@ export class WorldPlatform {
         level,
         nack: level === null ? { permanent: true, scope: 'message', retryAfterMs: null, code: 'undeliverable' } : null,
         at: null,
-        cumulative: false,
+        cumulative: delivery === 'cumulative' && level !== null,
       };
-      time.after(delayMs, () => void this.#deliver([item]));
+      const watermark: StatusItem | null =
+        delivery === 'watermark' && (level === 'delivered' || level === 'read')
+          ? { kind: 'watermark', to: taken.room, level, watermark: taken.acceptedAt }
+          : null;
+      time.after(delayMs, () => void this.#deliver([watermark ?? item]));
     };
     if (chance.hit(faults.failedStatus)) {
       fault('failed_status');

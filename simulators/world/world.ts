@@ -10,6 +10,7 @@ import { bodyDigest } from '../../src/engine/intake.ts';
 import type { ChannelSettings } from '../../src/engine/policy.ts';
 import type { NewMessage, RoomWrite, StatusItem, Stores, WriteResult } from '../../src/engine/ports.ts';
 import { createReferences } from '../../src/engine/reference.ts';
+import type { RoomEvent } from '../../src/room/events.ts';
 import { shardOf } from '../../src/room/shard.ts';
 import { createMetrics, recipientHasher, Telemetry } from '../../src/telemetry.ts';
 import { WorldChance } from './chance.ts';
@@ -62,6 +63,7 @@ class World {
   #storeDown = false;
   #trace = 0x811c9dc5;
   #lives = 0;
+  readonly #expiring = new Set<string>();
 
   constructor(seed: number, onLine: (line: string) => void) {
     this.#seed = seed;
@@ -83,6 +85,9 @@ class World {
       sweepEveryMs: 1_000,
     };
     const echoesReference = chance.hit(0.6);
+    const delivery = echoesReference
+      ? chance.pick(['single', 'single', 'cumulative'] as const)
+      : chance.pick(['single', 'single', 'watermark'] as const);
     this.#channel = {
       key: CHANNEL,
       account: 'sim',
@@ -93,8 +98,8 @@ class World {
         maxAttempts: 50,
         backoff: { initialMs: 50, maxMs: 1_000, factor: 2, jitter: 0.5 },
         unknownGraceMs: 300,
-        unknownPolicy: chance.pick(['resend', 'resend', 'resend', 'assume'] as const),
-        failurePolicy: 'move_on',
+        unknownPolicy: chance.pick(['resend', 'resend', 'resend', 'assume', 'hold'] as const),
+        failurePolicy: chance.pick(['move_on', 'move_on', 'hold'] as const),
       },
       sendTimeoutMs: 1_000,
       maxConcurrentSends: chance.pick([1, 2, 64]),
@@ -109,6 +114,8 @@ class World {
       chance,
       checker: this.#checker,
       echoesReference,
+      delivery,
+      lookup: chance.hit(0.4),
       fault: (kind) => this.#count(kind),
       webhook: (items) => this.#webhook(items),
     });
@@ -125,9 +132,13 @@ class World {
     };
     await this.#time.runUntil(START + FAULTS_END_MS, stopEarly);
     this.#calm();
+    this.#attendHolds();
     await this.#time.runUntil(START + FAULTS_END_MS + QUIET_MS, stopEarly);
     // What a process alone knew of an attempt that it did not live to end, the row shows as interrupted.
-    this.#checker.finish((id) => this.#platform.refusedForGood.has(id));
+    this.#checker.finish(
+      (id) => this.#platform.refusedForGood.has(id),
+      (id) => this.#expiring.has(id),
+    );
     return {
       seed: this.#seed,
       violations: this.#checker.violations,
@@ -227,6 +238,7 @@ class World {
     for (let n = chance.between(0, 2); n > 0; n--) at(() => this.#pause());
     for (let n = chance.between(0, 2); n > 0; n--) at(() => this.#loseStore());
     for (let n = chance.between(0, 2); n > 0; n--) at(() => this.#outage());
+    for (let n = chance.between(0, 6); n > 0; n--) at(() => void this.#operate());
   }
 
   #pause(): void {
@@ -253,6 +265,43 @@ class World {
     this.#time.after(this.#chance.between(200, 6_000), () => {
       this.#platform.outage = 'none';
     });
+  }
+
+  /** An operator does something to some room, sensible or not. */
+  async #operate(): Promise<void> {
+    const chance = this.#chance;
+    const room = `room-${chance.between(0, this.#rooms - 1)}`;
+    const type = chance.pick(['pause', 'resume', 'skip', 'cancel', 'cancel', 'retry'] as const);
+    const sequence = chance.between(1, this.#perRoom);
+    if (type === 'skip') this.#checker.ordered.add(`skipped ${room}/${sequence}`);
+    if (type === 'cancel') this.#checker.ordered.add(`cancelled ${room}/${sequence}`);
+    this.#count(`operator_${type}`);
+    await this.#order(room, type === 'pause' || type === 'resume' ? { type } : { type, sequence });
+  }
+
+  async #order(room: string, event: RoomEvent): Promise<void> {
+    const process = this.#process;
+    if (process === null) return;
+    const key = { ...CHANNEL, room };
+    const stored = await this.#stores.rooms.findRoom(key, shardOf(key, this.#settings.shards));
+    if (stored === null) return;
+    // An operator whose order meets a failing store is told so, and may repeat it.
+    const verdict = await process.engine.rooms.post(stored.row, event).catch(() => null);
+    // R4: a copy that an operator orders is entitled, too.
+    if (event.type === 'retry' && verdict?.kind !== 'ignored') this.#checker.unknownOutcomes++;
+  }
+
+  /** After the faults somebody looks after what is paused or held. */
+  #attendHolds(): void {
+    for (let room = 0; room < this.#rooms; room++) void this.#attend(`room-${room}`);
+    this.#time.after(3_000, () => this.#attendHolds());
+  }
+
+  async #attend(room: string): Promise<void> {
+    const key = { ...CHANNEL, room };
+    const stored = await this.#stores.rooms.findRoom(key, shardOf(key, this.#settings.shards));
+    if (stored?.row.paused === true) await this.#order(room, { type: 'resume' });
+    if (stored?.row.phase === 'held') await this.#order(room, { type: 'retry', sequence: stored.row.settled + 1 });
   }
 
   #calm(): void {
@@ -343,12 +392,18 @@ class World {
       body,
       digest: bodyDigest(body),
       acceptedAt: START,
-      notBefore: null,
-      expiresAt: null,
+      notBefore: this.#chance.hit(0.1) ? START + this.#chance.between(0, FAULTS_END_MS) : null,
+      expiresAt: this.#expiry(messageId),
       ackTimeoutMs: null,
       failurePolicy: null,
       source: 'pubsub',
     };
+  }
+
+  #expiry(messageId: string): number | null {
+    if (!this.#chance.hit(0.1)) return null;
+    this.#expiring.add(messageId);
+    return START + this.#chance.between(500, FAULTS_END_MS);
   }
 
   async #webhook(items: readonly StatusItem[]): Promise<boolean> {

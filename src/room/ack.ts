@@ -22,14 +22,18 @@ export type LateEvent =
   | { readonly type: 'ack'; readonly level: AckLevel; readonly at: number }
   | { readonly type: 'nack'; readonly nack: Nack; readonly at: number };
 
+/** Why a message that had settled well is among the dead letters after all. */
+export type LateDeadLetter = 'failed_after_assumed' | 'failed_after_acked';
+
 export type LateVerdict =
   | { readonly kind: 'raised'; readonly next: SettledMessage; readonly deadLetter: null }
-  | { readonly kind: 'failed_late'; readonly next: SettledMessage; readonly deadLetter: 'failed_after_assumed' | null }
+  | { readonly kind: 'failed_late'; readonly next: SettledMessage; readonly deadLetter: LateDeadLetter | null }
   | { readonly kind: 'ignored'; readonly reason: 'level_known' | 'contradiction' | 'already_failed' };
 
 /**
  * An ack or nack for a message that has settled. It never moves its room: levels only rise, a failure after the
- * message was seen delivered is a contradiction and is only counted, a failure after *assumed* makes a dead letter.
+ * message was seen delivered is a contradiction and is only counted, a failure after *assumed*, or after an ack that promised less
+ * than delivery, makes a dead letter.
  */
 export function judgeLate(message: SettledMessage, event: LateEvent): LateVerdict {
   if (event.type === 'ack') {
@@ -43,6 +47,11 @@ export function judgeLate(message: SettledMessage, event: LateEvent): LateVerdic
   return {
     kind: 'failed_late',
     next: { ...message, lateNackCode: event.nack.code },
-    deadLetter: message.outcome === 'assumed' ? 'failed_after_assumed' : null,
+    deadLetter: deadLetterOf(message.outcome),
   };
+}
+
+function deadLetterOf(outcome: Outcome): LateDeadLetter | null {
+  if (outcome === 'assumed') return 'failed_after_assumed';
+  return outcome === 'acked' ? 'failed_after_acked' : null;
 }

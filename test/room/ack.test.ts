@@ -52,14 +52,14 @@ describe('judgeLate', () => {
   // Rows: how the message settled. Columns: its level when a failure is reported. † makes a dead letter.
   const LATE_FAILURES = `
                 none            accepted        sent            delivered       read
-    acked       failed_late     failed_late     failed_late     contradiction   contradiction
+    acked       failed_late_†   failed_late_†   failed_late_†   contradiction   contradiction
     assumed     failed_late_†   failed_late_†   failed_late_†   contradiction   contradiction
     failed      already_failed  already_failed  already_failed  contradiction   contradiction
     expired     failed_late     failed_late     failed_late     contradiction   contradiction
     cancelled   failed_late     failed_late     failed_late     contradiction   contradiction
     skipped     failed_late     failed_late     failed_late     contradiction   contradiction`;
 
-  test('a failure counts unless the message was seen delivered; after assumed it makes a dead letter', () => {
+  test('a failure counts unless the message was seen delivered; after assumed or acked it makes a dead letter', () => {
     for (const { row, column, cell } of cells(LATE_FAILURES)) {
       const verdict = verdictOf(settled(row as Outcome, column as AckLevel), failure);
       expect(`${row} at ${column}: ${verdict}`).toBe(`${row} at ${column}: ${cell.replace('_†', ' †')}`);

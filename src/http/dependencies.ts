@@ -1,0 +1,45 @@
+/** What the HTTP side needs of the engine and of the process. */
+import type { NewMessageDraft } from '../engine/message.ts';
+import type { ChannelKey, IntakeResult } from '../engine/ports.ts';
+import type { RoomKey } from '../room/room.ts';
+import type { Log, Metrics } from '../telemetry.ts';
+import type { ChannelView, MessageView, Readiness, RoomView } from './schemas.ts';
+
+export type WebhookReceipt =
+  /** Everything that the call carried is on disk. */
+  | { readonly kind: 'stored'; readonly statuses: number }
+  | { readonly kind: 'refused'; readonly code: 'signature_invalid' | 'signature_expired' }
+  | { readonly kind: 'unknown_channel' };
+
+export interface Page {
+  /** Only sequences below it; null for the newest. */
+  readonly before: number | null;
+  readonly limit: number;
+}
+
+export interface HttpDependencies {
+  readonly channelExists: (tenant: string, channel: string) => boolean;
+  /** Resolves after the commit. @throws RoomlineError `overloaded`, with nothing accepted */
+  readonly publish: (draft: NewMessageDraft) => Promise<IntakeResult>;
+  /** Null for an id that is no reference of ours, or of a message whose history has gone. */
+  readonly findMessage: (id: string) => Promise<MessageView | null>;
+  readonly findRoom: (key: RoomKey) => Promise<RoomView | null>;
+  /** Newest first, at most `limit`; null where there is no such room. */
+  readonly listMessages: (key: RoomKey, page: Page) => Promise<readonly MessageView[] | null>;
+  readonly channels: () => readonly ChannelView[];
+  /**
+   * Resolves once everything that the call carries is on disk.
+   * @throws RoomlineError where nothing of it can be read, or where the store is away (`not_ready`)
+   */
+  readonly receiveWebhook: (
+    channel: ChannelKey,
+    headers: Readonly<Record<string, string | string[] | undefined>>,
+    raw: Uint8Array,
+  ) => Promise<WebhookReceipt>;
+  readonly readiness: () => Promise<readonly Readiness[]>;
+  readonly metricsText: () => Promise<{ readonly contentType: string; readonly text: string }>;
+  /** Unix time in ms, for the expiry of keys. */
+  readonly wallClockMs: () => number;
+  readonly log: Log;
+  readonly metrics: Pick<Metrics, 'intakeRefused' | 'webhooks'>;
+}

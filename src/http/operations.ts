@@ -1,0 +1,48 @@
+/** Health, readiness and metrics. */
+import type { FastifyInstance } from 'fastify';
+import type { HttpDependencies } from './dependencies.ts';
+import { addEndpoint } from './endpoint.ts';
+import { type Guard, isLoopback } from './guard.ts';
+import { healthSchema, readinessSchema } from './schemas.ts';
+
+export interface OperationsOptions {
+  readonly isStopping: () => boolean;
+  readonly authorizeOperator: Guard;
+  /** Calls from this machine need no key for the metrics. */
+  readonly openMetricsOnLoopback: boolean;
+}
+
+export function addOperationRoutes(app: FastifyInstance, to: HttpDependencies, options: OperationsOptions): void {
+  addEndpoint(app, {
+    method: 'GET',
+    url: '/healthz',
+    schema: { response: { 200: healthSchema } },
+    handler: async () => ({ status: 'alive' }),
+  });
+
+  addEndpoint(app, {
+    method: 'GET',
+    url: '/readyz',
+    schema: { response: { 200: readinessSchema, 503: readinessSchema } },
+    handler: async (_request, reply) => {
+      const dependencies = [...(await to.readiness())];
+      if (options.isStopping()) dependencies.push({ name: 'process', ok: false, detail: 'is stopping' });
+      const ready = dependencies.every((one) => one.ok);
+      reply.code(ready ? 200 : 503);
+      return { ready, dependencies };
+    },
+  });
+
+  addEndpoint(app, {
+    method: 'GET',
+    url: '/metrics',
+    onRequest: async (request, reply) => {
+      if (options.openMetricsOnLoopback && isLoopback(request.raw.socket.remoteAddress)) return;
+      await options.authorizeOperator(request, reply);
+    },
+    handler: async (_request, reply) => {
+      const { contentType, text } = await to.metricsText();
+      return reply.type(contentType).send(text);
+    },
+  });
+}

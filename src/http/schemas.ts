@@ -1,0 +1,130 @@
+/** What the API answers, as schemas: they shape the output, and an answer holds nothing that they do not name. */
+import { type Static, Type } from 'typebox';
+import { ACK_LEVELS, OUTCOMES, PHASES } from '../room/room.ts';
+
+const text = (description: string) => Type.String({ description });
+const integer = (description: string) => Type.Integer({ description });
+const flag = (description: string) => Type.Boolean({ description });
+const textOrNull = (description: string) => Type.Unsafe<string | null>({ type: ['string', 'null'], description });
+const integerOrNull = (description: string) => Type.Unsafe<number | null>({ type: ['integer', 'null'], description });
+const oneOf = <const T extends readonly string[]>(values: T, description: string) =>
+  Type.Unsafe<T[number]>({ type: 'string', enum: values, description });
+const oneOfOrNull = <const T extends readonly string[]>(values: T, description: string) =>
+  Type.Unsafe<T[number] | null>({ type: ['string', 'null'], enum: [...values, null], description });
+
+export const problemSchema = Type.Object(
+  {
+    type: text('urn:roomline:error:<code>'),
+    title: text('The same for every occurrence of the code.'),
+    status: integer('The HTTP status.'),
+    detail: text('What is wrong this time.'),
+    code: text('Stable; see docs/errors.md.'),
+    action: text('What to do about it.'),
+    retryable: flag('Whether the same request may succeed later.'),
+    requestId: text('Names this request to an operator.'),
+    field: Type.Optional(text('The field that breaks a rule.')),
+    rule: Type.Optional(text('The rule that it breaks.')),
+    retryAfterMs: Type.Optional(integer('How long to wait before repeating, in ms.')),
+  },
+  { description: 'Problem details (RFC 9457).' },
+);
+
+export const acceptedSchema = Type.Object({
+  id: text('Names the message from now on.'),
+  room: text('The room that the message joined.'),
+  sequence: integer('Its number in its room, from 1, without gaps.'),
+  duplicate: flag('The same message id and content had been accepted before; nothing was added.'),
+  status: text('Where to ask what became of it.'),
+});
+
+const attemptSchema = Type.Object({
+  number: integer('1, 2, 3 … within the message.'),
+  worker: text('The process that sent it, named anew at every start.'),
+  generation: integer("That process's fence generation."),
+  begunAt: integer('ms since 1970.'),
+  endedAt: integerOrNull('ms since 1970; null while the request is open.'),
+  result: oneOfOrNull(['accepted', 'refused', 'unknown', 'interrupted'], 'Null while the request is open.'),
+  code: textOrNull("The platform's code, or ours where it gave none."),
+});
+
+export const messageSchema = Type.Object({
+  id: text('Names the message.'),
+  tenant: text('Tenant of the room.'),
+  channel: text('Channel of the room.'),
+  room: text('The room.'),
+  sequence: integer('Its number in its room.'),
+  messageId: text("The publisher's id, or the one given in its place."),
+  state: oneOf(['waiting', 'settled'], 'Waiting includes in flight.'),
+  outcome: oneOfOrNull(OUTCOMES, 'Null while it waits.'),
+  order: oneOfOrNull(
+    ['proven', 'assumed'],
+    'Proven by an ack, or assumed without one; null while it waits and for messages that did not reach the platform.',
+  ),
+  reason: textOrNull('Why it settled.'),
+  code: textOrNull("The platform's last code."),
+  level: oneOf(ACK_LEVELS, 'The highest ack level seen.'),
+  levelAt: integerOrNull('When it was reached, ms since 1970.'),
+  platformId: textOrNull("The platform's id of it."),
+  acceptedAt: integer('When intake committed it, ms since 1970.'),
+  notBefore: integerOrNull('Not sent before, ms since 1970.'),
+  expiresAt: integerOrNull('Not sent from then on, ms since 1970.'),
+  cancelled: flag('An operator cancelled it; it settles when it becomes the head.'),
+  settledAt: integerOrNull('ms since 1970.'),
+  possiblyDelivered: flag('It was not acked and may have reached the platform all the same.'),
+  attempts: Type.Array(attemptSchema),
+});
+export type MessageView = Static<typeof messageSchema>;
+
+export const messageListSchema = Type.Object({
+  messages: Type.Array(messageSchema, { description: 'Newest first.' }),
+  before: integerOrNull('Ask with ?before= this for the next page; null on the last.'),
+});
+
+export const roomSchema = Type.Object({
+  tenant: text('Tenant of the room.'),
+  channel: text('Channel of the room.'),
+  room: text('The room.'),
+  phase: oneOf(PHASES, 'What the room is doing.'),
+  reason: textOrNull('Why it waits or is held.'),
+  explanation: text('One line that says why it waits.'),
+  paused: flag('An operator paused it.'),
+  since: integer('When the phase began, ms since 1970.'),
+  until: integerOrNull("The phase's own deadline, ms since 1970."),
+  head: integerOrNull('Sequence of the first unsettled message.'),
+  tail: integer('Sequence of the last accepted message, 0 for none.'),
+  counts: Type.Object({
+    accepted: integer('Messages ever accepted.'),
+    settled: integer('Messages that have settled.'),
+    waiting: integer('Messages that have not.'),
+  }),
+});
+export type RoomView = Static<typeof roomSchema>;
+
+const channelSchema = Type.Object({
+  tenant: text('Tenant of the channel.'),
+  channel: text('Its name.'),
+  account: text('The account on the platform side.'),
+  platform: text('Which adapter speaks for it.'),
+  state: oneOf(['open', 'slowed', 'stopped', 'ack_outage'], 'What the channel does at present.'),
+  reason: textOrNull('Why it is slowed or stopped.'),
+  since: integerOrNull('Since when it is stopped or without acks, ms since 1970.'),
+  until: integerOrNull('Until when it is slowed, ms since 1970.'),
+  waitingRooms: integer('Rooms that stand in its permit queue at this worker.'),
+});
+export type ChannelView = Static<typeof channelSchema>;
+export const channelListSchema = Type.Object({ channels: Type.Array(channelSchema) });
+
+export const webhookSchema = Type.Object({ received: integer('Statuses that the call carried.') });
+
+export const healthSchema = Type.Object({ status: Type.Literal('alive') });
+
+const dependencySchema = Type.Object({
+  name: text('Such as postgres.'),
+  ok: flag('Whether it serves.'),
+  detail: text('The reason, in a few words.'),
+});
+export type Readiness = Static<typeof dependencySchema>;
+export const readinessSchema = Type.Object({
+  ready: flag('Whether every dependency serves.'),
+  dependencies: Type.Array(dependencySchema),
+});

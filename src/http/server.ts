@@ -1,0 +1,147 @@
+/** The HTTP server: hardened, bounded everywhere, and a service like any other. */
+import type { AddressInfo } from 'node:net';
+import { type FastifyInstance, fastify } from 'fastify';
+import { defineService, type Service } from '../engine/service.ts';
+import { RoomlineError } from '../errors.ts';
+import type { HttpDependencies } from './dependencies.ts';
+import { createAuthorizer, OpenRequests } from './guard.ts';
+import type { StoredKey } from './keys.ts';
+import { addMessageRoutes } from './messages.ts';
+import { addOperationRoutes } from './operations.ts';
+import { answerBrokenRequest, createErrorHandler, MAX_HEADER_BYTES, requestIdOf } from './problems.ts';
+import { addRoomRoutes } from './rooms.ts';
+import { addWebhookRoutes } from './webhooks.ts';
+
+export interface HttpServerOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly bodyLimitBytes: number;
+  readonly webhookBodyLimitBytes: number;
+  readonly headersTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly connectionsCheckingIntervalMs: number;
+  readonly keepAliveTimeoutMs: number;
+  readonly maxConnections: number;
+  /** 0 for no limit. */
+  readonly maxRequestsPerSocket: number;
+  readonly keys: readonly StoredKey[];
+  readonly roles: readonly ('api' | 'webhook')[];
+  readonly openMetricsOnLoopback: boolean;
+  /** How long an answer may take once the request is there; then it is 503. */
+  readonly answerTimeoutMs?: number;
+  /** More requests than this at once are refused with 503. */
+  readonly maxOpenRequests?: number;
+}
+
+export interface HttpServer {
+  readonly service: Service;
+  /** Such as `http://127.0.0.1:8080`; only while the service runs. */
+  readonly url: string;
+}
+
+const ANSWER_TIMEOUT_MS = 10_000;
+const MAX_OPEN_REQUESTS = 4_096;
+/** A client that takes nothing of its answer for this long is cut off. */
+const SOCKET_IDLE_MS = 30_000;
+const MAX_URL_LENGTH = 2_048;
+const MAX_HEADERS = 100;
+/** 256 bytes, percent-encoded. */
+const MAX_PARAM_LENGTH = 768;
+
+export function createHttpServer(options: HttpServerOptions, to: HttpDependencies): HttpServer {
+  let url: string | null = null;
+  const service = defineService('http', async (scope) => {
+    const open = new OpenRequests();
+    let stopping = false;
+    const app = buildServer(options, to, open, () => stopping);
+    scope.onStop(async () => {
+      stopping = true;
+      const closed = app.close();
+      // What is open is answered; connections that only wait, or never sent a request, are not waited for.
+      await open.none();
+      app.server.closeAllConnections();
+      await closed;
+    });
+    await app.listen({ host: options.host, port: options.port });
+    const { port } = app.server.address() as AddressInfo;
+    const host = options.host.includes(':') ? `[${options.host}]` : options.host;
+    url = `http://${host}:${port}`;
+    to.log.event('http.listening', { host: options.host, port });
+  });
+  return {
+    service,
+    get url() {
+      if (url === null) throw new Error('the HTTP server has not been started');
+      return url;
+    },
+  };
+}
+
+function buildServer(
+  options: HttpServerOptions,
+  to: HttpDependencies,
+  open: OpenRequests,
+  isStopping: () => boolean,
+): FastifyInstance {
+  const onError = createErrorHandler(to.log);
+  const app = fastify({
+    http: {
+      headersTimeout: options.headersTimeoutMs,
+      connectionsCheckingInterval: options.connectionsCheckingIntervalMs,
+      maxHeaderSize: MAX_HEADER_BYTES,
+    },
+    requestTimeout: options.requestTimeoutMs,
+    keepAliveTimeout: options.keepAliveTimeoutMs,
+    connectionTimeout: SOCKET_IDLE_MS,
+    maxRequestsPerSocket: options.maxRequestsPerSocket,
+    handlerTimeout: options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS,
+    bodyLimit: options.bodyLimitBytes,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: true, useDefaults: false } },
+    genReqId: requestIdOf,
+    frameworkErrors: onError,
+    clientErrorHandler: answerBrokenRequest,
+    return503OnClosing: false,
+  });
+  app.server.maxConnections = options.maxConnections;
+  app.server.maxHeadersCount = MAX_HEADERS;
+  app.setErrorHandler(onError);
+  app.setNotFoundHandler(() => {
+    throw new RoomlineError('not_found');
+  });
+  app.addHook('onRequest', open.track);
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+    if (request.raw.url !== undefined && request.raw.url.length > MAX_URL_LENGTH) {
+      throw new RoomlineError('field_invalid', { field: 'url', rule: `at most ${MAX_URL_LENGTH} characters` });
+    }
+  });
+
+  const authorize = createAuthorizer(options.keys, to.wallClockMs);
+  const { openMetricsOnLoopback } = options;
+  addOperationRoutes(app, to, { isStopping, authorizeOperator: authorize('operate'), openMetricsOnLoopback });
+  const limit = open.limit(options.maxOpenRequests ?? MAX_OPEN_REQUESTS);
+  const bound = (scope: FastifyInstance): void => {
+    scope.addHook('onRequest', async () => {
+      if (isStopping()) throw new RoomlineError('not_ready', { detail: 'This process is stopping' });
+    });
+    scope.addHook('onRequest', limit);
+  };
+  if (options.roles.includes('api')) {
+    app.register(async (scope) => {
+      bound(scope);
+      scope.removeAllContentTypeParsers();
+      scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+      addMessageRoutes(scope, to, authorize, options.bodyLimitBytes);
+      addRoomRoutes(scope, to, authorize);
+    });
+  }
+  if (options.roles.includes('webhook')) {
+    app.register(async (scope) => {
+      bound(scope);
+      addWebhookRoutes(scope, to, options.webhookBodyLimitBytes);
+    });
+  }
+  return app;
+}
