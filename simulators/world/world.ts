@@ -91,6 +91,7 @@ class World {
     this.#channel = {
       key: CHANNEL,
       account: 'sim',
+      platform: 'sim',
       policy: {
         unlockedBy: chance.pick(['accepted', 'sent', 'delivered', 'delivered', 'delivered', 'read'] as const),
         ackTimeoutMs: chance.pick([300, 2_000]),

@@ -69,7 +69,7 @@ export class Acks {
       platformId: item.platformId ?? '',
       level: item.level ?? 'none',
       nack: item.nack,
-      at: item.at ?? now,
+      at: wholeMs(item.at ?? now),
     }));
     const matches = await inbox.matchOrKeep(channel, acks, now);
     await Promise.all(
@@ -84,7 +84,7 @@ export class Acks {
 
   async #onStatus(channel: ChannelKey, address: RoomAddress, sequence: number, item: Status): Promise<void> {
     const { rooms, clock, chance, channels } = this.#to;
-    const at = item.at ?? clock.now();
+    const at = wholeMs(item.at ?? clock.now());
     if (item.nack !== null) {
       const { nack, platformId } = item;
       const event = { type: 'nack', sequence, nack, platformId, at, chance: chance() } as const;
@@ -112,7 +112,8 @@ export class Acks {
     }
     const room = (await rooms.view(stored.row)) ?? null;
     if (room === null) return;
-    const { level, watermark } = item;
+    const { level } = item;
+    const watermark = wholeMs(item.watermark);
     this.#seenAcks(this.#to.channels.get(channel));
     if (room.settled > 0) await late.raise(room, room.settled, { level, at: watermark }, watermark);
     const covered = room.platformAt !== null && room.platformAt <= watermark;
@@ -140,4 +141,9 @@ export class Acks {
     this.#to.instruments.metrics.acks.inc({ kind, channel: name });
     this.#to.instruments.telemetry.emit('ack.received', { channel: name, kind });
   }
+}
+
+/** Platforms may give fractions; stored times are whole ms. */
+function wholeMs(at: number): number {
+  return Math.floor(at);
 }

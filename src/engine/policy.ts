@@ -5,6 +5,8 @@ import type { ChannelKey, StoredEnvelope, StoredRoom } from './ports.ts';
 export interface ChannelSettings {
   readonly key: ChannelKey;
   readonly account: string;
+  /** Name of the platform's adapter. */
+  readonly platform: string;
   readonly policy: Policy;
   readonly sendTimeoutMs: number;
   readonly maxConcurrentSends: number;

@@ -10,5 +10,5 @@ export function backoffDelayMs(backoff: Backoff, used: number, chance: number, r
   const grown = backoff.initialMs * backoff.factor ** Math.max(0, used - 1);
   const delay = Math.min(backoff.maxMs, grown);
   const spread = delay * backoff.jitter;
-  return Math.max(retryAfterMs ?? 0, Math.round(delay - spread * chance));
+  return Math.max(Math.ceil(retryAfterMs ?? 0), Math.round(delay - spread * chance));
 }

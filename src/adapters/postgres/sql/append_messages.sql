@@ -1,0 +1,74 @@
+-- Numbers and inserts the messages of an append, and raises the tails of their rooms. Nothing happens unless all $1
+-- rooms were locked before. This is a statement of its own, so that it sees what the former holder of the locks did.
+--
+-- The locked rooms are an array [ord][id, tail, created_at]; all digests, of 32 bytes, and all bodies are one string
+-- each. A message id is looked for among what waits and what settled since $2, and never before its room came to be
+-- (less an hour, for clocks that differ): most days of the history need not be opened.
+--
+-- Answers, `ord` counting the messages from 1: the sequence it has now, and the stored digest where it had one already.
+WITH locked AS MATERIALIZED (
+  SELECT current_setting('roomline.locked')::bigint[] AS rooms
+),
+candidate AS MATERIALIZED (
+  SELECT
+    i.*, a.id AS room_id, a.tail,
+    coalesce(waiting.sequence, settled.sequence) AS known_sequence,
+    coalesce(waiting.digest, settled.digest) AS known_digest
+  FROM
+    unnest(
+      $3::integer[], $4::integer[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+      $10::text[], $11::text[], $12::integer[], $13::integer[]
+    ) WITH ORDINALITY AS i (
+      room, shard, message_id, accepted_at, not_before, expires_at, ack_timeout_ms,
+      failure_policy, source, body_begins, body_length, ord
+    )
+    CROSS JOIN LATERAL (
+      SELECT
+        (SELECT rooms FROM locked)[i.room][1] AS id,
+        (SELECT rooms FROM locked)[i.room][2] AS tail,
+        greatest((SELECT rooms FROM locked)[i.room][3] - 3600000, $2::bigint) AS known_since
+      OFFSET 0
+    ) AS a
+    LEFT JOIN LATERAL (
+      SELECT m.sequence, m.digest FROM messages m
+      WHERE -m.shard = -i.shard AND -m.room_id = -a.id AND m.message_id = i.message_id
+      LIMIT 1
+    ) AS waiting ON true
+    LEFT JOIN LATERAL (
+      SELECT h.sequence, h.digest FROM history h
+      WHERE -h.shard = -i.shard AND -h.room_id = -a.id AND h.message_id = i.message_id
+        AND h.settled_at >= a.known_since
+      LIMIT 1
+    ) AS settled ON waiting.sequence IS NULL
+  WHERE coalesce(array_length((SELECT rooms FROM locked), 1), 0) = $1::integer
+),
+numbered AS MATERIALIZED (
+  SELECT *, tail + row_number() OVER (PARTITION BY room ORDER BY ord) AS sequence
+  FROM candidate
+  WHERE known_sequence IS NULL
+),
+inserted AS (
+  INSERT INTO messages (
+    shard, room_id, sequence, accepted_at, not_before, expires_at, ack_timeout_ms, message_id, failure_policy, source,
+    digest, body
+  )
+  SELECT
+    shard, room_id, sequence, accepted_at, not_before, expires_at, ack_timeout_ms, message_id, failure_policy, source,
+    substr($14::bytea, (ord::integer - 1) * 32 + 1, 32), substr($15::bytea, body_begins, body_length)
+  FROM numbered
+),
+raised AS (
+  UPDATE rooms r
+  SET tail = n.tail, touched_at = n.touched_at
+  FROM
+    (
+      SELECT shard, room_id, max(sequence) AS tail, max(accepted_at) AS touched_at
+      FROM numbered
+      GROUP BY shard, room_id
+    ) AS n,
+    LATERAL (SELECT f.ctid FROM rooms f WHERE f.shard = n.shard AND f.id = n.room_id LIMIT 1) AS found
+  WHERE r.ctid = found.ctid
+)
+SELECT ord, sequence, NULL::bytea AS known_digest FROM numbered
+UNION ALL
+SELECT ord, known_sequence, known_digest FROM candidate WHERE known_sequence IS NOT NULL

@@ -1,0 +1,142 @@
+/** What the HTTP side asks, answered by the engine and its stores. */
+import { randomUUID } from 'node:crypto';
+import type { Channels } from '../engine/channels.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { NewMessageDraft } from '../engine/message.ts';
+import type {
+  ChannelKey,
+  Clock,
+  HistoryEntry,
+  NewMessage,
+  PlatformChannel,
+  Stores,
+  WaitingMessage,
+} from '../engine/ports.ts';
+import type { References } from '../engine/reference.ts';
+import { RoomlineError } from '../errors.ts';
+import type { ChannelView as ChannelCondition } from '../room/explain.ts';
+import type { RoomKey, RoomRow } from '../room/room.ts';
+import { shardOf } from '../room/shard.ts';
+import type { HttpDependencies, WebhookReceipt } from './dependencies.ts';
+import type { MessageView } from './schemas.ts';
+import { viewOfRoom, viewOfSettled, viewOfWaiting } from './views.ts';
+
+export interface AnswerSources {
+  readonly engine: Engine;
+  readonly stores: Stores;
+  readonly references: References;
+  readonly clock: Clock;
+  readonly shards: number;
+  readonly platform: (key: ChannelKey) => PlatformChannel | null;
+  readonly wallClockMs: () => number;
+}
+
+type Answers = Pick<
+  HttpDependencies,
+  'channelExists' | 'publish' | 'findMessage' | 'findRoom' | 'listMessages' | 'channels' | 'receiveWebhook'
+>;
+
+/** Gives a checked draft what intake adds to it. */
+export function admitted(
+  draft: NewMessageDraft,
+  by: {
+    readonly shards: number;
+    readonly now: number;
+    readonly source: NewMessage['source'];
+    readonly fallbackId: string;
+  },
+): NewMessage {
+  const { messageId, ...rest } = draft;
+  return {
+    ...rest,
+    messageId: messageId ?? by.fallbackId,
+    shard: shardOf(draft.key, by.shards),
+    acceptedAt: by.now,
+    source: by.source,
+  };
+}
+
+export function createAnswers(from: AnswerSources): Answers {
+  const { engine, stores, references, clock, shards, platform, wallClockMs } = from;
+
+  async function findRow(key: RoomKey): Promise<RoomRow | null> {
+    return (await stores.rooms.findRoom(key, shardOf(key, shards)))?.row ?? null;
+  }
+
+  return {
+    channelExists: (tenant, channel) => engine.channels.get({ tenant, channel }) !== null,
+
+    publish(draft) {
+      const fallbackId = `http:${randomUUID()}`;
+      return engine.intake.accept(admitted(draft, { shards, now: clock.now(), source: 'http', fallbackId }));
+    },
+
+    async findMessage(id) {
+      const target = references.decode(id);
+      if (target === null) return null;
+      const { address, sequence } = target;
+      // A message settles between two reads at most once: what was not waiting then is settled now.
+      const waiting = await stores.history.readWaiting(address, sequence);
+      if (waiting !== null) {
+        const room = await engine.rooms.view(address);
+        if (room !== null && room.settled < sequence) return viewOfWaiting(id, waiting, room);
+      }
+      const settled = await stores.history.readSettled(address, sequence);
+      return settled === null ? null : viewOfSettled(id, settled);
+    },
+
+    async findRoom(key) {
+      const row = await findRow(key);
+      const room = row === null ? null : await engine.rooms.view(row);
+      if (room === null) return null;
+      return viewOfRoom(room, conditionOf(engine.channels, key), engine.ownership.holds(room.shard), clock.now());
+    },
+
+    async listMessages(key, page) {
+      const row = await findRow(key);
+      if (row === null) return null;
+      const entries = await stores.history.listRoom(row, page.before, page.limit);
+      return entries.map((entry) => viewOf(references.encode(row, entry.sequence), entry, row));
+    },
+
+    channels: () =>
+      engine.channels.all().map((channel) => {
+        const { tenant, channel: name } = channel.settings.key;
+        const { account, platform: adapter } = channel.settings;
+        const since = 'since' in channel.condition ? channel.condition.since : null;
+        return {
+          tenant,
+          channel: name,
+          account,
+          platform: adapter,
+          ...channel.view,
+          since,
+          waitingRooms: channel.queued,
+        };
+      }),
+
+    async receiveWebhook(key, headers, raw): Promise<WebhookReceipt> {
+      const client = platform(key);
+      if (client === null) return { kind: 'unknown_channel' };
+      const verdict = client.verify(headers, raw, wallClockMs());
+      if (verdict.kind === 'refused') return verdict;
+      const items = client.readStatuses(raw);
+      try {
+        await engine.acks.receive(key, items);
+      } catch (error) {
+        if (error instanceof RoomlineError) throw error;
+        throw new RoomlineError('not_ready', { detail: 'the statuses could not be stored', cause: error });
+      }
+      return { kind: 'stored', statuses: items.length };
+    },
+  };
+}
+
+function viewOf(id: string, entry: HistoryEntry | WaitingMessage, row: RoomRow): MessageView {
+  return 'outcome' in entry ? viewOfSettled(id, entry) : viewOfWaiting(id, entry, row);
+}
+
+/** A channel that is configured no more is as good as stopped. */
+function conditionOf(channels: Channels, key: ChannelKey): ChannelCondition {
+  return channels.get(key)?.view ?? { state: 'stopped', reason: 'not configured', until: null };
+}
