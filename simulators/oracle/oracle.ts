@@ -247,24 +247,11 @@ export class Oracle {
       if (last?.fate === 'answered') last.fate = 'refused';
       return;
     }
-    const covered = letter === letter.toLowerCase() ? [message] : this.#andEarlier(message);
-    for (const each of covered) {
-      each.knownTakenAt ??= at;
-      if (!this.#unlocking.has(letter.toLowerCase())) continue;
-      each.unlocks.add(call);
-      messages.push(each);
-    }
-  }
-
-  /** A cumulative status covers the message and those before it that have begun and are not unlocked yet. */
-  #andEarlier(message: MessageState): MessageState[] {
-    const covered = [message];
-    for (let index = message.index - 1; index >= 0; index--) {
-      const earlier = message.room.messages[index];
-      if (earlier === undefined || !earlier.taken || earlier.unlocks.size > 0) break;
-      covered.push(earlier);
-    }
-    return covered;
+    // A capital covers earlier messages, too; those were closed before this one began, so it proves nothing new.
+    message.knownTakenAt ??= at;
+    if (!this.#unlocking.has(letter.toLowerCase())) return;
+    message.unlocks.add(call);
+    messages.push(message);
   }
 
   #called({ call, status }: CalledRecord): void {

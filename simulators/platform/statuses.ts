@@ -177,7 +177,7 @@ export class Statuses implements PhoneListener {
     raise(this.#world.stats.statuses, status);
     this.#outlet.push(
       {
-        message,
+        message: covers && form === 'watermark' && covered ? covered : message,
         status,
         at: this.#timestamp(message),
         error: status === 'failed' ? (message.error ?? CONTRADICTION) : undefined,

@@ -1,15 +1,20 @@
-import type { FastifyInstance, RouteOptions } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import { RoomlineError } from '../errors.ts';
 import { problemSchema } from './schemas.ts';
 
-export interface Endpoint extends Omit<RouteOptions, 'method'> {
+export interface Endpoint extends Omit<RouteOptions, 'method' | 'handler'> {
   readonly method: 'GET' | 'POST';
+  readonly handler: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
 }
 
-/** Adds a route, its problem documents, and 405 for every other method of its path. */
-export function addEndpoint(app: FastifyInstance, endpoint: Endpoint): void {
+/** Adds a route with its time limit and its problem documents, and 405 for every other method of its path. */
+export function addEndpoint(app: FastifyInstance, answerTimeoutMs: number, endpoint: Endpoint): void {
   const response = { ...(endpoint.schema?.response as object), '4xx': problemSchema, '5xx': problemSchema };
-  app.route({ ...endpoint, schema: { ...endpoint.schema, response } });
+  app.route({
+    ...endpoint,
+    schema: { ...endpoint.schema, response },
+    handler: (request, reply) => inTime(endpoint.handler(request, reply), answerTimeoutMs),
+  });
   const allowed = endpoint.method === 'GET' ? ['GET', 'HEAD'] : [endpoint.method];
   app.route({
     method: app.supportedMethods.filter((method) => !allowed.includes(method)),
@@ -22,4 +27,17 @@ export function addEndpoint(app: FastifyInstance, endpoint: Endpoint): void {
     },
     handler: () => undefined,
   });
+}
+
+/** The work itself goes on; the caller is told to ask again. */
+async function inTime<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    late.reject(new RoomlineError('not_ready', { detail: 'No answer in time; whether it took effect is not known' }));
+  }, timeoutMs);
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -8,14 +8,16 @@ import type { Guard } from './guard.ts';
 import type { Scope } from './keys.ts';
 import { acceptedSchema, messageSchema } from './schemas.ts';
 
-export function addMessageRoutes(
-  app: FastifyInstance,
-  to: HttpDependencies,
-  authorize: (scope: Scope) => Guard,
-  bodyLimitBytes: number,
-): void {
+export interface MessageRouteOptions {
+  readonly authorize: (scope: Scope) => Guard;
+  readonly bodyLimitBytes: number;
+  readonly answerTimeoutMs: number;
+}
+
+export function addMessageRoutes(app: FastifyInstance, to: HttpDependencies, options: MessageRouteOptions): void {
+  const { authorize, bodyLimitBytes, answerTimeoutMs } = options;
   const maxBytes = Math.min(bodyLimitBytes, MESSAGE_LIMITS.maxBytes);
-  addEndpoint(app, {
+  addEndpoint(app, answerTimeoutMs, {
     method: 'POST',
     url: '/v1/messages',
     bodyLimit: bodyLimitBytes,
@@ -41,7 +43,7 @@ export function addMessageRoutes(
     },
   });
 
-  addEndpoint(app, {
+  addEndpoint(app, answerTimeoutMs, {
     method: 'GET',
     url: '/v1/messages/:id',
     onRequest: authorize('read'),

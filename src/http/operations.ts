@@ -10,17 +10,18 @@ export interface OperationsOptions {
   readonly authorizeOperator: Guard;
   /** Calls from this machine need no key for the metrics. */
   readonly openMetricsOnLoopback: boolean;
+  readonly answerTimeoutMs: number;
 }
 
 export function addOperationRoutes(app: FastifyInstance, to: HttpDependencies, options: OperationsOptions): void {
-  addEndpoint(app, {
+  addEndpoint(app, options.answerTimeoutMs, {
     method: 'GET',
     url: '/healthz',
     schema: { response: { 200: healthSchema } },
     handler: async () => ({ status: 'alive' }),
   });
 
-  addEndpoint(app, {
+  addEndpoint(app, options.answerTimeoutMs, {
     method: 'GET',
     url: '/readyz',
     schema: { response: { 200: readinessSchema, 503: readinessSchema } },
@@ -33,7 +34,7 @@ export function addOperationRoutes(app: FastifyInstance, to: HttpDependencies, o
     },
   });
 
-  addEndpoint(app, {
+  addEndpoint(app, options.answerTimeoutMs, {
     method: 'GET',
     url: '/metrics',
     onRequest: async (request, reply) => {

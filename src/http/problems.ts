@@ -57,8 +57,6 @@ function known(error: unknown): unknown {
       return new RoomlineError('field_invalid', { field: 'url', rule: 'percent-encoded UTF-8' });
     case 'FST_ERR_MAX_PARAM_LENGTH':
       return new RoomlineError('id_too_long', { field: 'url', rule: 'identifiers of at most 256 bytes' });
-    case 'FST_ERR_HANDLER_TIMEOUT':
-      return new RoomlineError('not_ready', { detail: 'No answer in time; whether it took effect is not known' });
     default:
       // A body that broke off: nobody reads the answer.
       return statusCode === 400 ? new RoomlineError('field_invalid', { field: 'body', rule: 'complete' }) : error;

@@ -27,8 +27,14 @@ const pageQuery = Type.Object(
   { additionalProperties: false },
 );
 
-export function addRoomRoutes(app: FastifyInstance, to: HttpDependencies, authorize: (scope: Scope) => Guard): void {
-  addEndpoint(app, {
+export interface RoomRouteOptions {
+  readonly authorize: (scope: Scope) => Guard;
+  readonly answerTimeoutMs: number;
+}
+
+export function addRoomRoutes(app: FastifyInstance, to: HttpDependencies, options: RoomRouteOptions): void {
+  const { authorize, answerTimeoutMs } = options;
+  addEndpoint(app, answerTimeoutMs, {
     method: 'GET',
     url: '/v1/rooms/:channel/:room',
     onRequest: authorize('read'),
@@ -36,7 +42,7 @@ export function addRoomRoutes(app: FastifyInstance, to: HttpDependencies, author
     handler: async (request) => (await to.findRoom(roomKeyOf(request))) ?? noSuchRoom(),
   });
 
-  addEndpoint(app, {
+  addEndpoint(app, answerTimeoutMs, {
     method: 'GET',
     url: '/v1/rooms/:channel/:room/messages',
     onRequest: authorize('read'),
@@ -49,7 +55,7 @@ export function addRoomRoutes(app: FastifyInstance, to: HttpDependencies, author
     },
   });
 
-  addEndpoint(app, {
+  addEndpoint(app, answerTimeoutMs, {
     method: 'GET',
     url: '/v1/channels',
     onRequest: authorize('read'),

@@ -95,7 +95,6 @@ function buildServer(
     keepAliveTimeout: options.keepAliveTimeoutMs,
     connectionTimeout: SOCKET_IDLE_MS,
     maxRequestsPerSocket: options.maxRequestsPerSocket,
-    handlerTimeout: options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS,
     bodyLimit: options.bodyLimitBytes,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true, useDefaults: false } },
@@ -119,8 +118,10 @@ function buildServer(
   });
 
   const authorize = createAuthorizer(options.keys, to.wallClockMs);
-  const { openMetricsOnLoopback } = options;
-  addOperationRoutes(app, to, { isStopping, authorizeOperator: authorize('operate'), openMetricsOnLoopback });
+  const { openMetricsOnLoopback, bodyLimitBytes, webhookBodyLimitBytes } = options;
+  const answerTimeoutMs = options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS;
+  const authorizeOperator = authorize('operate');
+  addOperationRoutes(app, to, { isStopping, authorizeOperator, openMetricsOnLoopback, answerTimeoutMs });
   const limit = open.limit(options.maxOpenRequests ?? MAX_OPEN_REQUESTS);
   const bound = (scope: FastifyInstance): void => {
     scope.addHook('onRequest', async () => {
@@ -133,14 +134,14 @@ function buildServer(
       bound(scope);
       scope.removeAllContentTypeParsers();
       scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-      addMessageRoutes(scope, to, authorize, options.bodyLimitBytes);
-      addRoomRoutes(scope, to, authorize);
+      addMessageRoutes(scope, to, { authorize, bodyLimitBytes, answerTimeoutMs });
+      addRoomRoutes(scope, to, { authorize, answerTimeoutMs });
     });
   }
   if (options.roles.includes('webhook')) {
     app.register(async (scope) => {
       bound(scope);
-      addWebhookRoutes(scope, to, options.webhookBodyLimitBytes);
+      addWebhookRoutes(scope, to, { bodyLimitBytes: webhookBodyLimitBytes, answerTimeoutMs });
     });
   }
   return app;

@@ -9,12 +9,18 @@ import { webhookSchema } from './schemas.ts';
 /** Stands in for names that nobody configured, so that callers cannot make labels. */
 const UNKNOWN_CHANNEL = 'unknown';
 
-export function addWebhookRoutes(app: FastifyInstance, to: HttpDependencies, bodyLimitBytes: number): void {
+export interface WebhookRouteOptions {
+  readonly bodyLimitBytes: number;
+  readonly answerTimeoutMs: number;
+}
+
+export function addWebhookRoutes(app: FastifyInstance, to: HttpDependencies, options: WebhookRouteOptions): void {
+  const { bodyLimitBytes, answerTimeoutMs } = options;
   // Whatever it calls itself, the signature decides; nothing is read before.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
 
-  addEndpoint(app, {
+  addEndpoint(app, answerTimeoutMs, {
     method: 'POST',
     url: '/v1/webhooks/:tenant/:channel',
     bodyLimit: bodyLimitBytes,

@@ -133,6 +133,25 @@ const clean: [string, Case][] = [
     },
   ],
   [
+    'failed after the last attempt',
+    {
+      final: rows(['a/1', 'failed', { attempts: 5 }], ['a/2', 'acked']),
+      write: (log) => log.sendUnknown('a/1', { decision: 'dropped' }).deliver('a/2'),
+    },
+  ],
+  [
+    'a second copy shown after the next message: a duplicate, no swap',
+    { write: (log) => log.sendUnknown('a/1').deliver('a/1', 'a/2').show('a/1') },
+  ],
+  [
+    'a room that waits for nothing but what intake never confirmed',
+    {
+      keys: ['a/1', 'a/2?', 'b/1'],
+      options: { stuckAfterMs: 1_000 },
+      write: (log) => log.deliver('a/1').wait(2_000).deliver('b/1'),
+    },
+  ],
+  [
     'skipped by an operator',
     { final: rows(['a/1', 'skipped'], ['a/2', 'acked']), write: (log) => log.sendUnknown('a/1').deliver('a/2') },
   ],
@@ -230,6 +249,15 @@ const broken: [string, Rule, Case][] = [
     'R2_versions',
     {
       final: rows(['a/1', 'acked', { claimVersion: 3, settleVersion: 2 }], ['a/2', 'acked']),
+      write: (log) => log.deliver('a/1', 'a/2'),
+    },
+  ],
+  [
+    'claimed while its predecessor is not settled at all',
+    'R2_versions',
+    {
+      options: { drained: false },
+      final: rows(['a/1', null, { claimVersion: 3 }], ['a/2', 'acked', { claimVersion: 5, settleVersion: 7 }]),
       write: (log) => log.deliver('a/1', 'a/2'),
     },
   ],
@@ -393,11 +421,26 @@ describe('a log with one violation', () => {
       options: timeout,
       write: (log) => {
         const end = log.send('a/1').startTelling('a/1', 'd');
-        log.send('a/2');
+        log.send('a/2').show('a/2').show('a/1');
         end(404);
       },
     });
     expect(verdict.broken).toEqual({ R3_two_in_flight: 1, webhook_valid_refused: 1 });
+    expect(verdict.messages.orderProven).toBe(0);
+  });
+
+  test('nor does one that was refused before, also when it comes to swaps', async () => {
+    const verdict = await judged({
+      options: timeout,
+      write: (log) => log.send('a/1').tell(['a/1'], 'd', 401).send('a/2').show('a/2').show('a/1'),
+    });
+    expect(verdict.broken).toEqual({ R3_two_in_flight: 1, webhook_valid_refused: 1 });
+    expect(verdict.swaps).toMatchObject({ afterAcked: 0, afterAssumed: 1 });
+  });
+
+  test('a message that never came, though a later one did, is lost and was overtaken', async () => {
+    const verdict = await judged({ write: (log) => log.deliver('a/2') });
+    expect(verdict.broken).toEqual({ R1_lost: 1, R2_overtaken: 1 });
   });
 });
 

@@ -223,6 +223,10 @@ describe('acks that cover several messages (H7)', () => {
       { watermark: accepted[2], to: '+15550100001', status: 'delivered', at: expect.any(Number) },
     ]);
     expect(new Set(accepted).size).toBe(3);
+    expect(recordsOf(platform, 'call')).toMatchObject([
+      { m: [1], s: 'D' },
+      { m: [3], s: 'D' },
+    ]);
   });
 
   test('batches have a size, and leave after the linger time when they do not reach it', async () => {

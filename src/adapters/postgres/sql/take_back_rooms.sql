@@ -22,4 +22,13 @@ locked AS MATERIALIZED (
 taken AS (
   DELETE FROM resting_rooms r USING locked l WHERE r.ctid = l.place RETURNING r.*
 )
-INSERT INTO rooms SELECT * FROM taken
+INSERT INTO rooms (
+  shard, id, touched_at,
+  version, settled, tail, since, until, gap_until, level_at, platform_at, first_claim_version, created_at, attempt,
+  spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts
+)
+SELECT
+  shard, id, (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+  version, settled, tail, since, until, gap_until, level_at, platform_at, first_claim_version, created_at, attempt,
+  spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts
+FROM taken

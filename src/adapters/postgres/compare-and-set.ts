@@ -1,0 +1,138 @@
+/** A batch of room writes as the one statement that stores them, and its answer. */
+import type { ClaimProof, InboxAck, RoomWrite, WriteResult } from '../../engine/ports.ts';
+import type { Fact, Settled } from '../../room/events.ts';
+import { booleans, integers, texts, words } from './arrays.ts';
+import { type AckRecord, inboxAck } from './rows.ts';
+
+/** A fact and the write it belongs to: `ord` counts the writes of the batch from 1. */
+interface Of<F extends Fact> {
+  readonly ord: number;
+  readonly write: RoomWrite;
+  readonly fact: F;
+}
+
+type Marked = Extract<Fact, { kind: 'cancel_marked' }>;
+type Named = Extract<Fact, { kind: 'accepted_as' }>;
+
+/** The parameters of compare_and_set.sql, in its order. */
+export function encodeWrites(writes: readonly RoomWrite[], proof: ClaimProof | null): unknown[] {
+  const settled: Of<Settled>[] = [];
+  const marked: Of<Marked>[] = [];
+  const named: Of<Named>[] = [];
+  writes.forEach((write, index) => {
+    const ord = index + 1;
+    for (const fact of write.facts) {
+      if (fact.kind === 'settled') settled.push({ ord, write, fact });
+      // What settles in the same write leaves the table: there is no row to mark.
+      else if (fact.kind === 'cancel_marked' && fact.sequence > write.next.settled) marked.push({ ord, write, fact });
+      else if (fact.kind === 'accepted_as') named.push({ ord, write, fact });
+    }
+  });
+  return [
+    proof?.worker ?? null,
+    proof?.generation ?? null,
+    ...encodeRooms(writes),
+    ...encodeSettled(settled),
+    ...addressesOf(marked),
+    integers(marked.map(({ fact }) => fact.sequence)),
+    ...addressesOf(named),
+    ...channelsOf(named),
+    integers(named.map(({ fact }) => fact.sequence)),
+    texts(named.map(({ fact }) => fact.platformId)),
+  ];
+}
+
+function encodeRooms(writes: readonly RoomWrite[]): string[] {
+  const next = writes.map((write) => write.next);
+  return [
+    integers(next.map((room) => room.shard)),
+    integers(next.map((room) => room.id)),
+    integers(writes.map((write) => write.expectedVersion)),
+    booleans(writes.map((write) => write.claims)),
+    integers(next.map((room) => room.version)),
+    words(next.map((room) => room.phase)),
+    integers(next.map((room) => room.settled)),
+    booleans(next.map((room) => room.paused)),
+    integers(next.map((room) => room.since)),
+    words(next.map((room) => room.reason)),
+    integers(next.map((room) => room.until)),
+    integers(next.map((room) => room.gapUntil)),
+    integers(next.map((room) => room.attempt)),
+    integers(next.map((room) => room.spent)),
+    words(next.map((room) => room.level)),
+    integers(next.map((room) => room.levelAt)),
+    texts(next.map((room) => room.platformId)),
+    integers(next.map((room) => room.platformAt)),
+    words(next.map((room) => room.mark)),
+    booleans(next.map((room) => room.bytesLeft)),
+    integers(next.map((room) => room.firstClaimVersion)),
+    JSON.stringify(next.map((room) => room.attempts)),
+    JSON.stringify(next.map((room) => room.nack)),
+  ];
+}
+
+function encodeSettled(settled: readonly Of<Settled>[]): string[] {
+  const facts = settled.map(({ fact }) => fact);
+  return [
+    ...addressesOf(settled),
+    ...channelsOf(settled),
+    integers(facts.map((fact) => fact.sequence)),
+    words(facts.map((fact) => fact.outcome)),
+    words(facts.map((fact) => fact.reason)),
+    texts(facts.map((fact) => fact.code)),
+    integers(facts.map((fact) => fact.at)),
+    integers(facts.map((fact) => fact.version)),
+    integers(facts.map((fact) => fact.firstClaimVersion)),
+    booleans(facts.map((fact) => fact.possiblyDelivered)),
+    booleans(facts.map((fact) => fact.deadLetter)),
+    words(facts.map((fact) => fact.level)),
+    integers(facts.map((fact) => fact.levelAt)),
+    texts(facts.map((fact) => fact.platformId)),
+    integers(facts.map((fact) => fact.platformAt)),
+    JSON.stringify(facts.map((fact) => fact.attempts)),
+  ];
+}
+
+function addressesOf(facts: readonly Of<Fact>[]): string[] {
+  return [
+    integers(facts.map(({ ord }) => ord)),
+    integers(facts.map(({ write }) => write.next.shard)),
+    integers(facts.map(({ write }) => write.next.id)),
+  ];
+}
+
+function channelsOf(facts: readonly Of<Fact>[]): string[] {
+  return [
+    texts(facts.map(({ write }) => write.next.key.tenant)),
+    texts(facts.map(({ write }) => write.next.key.channel)),
+  ];
+}
+
+/** A row that compare_and_set.sql answers: of a write that was stored, of one that was not, or an ack. */
+export interface AnswerRecord extends Partial<AckRecord> {
+  readonly ord: number | null;
+  readonly tail: number | null;
+  readonly version: number | null;
+  readonly proved: boolean | null;
+  readonly room_id: number | null;
+}
+
+/** What became of each write; `gone` where its room has no row. */
+export type Answer = WriteResult | { readonly kind: 'gone' };
+
+export function decodeAnswers(writes: readonly RoomWrite[], records: readonly AnswerRecord[]): Answer[] {
+  const acks = new Map<number, InboxAck[]>();
+  const byOrd: (AnswerRecord | undefined)[] = [];
+  for (const record of records) {
+    if (record.ord !== null) byOrd[record.ord - 1] = record;
+    else acks.set(record.room_id as number, [...(acks.get(record.room_id as number) ?? []), inboxAck(record as AckRecord)]);
+  }
+  return writes.map((write, index): Answer => {
+    const record = byOrd[index];
+    if (record === undefined) throw new Error(`the batch has no answer for write ${index}`);
+    if (record.tail !== null) return { kind: 'committed', tail: record.tail, inbox: acks.get(write.next.id) ?? [] };
+    if (record.proved === false) return { kind: 'fenced' };
+    if (record.version === null) return { kind: 'gone' };
+    return { kind: record.version === write.expectedVersion ? 'busy' : 'conflict' };
+  });
+}

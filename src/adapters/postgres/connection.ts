@@ -1,0 +1,123 @@
+import pg from 'pg';
+import { OutcomeUnknownError } from '../../engine/ports.ts';
+import { hadNoEffect } from './failures.ts';
+import type { PostgresOptions } from './options.ts';
+import { clientConfig } from './session.ts';
+import { queryOf, type Statement } from './statements.ts';
+
+export type Command = readonly [Statement, readonly unknown[]];
+
+const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
+
+/**
+ * One connection that somebody has for itself. It is opened by the first call, and again by the next call after it
+ * broke. Calls are sent without waiting for each other's answers and are executed in order.
+ */
+export class Connection {
+  readonly #options: PostgresOptions;
+  readonly #purpose: string;
+  #client: Promise<pg.Client> | null = null;
+  #closed = false;
+
+  constructor(options: PostgresOptions, purpose: string) {
+    this.#options = options;
+    this.#purpose = purpose;
+  }
+
+  /**
+   * One statement, committed by itself.
+   * @throws OutcomeUnknownError where its answer never came; any other error means that it had no effect
+   */
+  async run(statement: Statement, values: readonly unknown[]): Promise<pg.QueryResult> {
+    const client = await this.#open();
+    const query = queryOf(statement, values, this.#options.preparedStatements);
+    return client.query(query).catch((error: unknown) => this.#fail(client, statement.name, error));
+  }
+
+  /**
+   * Statements of one transaction, sent in one go from BEGIN to COMMIT, so that it never waits for this process.
+   * `onStarted` is told the id of the server's session as soon as that has begun it.
+   * @returns the statements' answers, when all is committed
+   * @throws OutcomeUnknownError where it may have been committed; any other error means that it had no effect
+   */
+  async transact(commands: readonly Command[], onStarted?: (processId: number) => void): Promise<pg.QueryResult[]> {
+    const client = await this.#open();
+    const prepared = this.#options.preparedStatements;
+    const sent = [
+      client.query(BEGIN),
+      ...(onStarted === undefined ? [] : [client.query('SELECT pg_backend_pid() AS pid').then(tell(onStarted))]),
+      ...commands.map(([statement, values]) => client.query(queryOf(statement, values, prepared))),
+      client.query('COMMIT'),
+    ];
+    const answers = await Promise.allSettled(sent);
+    const failures = answers.filter((answer) => answer.status === 'rejected').map((answer) => answer.reason as unknown);
+    // Once one statement has failed the transaction is lost, whatever became of the connection afterwards.
+    const definite = failures.find(hadNoEffect);
+    if (definite !== undefined) throw definite;
+    if (failures.length > 0) return this.#fail(client, this.#purpose, failures[0]);
+    const results = answers.map((answer) => (answer as PromiseFulfilledResult<pg.QueryResult>).value);
+    if (results.at(-1)?.command !== 'COMMIT') throw new Error(`the ${this.#purpose} transaction was rolled back`);
+    return results.slice(-1 - commands.length, -1);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const client = await this.#client?.catch(() => null);
+    this.#client = null;
+    await client?.end();
+  }
+
+  #open(): Promise<pg.Client> {
+    if (this.#closed) return Promise.reject(new Error('the store is closed'));
+    if (this.#client === null) {
+      const opening = this.#connect();
+      this.#client = opening;
+      opening.catch(() => this.#forget(opening));
+    }
+    return this.#client;
+  }
+
+  async #connect(): Promise<pg.Client> {
+    const client = new pg.Client({ ...clientConfig(this.#options, this.#purpose), pipeline: true });
+    let connected = false;
+    const lost = (error: Error): void => {
+      if (!connected) return;
+      connected = false;
+      this.#drop(client);
+      if (!this.#closed) this.#options.onConnectionLost?.(error);
+    };
+    client.on('error', lost);
+    client.on('end', () => lost(new Error('the connection was closed')));
+    await client.connect();
+    connected = true;
+    return client;
+  }
+
+  /** The connection may not be used again unless the statement simply failed. */
+  #fail(client: pg.Client, what: string, error: unknown): never {
+    if (hadNoEffect(error)) throw error;
+    this.#drop(client);
+    throw new OutcomeUnknownError(`the connection broke before the answer of ${what} came`, { cause: error });
+  }
+
+  #drop(client: pg.Client): void {
+    const current = this.#client;
+    void current?.then((open) => {
+      if (open !== client) return;
+      this.#forget(current);
+      // A dead connection's goodbye may fail; there is nobody left to tell.
+      return client.end().catch(() => undefined);
+    }, () => undefined);
+  }
+
+  #forget(client: Promise<pg.Client>): void {
+    if (this.#client === client) this.#client = null;
+  }
+}
+
+function tell(onStarted: (processId: number) => void): (result: pg.QueryResult) => pg.QueryResult {
+  return (result) => {
+    onStarted((result.rows[0] as { pid: number }).pid);
+    return result;
+  };
+}

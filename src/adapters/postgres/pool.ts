@@ -1,0 +1,45 @@
+import pg from 'pg';
+import { OutcomeUnknownError } from '../../engine/ports.ts';
+import { hadNoEffect } from './failures.ts';
+import type { PostgresOptions } from './options.ts';
+import { clientConfig } from './session.ts';
+import { queryOf, type Statement } from './statements.ts';
+
+/** Connections for whatever needs none of its own. */
+export class Pool {
+  readonly #pool: pg.Pool;
+  readonly #prepared: boolean;
+
+  constructor(options: PostgresOptions, max: number) {
+    this.#pool = new pg.Pool({ ...clientConfig(options, 'pool'), max });
+    // The pool drops the connection itself.
+    this.#pool.on('error', (error) => options.onConnectionLost?.(error));
+    this.#prepared = options.preparedStatements;
+  }
+
+  /**
+   * One statement, committed by itself.
+   * @throws OutcomeUnknownError where its answer never came; any other error means that it had no effect
+   */
+  async run(statement: Statement, values: readonly unknown[]): Promise<pg.QueryResult> {
+    return this.query(queryOf(statement, values, this.#prepared), statement.name);
+  }
+
+  async query(query: pg.QueryConfig, what: string): Promise<pg.QueryResult> {
+    const client = await this.#pool.connect();
+    try {
+      const result = await client.query(query);
+      client.release();
+      return result;
+    } catch (error) {
+      const definite = hadNoEffect(error);
+      client.release(!definite);
+      if (definite) throw error;
+      throw new OutcomeUnknownError(`the connection broke before the answer of ${what} came`, { cause: error });
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#pool.end();
+  }
+}

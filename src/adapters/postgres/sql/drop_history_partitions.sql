@@ -1,0 +1,1 @@
+SELECT drop_history_partitions($1) AS dropped

@@ -1,0 +1,1 @@
+SELECT tenant, channel, condition FROM channels

@@ -1,0 +1,1 @@
+SELECT fenced FROM fences WHERE worker = $1

@@ -1,0 +1,23 @@
+-- Rooms by their addresses, resting ones too, each with the envelopes of its head and the next few, at most $3.
+-- `ord` counts those asked for from 1.
+SELECT w.ord, r.*, e.envelopes
+FROM
+  unnest($1::integer[], $2::bigint[]) WITH ORDINALITY AS w (shard, id, ord),
+  LATERAL (
+    SELECT * FROM rooms a WHERE a.shard = w.shard AND a.id = w.id
+    UNION ALL
+    SELECT * FROM resting_rooms b WHERE b.shard = w.shard AND b.id = w.id
+    LIMIT 1
+  ) AS r,
+  LATERAL (
+    SELECT coalesce(json_agg(json_build_array(
+      m.sequence, m.message_id, m.accepted_at, m.not_before, m.expires_at, m.ack_timeout_ms, m.failure_policy,
+      m.cancelled
+    ) ORDER BY m.sequence), '[]') AS envelopes
+    FROM (
+      SELECT * FROM messages m
+      WHERE m.shard = r.shard AND m.room_id = r.id AND m.sequence > r.settled
+      ORDER BY m.sequence
+      LIMIT $3
+    ) AS m
+  ) AS e

@@ -1,0 +1,33 @@
+-- Puts rooms of these shards to rest in which nothing has happened since $2: with their numbering and version, so that
+-- whoever takes one back goes on from there. A room that anybody works on is locked and is left alone.
+WITH idle AS MATERIALIZED (
+  SELECT r.shard, r.id FROM rooms r
+  WHERE r.shard = ANY ($1::integer[]) AND r.phase = 'idle' AND r.settled = r.tail AND r.since < $2 AND r.touched_at < $2
+  ORDER BY r.shard, r.id
+  LIMIT $3
+),
+locked AS MATERIALIZED (
+  SELECT l.place
+  FROM
+    idle i,
+    LATERAL (
+      SELECT r.ctid AS place FROM rooms r
+      WHERE r.shard = i.shard AND r.id = i.id
+        AND r.phase = 'idle' AND r.settled = r.tail AND r.since < $2 AND r.touched_at < $2
+      FOR UPDATE SKIP LOCKED
+    ) AS l
+),
+taken AS (
+  DELETE FROM rooms r USING locked l WHERE r.ctid = l.place RETURNING r.*
+)
+INSERT INTO resting_rooms (
+  shard, id, touched_at,
+  version, settled, tail, since, until, gap_until, level_at, platform_at, first_claim_version, created_at, attempt,
+  spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts
+)
+SELECT
+  shard, id, touched_at,
+  version, settled, tail, since, until, gap_until, level_at, platform_at, first_claim_version, created_at, attempt,
+  spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts
+FROM taken
+RETURNING shard, id

@@ -1,0 +1,2 @@
+INSERT INTO channels (tenant, channel, condition, saved_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (tenant, channel) DO UPDATE SET condition = excluded.condition, saved_at = excluded.saved_at
