@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { generic } from '../../../simulators/platform/generic.ts';
 import type { ChannelPatch, MessagePatch } from '../../../simulators/platform/settings.ts';
 import { type Call, recordsOf, SECRET, type Send, sendTo, startPlatform, startReceiver } from './support.ts';
 
@@ -259,6 +260,22 @@ describe('items that no correct platform sends (H9)', () => {
     platform.control.injectStatuses('default', [{ watermark: 9e15, to: '+1', status: 'read' }]);
     await receiver.until((calls) => calls.length === 1);
     expect(receiver.calls[0]).toMatchObject({ signed: true, statuses: [{ watermark: 9e15 }] });
+  });
+});
+
+describe('a secret', () => {
+  test('that begins with whsec_ is base64, any other one is taken as it is', () => {
+    const signed = (present: string) =>
+      generic.sign({
+        id: 'msg_1',
+        nowMs: 1_700_000_000_000,
+        body: '{}',
+        secrets: { present, previous: undefined },
+        both: false,
+        mode: 'right',
+      });
+    expect(signed(`whsec_${Buffer.from('plain key').toString('base64')}`)).toEqual(signed('plain key'));
+    expect(signed('plain key')).not.toEqual(signed('other key'));
   });
 });
 
