@@ -13,10 +13,12 @@ export interface ChildOptions {
   readonly command: readonly string[];
   /** Folder of the rig: its process file goes to `processes/`, what it prints to `logs/`. */
   readonly directory: string;
-  /** The first line of output for which this gives something means that the child is ready. */
-  readonly ready: (line: string) => unknown;
-  readonly readyDeadlineMs?: number;
   readonly signal?: AbortSignal;
+}
+
+export interface ReadyOptions<T> extends ChildOptions {
+  /** The first line of output for which this gives something means that the child is ready. */
+  readonly ready: (line: string) => T | null;
 }
 
 export interface ChildEnd {
@@ -35,73 +37,91 @@ const END_WITH_PARENT = fileURLToPath(new URL('end-with-parent.ts', import.meta.
  */
 export class Child {
   readonly name: string;
-  /** Resolves when it has ended and its output has been read. */
+  readonly logFile: string;
+  /** Resolves when it has ended and its output has been read. Rejects where it could not be run at all. */
   readonly ended: Promise<ChildEnd>;
   readonly #process: ChildProcess;
+  readonly #last: string[] = [];
   #stopping = false;
   #running = true;
 
-  private constructor(name: string, child: ChildProcess, ended: Promise<ChildEnd>) {
+  private constructor(options: ChildOptions, onLine: (line: string) => void) {
+    const { name, directory, command } = options;
     this.name = name;
-    this.#process = child;
-    this.ended = ended.finally(() => {
-      this.#running = false;
-    });
-  }
-
-  /**
-   * Starts it and waits until it is ready.
-   * @returns the child, and what `ready` gave.
-   * @throws Error with its last lines where it ends before that, or is not ready in time.
-   */
-  static async start<T>(options: ChildOptions & { readonly ready: (line: string) => T | null }): Promise<[Child, T]> {
-    const { name, directory, signal } = options;
-    signal?.throwIfAborted();
-    const spawned = spawn(process.execPath, ['--import', END_WITH_PARENT, ...options.command], {
+    this.logFile = join(directory, 'logs', `${name}.log`);
+    this.#process = spawn(process.execPath, ['--import', END_WITH_PARENT, ...command], {
       detached: true,
       stdio: ['pipe', 'pipe', 'pipe'],
       env: childEnvironment(),
     });
-    const last: string[] = [];
+    const read = follow(this.#process, this.logFile, (line) => {
+      this.#last.push(line);
+      if (this.#last.length > LINES_KEPT) this.#last.shift();
+      onLine(line);
+    });
+    const ended = Promise.withResolvers<ChildEnd>();
+    this.#process.once('error', ended.reject);
+    this.#process.once('close', (code, signal) => {
+      this.#running = false;
+      forget(directory, name);
+      read.then(() => ended.resolve({ code, signal }), ended.reject);
+    });
+    this.ended = ended.promise;
+    if (this.#process.pid !== undefined) remember(directory, name, this.#process.pid);
+  }
+
+  /**
+   * Starts it and waits until it is ready. Resolves with the child, and what `ready` gave.
+   * @throws Error with its last lines where it ends before that or is not ready in time; the signal's reason.
+   */
+  static async start<T>(options: ReadyOptions<T>): Promise<[Child, T]> {
+    options.signal?.throwIfAborted();
     const ready = Promise.withResolvers<T>();
-    const read = follow(spawned, join(directory, 'logs', `${name}.log`), (line) => {
-      last.push(line);
-      if (last.length > LINES_KEPT) last.shift();
+    const child = new Child(options, (line) => {
       const found = options.ready(line);
       if (found !== null) ready.resolve(found);
     });
-    const ended = new Promise<ChildEnd>((resolve, reject) => {
-      spawned.once('error', reject);
-      spawned.once('close', (code, by) => resolve({ code, signal: by }));
-    }).then(async (end) => {
-      await read;
-      forget(directory, name);
-      return end;
+    const end = child.ended.then((how) => {
+      throw child.#failure('ended at its start', how);
     });
-    const child = new Child(name, spawned, ended);
-    if (spawned.pid !== undefined) remember(directory, name, spawned.pid);
-
-    const timer = new AbortController();
-    const tooLate = delay(options.readyDeadlineMs ?? READY_DEADLINE_MS, null, { signal: timer.signal });
     try {
-      const found = await Promise.race([
-        ready.promise,
-        ended.then(({ code, signal: by }) => {
-          throw new Error(`the ${name} ended at its start (${code ?? by}): ${last.join('\n')}`);
-        }),
-        tooLate.then(() => {
-          throw new Error(`the ${name} is not ready: ${last.join('\n')}`);
-        }),
-        aborted(signal, timer.signal),
-      ]);
-      return [child, found];
+      return [child, await child.#first([ready.promise, end], options.signal)];
     } catch (error) {
       await child.kill9();
       throw error;
-    } finally {
-      timer.abort();
-      tooLate.catch(() => undefined);
     }
+  }
+
+  /** Runs it to its end. @throws Error with its last lines unless it ends with code 0; the signal's reason. */
+  static async run(options: ChildOptions): Promise<void> {
+    options.signal?.throwIfAborted();
+    const child = new Child(options, () => undefined);
+    try {
+      const how = await child.#first([child.ended], options.signal);
+      if (how.code !== 0) throw child.#failure('failed', how);
+    } catch (error) {
+      await child.kill9();
+      throw error;
+    }
+  }
+
+  /** The first of these, unless the deadline or the signal is earlier. */
+  async #first<T>(these: readonly Promise<T>[], signal: AbortSignal | undefined): Promise<T> {
+    const done = new AbortController();
+    const over = Promise.withResolvers<never>();
+    signal?.addEventListener('abort', () => over.reject(signal.reason), { signal: done.signal });
+    const timer = setTimeout(() => over.reject(this.#failure('is not ready', null)), READY_DEADLINE_MS);
+    try {
+      return await Promise.race([...these, over.promise]);
+    } finally {
+      clearTimeout(timer);
+      done.abort();
+    }
+  }
+
+  #failure(what: string, how: ChildEnd | null): Error {
+    const end = how === null ? '' : ` (${how.code ?? how.signal})`;
+    return new Error(`the ${this.name} ${what}${end}: ${this.#last.join('\n') || 'it said nothing'}`);
   }
 
   get pid(): number {
@@ -171,11 +191,4 @@ async function follow(child: ChildProcess, logFile: string, onLine: (line: strin
     }),
   );
   await new Promise<void>((resolve) => log.end(resolve));
-}
-
-/** Rejects when the signal aborts; never otherwise. */
-function aborted(signal: AbortSignal | undefined, done: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    signal?.addEventListener('abort', () => reject(signal.reason), { once: true, signal: done });
-  });
 }

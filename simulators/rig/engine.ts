@@ -53,15 +53,12 @@ export class EngineProcess {
 
   /** Brings the database to the present schema. @throws Error with what the command said. */
   async migrate(): Promise<void> {
-    const [child] = await Child.start({
+    await Child.run({
       name: `${this.#name}-migrate`,
       directory: this.#options.directory,
       command: [COMMAND, 'migrate', '--config', this.#configFile],
-      ready: () => null,
-      readyOnEnd: true,
       ...this.#signal(),
     });
-    await child.ended;
   }
 
   /** Starts it, also again after `stop` or `kill9`, and waits until it is ready for traffic. */

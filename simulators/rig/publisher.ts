@@ -57,7 +57,8 @@ export class Publisher {
     for (const message of messages) queues[laneOf(message.room, lanes)]?.push(message);
     await Promise.all(
       queues.map(async (queue) => {
-        for (let from = 0; from < queue.length; from += batch) await this.#send(queue.slice(from, from + batch), signal);
+        for (let from = 0; from < queue.length; from += batch)
+          await this.#send(queue.slice(from, from + batch), signal);
       }),
     );
   }

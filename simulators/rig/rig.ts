@@ -8,8 +8,8 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../free-port.ts';
 import { Oracle } from '../oracle/oracle.ts';
-import type { OracleOptions, Verdict } from '../oracle/types.ts';
-import { changeSettings, defaultSettings, type SettingsPatch } from '../platform/settings.ts';
+import type { FinalRow, OracleOptions, Published, Verdict } from '../oracle/types.ts';
+import { changeSettings, defaultSettings, type Settings, type SettingsPatch } from '../platform/settings.ts';
 import { type PostgresServer, startPostgres } from '../postgres/embedded.ts';
 import { takeLock } from '../postgres/lock.ts';
 import type { Child } from './child.ts';
@@ -62,7 +62,15 @@ export interface DrainOptions {
   readonly signal?: AbortSignal;
 }
 
-const POLL_MS = 100;
+/** What the oracle shall judge. */
+export interface Subject {
+  readonly published: Iterable<Published>;
+  /** What became of it in the database, for messages that went through Roomline. */
+  readonly final?: Iterable<FinalRow>;
+  readonly options: OracleOptions;
+}
+
+const POLL_MS = 200;
 
 /** @throws Error in one line where something does not start, or the signal's reason; nothing is left running then. */
 export async function startRig(options: RigOptions): Promise<Rig> {
@@ -181,23 +189,26 @@ export class Rig {
     return (await this.pubsub.backlog()) + (await this.database.unsettled());
   }
 
-  /** Resolves when everything published is settled. @throws Error when it is not so at the deadline. */
+  /** Resolves when everything published is settled. @throws NotInTime */
   async untilDrained(options: DrainOptions): Promise<void> {
     await until('everything is settled', options, async () => (await this.waiting()) === 0);
   }
 
-  /** Resolves when every accepted message is on its phone and every status told. @throws Error at the deadline. */
+  /** Resolves when every accepted message is on its phone and every status told. @throws NotInTime */
   async untilQuiet(options: DrainOptions): Promise<void> {
     await until('the platform is quiet', options, async () => underWay(await this.platform.stats()) === 0);
   }
 
-  /** What the oracle says of the rooms of one channel whose names begin with the prefix. */
-  async judge(log: PublisherLog, channel: string, roomPrefix: string, options: OracleOptions): Promise<Verdict> {
-    const oracle = new Oracle(options);
-    for (const entry of log.entries()) oracle.published(entry);
-    for await (const record of this.platform.groundTruth()) oracle.record(record);
-    for (const row of await this.database.finalState(channel, roomPrefix)) oracle.settled(row);
-    return oracle.verdict();
+  /** What the oracle says of each of these, in one reading of the platform's log. */
+  async judge(subjects: readonly Subject[]): Promise<Verdict[]> {
+    const oracles = subjects.map(({ published, options }) => {
+      const oracle = new Oracle(options);
+      for (const entry of published) oracle.published(entry);
+      return oracle;
+    });
+    for await (const record of this.platform.groundTruth()) for (const oracle of oracles) oracle.record(record);
+    for (const [index, { final = [] }] of subjects.entries()) for (const row of final) oracles[index]?.settled(row);
+    return oracles.map((oracle) => oracle.verdict());
   }
 
   /** Resolves with a sentence when a part has ended that nobody stopped. */
@@ -234,11 +245,16 @@ function never(): Promise<never> {
   return new Promise(() => undefined);
 }
 
+/** Something did not come about by its deadline. */
+export class NotInTime extends Error {
+  override name = 'NotInTime';
+}
+
 /** Only for states that announce themselves by no event, such as those of other processes. */
 async function until(what: string, { deadlineMs, signal }: DrainOptions, is: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + deadlineMs;
   while (!(await is())) {
-    if (performance.now() > deadline) throw new Error(`${what}: not so after ${Math.round(deadlineMs / 1_000)} s`);
+    if (performance.now() > deadline) throw new NotInTime(`${what}: not so after ${Math.round(deadlineMs / 1_000)} s`);
     await delay(POLL_MS, null, signal === undefined ? {} : { signal });
   }
 }
@@ -288,5 +304,7 @@ function platformSettings(
       ),
     },
   };
-  return [own, ...patches].reduce<ReturnType<typeof changeSettings>>(changeSettings, defaultSettings) as SettingsPatch;
+  const all = [own, ...patches].reduce<Settings>(changeSettings, defaultSettings);
+  // The platform lays this over its defaults again: what was removed has to be named.
+  return { ...all, channels: { default: null, ...all.channels } };
 }

@@ -247,6 +247,13 @@ describe('broken and hostile requests', () => {
     expect(backend.published).toHaveLength(3);
   });
 
+  it('a client that has closed its half still gets its answer', async () => {
+    const { server } = await startServer();
+    const { socket, answer } = open(server.url);
+    socket.end(post(MESSAGE, `content-length: ${MESSAGE.length}\r\n`));
+    expect(await answer).toMatch(/^HTTP\/1\.1 202 /);
+  });
+
   it('connections beyond the cap are closed', async () => {
     const { server } = await startServer({ maxConnections: 1 });
     const first = open(server.url);

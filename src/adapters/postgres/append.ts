@@ -93,7 +93,9 @@ export class AppendBatch {
       const { sequence } = mustHave(byOrd.get(ord));
       tails.set(room, Math.max(tails.get(room) ?? mustHave(records.get(room)).tail, sequence));
     }
-    const rows = new Map(locked.map((record) => [record.ord, roomRow({ ...record, tail: mustHave(tails.get(record.ord)) })]));
+    const rows = new Map(
+      locked.map((record) => [record.ord, roomRow({ ...record, tail: mustHave(tails.get(record.ord)) })]),
+    );
     return this.#placed.map(({ message, room, ord, repeats }): AppendResult => {
       const { sequence, known_digest } = mustHave(byOrd.get(ord));
       const row = mustHave(rows.get(room));

@@ -125,7 +125,11 @@ export function decodeAnswers(writes: readonly RoomWrite[], records: readonly An
   const byOrd: (AnswerRecord | undefined)[] = [];
   for (const record of records) {
     if (record.ord !== null) byOrd[record.ord - 1] = record;
-    else acks.set(record.room_id as number, [...(acks.get(record.room_id as number) ?? []), inboxAck(record as AckRecord)]);
+    else
+      acks.set(record.room_id as number, [
+        ...(acks.get(record.room_id as number) ?? []),
+        inboxAck(record as AckRecord),
+      ]);
   }
   return writes.map((write, index): Answer => {
     const record = byOrd[index];

@@ -102,12 +102,15 @@ export class Connection {
 
   #drop(client: pg.Client): void {
     const current = this.#client;
-    void current?.then((open) => {
-      if (open !== client) return;
-      this.#forget(current);
-      // A dead connection's goodbye may fail; there is nobody left to tell.
-      return client.end().catch(() => undefined);
-    }, () => undefined);
+    void current?.then(
+      (open) => {
+        if (open !== client) return;
+        this.#forget(current);
+        // A dead connection's goodbye may fail; there is nobody left to tell.
+        return client.end().catch(() => undefined);
+      },
+      () => undefined,
+    );
   }
 
   #forget(client: Promise<pg.Client>): void {

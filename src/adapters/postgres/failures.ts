@@ -18,3 +18,11 @@ export function hadNoEffect(error: unknown): boolean {
 export function mayPass(error: unknown): boolean {
   return hadNoEffect(error) && PASSING.test((error as pg.DatabaseError).code ?? '');
 }
+
+/** Values that no column takes, a broken constraint, a value too large for its index. */
+const REFUSED = /^(22|23(?!505)|54)/;
+
+/** The same row would be refused again: it must be found and taken out of its batch. */
+export function refusesRow(error: unknown): boolean {
+  return hadNoEffect(error) && REFUSED.test((error as pg.DatabaseError).code ?? '');
+}

@@ -7,7 +7,8 @@
 --
 -- Answers, `ord` counting the messages from 1: the sequence it has now, and the stored digest where it had one already.
 WITH locked AS MATERIALIZED (
-  SELECT current_setting('roomline.locked')::bigint[] AS rooms
+  -- Unset where not one room was found.
+  SELECT coalesce(nullif(current_setting('roomline.locked', true), ''), '{}')::bigint[] AS rooms
 ),
 candidate AS MATERIALIZED (
   SELECT

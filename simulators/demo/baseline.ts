@@ -1,0 +1,58 @@
+/** What teams do without an ordered delivery engine, done honestly: directly to the platform, over kept connections. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Pool } from 'undici';
+import type { Published } from '../oracle/types.ts';
+import { contentHash } from '../platform/content-hash.ts';
+import type { LoadMessage } from '../rig/publisher.ts';
+
+export interface BaselineOptions {
+  /** Of the platform. */
+  readonly url: string;
+  readonly token: string;
+  /** Between a message's answer and the next message of its room; null sends all of a room's messages at once. */
+  readonly pauseMs: number | null;
+  readonly signal: AbortSignal;
+}
+
+const CONNECTIONS = 128;
+
+/** Sends the load, all rooms in parallel. Resolves with what was sent, in order per room. @throws where a send fails. */
+export async function sendDirectly(load: Iterable<LoadMessage>, options: BaselineOptions): Promise<Published[]> {
+  const { url, token, pauseMs, signal } = options;
+  const rooms = Map.groupBy(load, ({ room }) => room);
+  const pool = new Pool(url, { connections: CONNECTIONS, pipelining: 1 });
+  const send = async ({ room, content }: LoadMessage, number: number, index: number): Promise<void> => {
+    const reference = `${content.run}-${number}-${index}`;
+    const { statusCode, body } = await pool.request({
+      method: 'POST',
+      path: '/v1/messages',
+      headers: {
+        authorization: `Bearer ${token}`,
+        'content-type': 'application/json',
+        'idempotency-key': reference,
+      },
+      body: JSON.stringify({ reference, to: room, content }),
+      signal,
+    });
+    const answer = await body.text();
+    if (statusCode !== 200) throw new Error(`the platform answered ${statusCode}: ${answer}`);
+  };
+  try {
+    await Promise.all(
+      [...rooms.values()].map(async (messages, number) => {
+        if (pauseMs === null) await Promise.all(messages.map((message, index) => send(message, number, index)));
+        else {
+          for (const [index, message] of messages.entries()) {
+            if (index > 0) await delay(pauseMs, null, { signal });
+            await send(message, number, index);
+          }
+        }
+      }),
+    );
+  } finally {
+    await pool.destroy();
+  }
+  return [...rooms.values()]
+    .flat()
+    .map(({ messageId, room, content }) => ({ key: messageId, room, hash: contentHash(content) }));
+}

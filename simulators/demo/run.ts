@@ -1,0 +1,147 @@
+/** One run: the same load three ways, side by side, and what the oracle says of each. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Published } from '../oracle/types.ts';
+import type { PlatformStats } from '../platform/platform.ts';
+import { load } from '../rig/publisher.ts';
+import { NotInTime, type Rig } from '../rig/rig.ts';
+import { sendDirectly } from './baseline.ts';
+import type { DemoOptions } from './options.ts';
+import type { Progress } from './progress.ts';
+import { ACK_LOSS, ACK_TIMEOUT_MS, BASELINES, CHANNEL, PAUSE_MS } from './scenario.ts';
+import { type DemoVerdict, demoVerdict } from './verdict.ts';
+
+export interface RunParts {
+  readonly rig: Rig;
+  readonly run: string;
+  /** Tokens of the baselines' channels. */
+  readonly tokens: Readonly<Record<keyof typeof BASELINES, string>>;
+  readonly options: DemoOptions;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: Progress) => void;
+  readonly progressEveryMs: number;
+}
+
+type Way = keyof typeof BASELINES;
+
+const QUIET_DEADLINE_MS = 30_000;
+const LEAST_RATE_PER_MS = 0.2;
+
+/** @throws Error when something does not settle in time, or the signal's reason. */
+export async function runDemo(parts: RunParts): Promise<DemoVerdict> {
+  const { rig, run, tokens, options, signal } = parts;
+  const { rooms, messages } = options;
+  const { publisher, log } = rig.publisher();
+  const deadlineMs = runDeadlineMs(options);
+  const drain = { deadlineMs, signal };
+
+  const watching = new AbortController();
+  const watched = watch(parts, watching.signal);
+  const baseline = (way: Way, pauseMs: number | null): Promise<Published[]> => {
+    const { channel } = BASELINES[way];
+    const direct = { url: rig.platform.url, token: tokens[way], pauseMs, signal };
+    return sendDirectly(load(`${run}-${channel}`, channel, rooms, messages), direct);
+  };
+  const throughRoomline = async (): Promise<void> => {
+    await publisher.publish(load(run, CHANNEL, rooms, messages), { signal });
+    await judgedAnyway(rig.untilDrained(drain));
+  };
+  let sent: [void, Published[], Published[]];
+  try {
+    sent = await Promise.all([throughRoomline(), baseline('atOnce', null), baseline('pause', PAUSE_MS)]);
+    await judgedAnyway(rig.untilQuiet({ deadlineMs: QUIET_DEADLINE_MS, signal }));
+  } finally {
+    watching.abort();
+    await watched;
+  }
+
+  const [, atOnceSent, pauseSent] = sent;
+  const [roomline, atOnce, pause] = await rig.judge([
+    {
+      published: log.entries(),
+      final: await rig.database.finalState(CHANNEL, `${run}-`),
+      options: {
+        unlockedBy: ['delivered', 'read'],
+        ackTimeoutMs: ACK_TIMEOUT_MS,
+        expectedMessages: rooms * messages,
+        expectedFaults: { status_lost_delivered: leastLost(rooms * messages) },
+      },
+    },
+    { published: atOnceSent, options: { discipline: 'none' } },
+    { published: pauseSent, options: { discipline: 'none' } },
+  ]);
+  if (!roomline || !atOnce || !pause) throw new Error('a verdict is missing');
+  return demoVerdict(
+    { run, rooms, messagesPerRoom: messages, seed: options.seed },
+    { roomline, atOnce, pause },
+  );
+}
+
+/** What has not come about by its deadline shows in the verdict. */
+async function judgedAnyway(wait: Promise<void>): Promise<void> {
+  await wait.catch((error: unknown) => {
+    if (!(error instanceof NotInTime)) throw error;
+  });
+}
+
+/** A run of the usual size is over within two minutes; a larger one gets more. */
+function runDeadlineMs({ rooms, messages }: DemoOptions): number {
+  return Math.max(90_000, messages * ACK_TIMEOUT_MS + (rooms * messages) / LEAST_RATE_PER_MS);
+}
+
+/** Fewer lost acks than this would mean that the platform did not lose any on purpose: four standard deviations. */
+function leastLost(messages: number): number {
+  const expected = messages * ACK_LOSS;
+  return Math.max(0, Math.floor(expected - 4 * Math.sqrt(expected * (1 - ACK_LOSS))));
+}
+
+/** Tells of the progress, counted from now, until the signal. */
+async function watch({ rig, options, onProgress, progressEveryMs }: RunParts, signal: AbortSignal): Promise<void> {
+  const startedAt = performance.now();
+  const first = await look(rig);
+  while (!signal.aborted) {
+    const now = await look(rig);
+    if (now !== null && !signal.aborted) {
+      const of = (channel: string, what: 'accepted' | 'shown') =>
+        (now.stats.channels[channel]?.[what] ?? 0) - (first?.stats.channels[channel]?.[what] ?? 0);
+      const way = (name: string, channel: string) => ({
+        name,
+        sent: of(channel, 'accepted'),
+        shown: of(channel, 'shown'),
+      });
+      const { atOnce, pause } = BASELINES;
+      onProgress({
+        elapsedMs: performance.now() - startedAt,
+        total: options.rooms * options.messages,
+        ways: [
+          {
+            ...way('Roomline', CHANNEL),
+            settled: {
+              acked: now.acked - (first?.acked ?? 0),
+              assumed: now.assumed - (first?.assumed ?? 0),
+            },
+          },
+          way(atOnce.name, atOnce.channel),
+          way(pause.name, pause.channel),
+        ],
+      });
+    }
+    await delay(progressEveryMs, null, { signal }).catch(() => undefined);
+  }
+}
+
+interface Look {
+  readonly stats: PlatformStats;
+  readonly acked: number;
+  readonly assumed: number;
+}
+
+/** Null where a part does not answer: then the run itself says what is wrong. */
+async function look(rig: Rig): Promise<Look | null> {
+  try {
+    const [stats, metrics] = await Promise.all([rig.platform.stats(), rig.engine.metrics()]);
+    const settled = (outcome: string) => metrics.sum('roomline_messages_settled_total', { outcome });
+    return { stats, acked: settled('acked'), assumed: settled('assumed') };
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,56 @@
+/** What keeps the tables small. Any process may do it, several at once too. */
+import type { RoomAddress } from '../../room/room.ts';
+import { integers } from './arrays.ts';
+import type { Pool } from './pool.ts';
+import { STATEMENTS } from './statements.ts';
+
+const DAY_MS = 86_400_000;
+const PRUNE_ROWS = 5_000;
+/** How long a worker that is fenced and owns nothing stays on record. */
+const WORKER_KEEP_MS = 7 * DAY_MS;
+
+export interface MaintenanceOptions {
+  readonly pool: Pool;
+  readonly dedupeDays: number;
+  readonly historyRetentionDays: number;
+}
+
+export class PostgresMaintenance {
+  readonly #options: MaintenanceOptions;
+
+  constructor(options: MaintenanceOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Puts rooms of these shards to rest in which nothing has happened since `idleSince`, at most `limit`. Only for the
+   * shards' holder: it forgets them.
+   * @returns those that were
+   */
+  async moveToRest(shards: readonly number[], idleSince: number, limit: number): Promise<RoomAddress[]> {
+    const result = await this.#options.pool.run(STATEMENTS.restRooms, [integers(shards), idleSince, limit]);
+    return result.rows as RoomAddress[];
+  }
+
+  /** Makes the history's partitions up to so many days from now. @returns how many were missing */
+  async makePartitions(daysAhead: number): Promise<number> {
+    const result = await this.#options.pool.run(STATEMENTS.makeHistoryPartitions, [daysAhead]);
+    return (result.rows[0] as { made: number }).made;
+  }
+
+  /**
+   * Drops the days of the history that are neither to be read nor to recognise ids by, and the platform ids and workers
+   * of that time.
+   * @returns how many days were dropped
+   */
+  async dropExpired(now: number): Promise<number> {
+    const { pool, dedupeDays, historyRetentionDays } = this.#options;
+    const before = now - Math.max(dedupeDays, historyRetentionDays) * DAY_MS;
+    const result = await pool.run(STATEMENTS.dropHistoryPartitions, [before]);
+    for (let pruned = PRUNE_ROWS; pruned === PRUNE_ROWS; ) {
+      pruned = (await pool.run(STATEMENTS.prunePlatformIds, [new Date(before), PRUNE_ROWS])).rowCount ?? 0;
+    }
+    await pool.run(STATEMENTS.pruneWorkers, [new Date(now - WORKER_KEEP_MS)]);
+    return (result.rows[0] as { dropped: number }).dropped;
+  }
+}

@@ -1,0 +1,154 @@
+import {
+  type AppendResult,
+  type ClaimProof,
+  type NewMessage,
+  OutcomeUnknownError,
+  type RoomStore,
+  type RoomWrite,
+  type StoredRoom,
+  type WriteResult,
+} from '../../engine/ports.ts';
+import { ENVELOPE_WINDOW, type RoomAddress, type RoomKey } from '../../room/room.ts';
+import { AppendBatch, type BatchRoom, encodeKeys, type LockedRecord, type NumberedRecord } from './append.ts';
+import { integers } from './arrays.ts';
+import { type Answer, type AnswerRecord, decodeAnswers, encodeWrites } from './compare-and-set.ts';
+import type { Connection } from './connection.ts';
+import { mayPass } from './failures.ts';
+import type { Pool } from './pool.ts';
+import { type StoredRoomRecord, storedRoom } from './rows.ts';
+import { STATEMENTS } from './statements.ts';
+
+const ENVELOPES = ENVELOPE_WINDOW + 1;
+const DAY_MS = 86_400_000;
+/** How often an append is tried again that met a room coming or going, or a deadlock. */
+const APPEND_TRIES = 5;
+
+export interface RoomStoreOptions {
+  readonly lanes: readonly Connection[];
+  readonly appends: Connection;
+  readonly pool: Pool;
+  readonly dedupeDays: number;
+}
+
+export class PostgresRoomStore implements RoomStore {
+  readonly #lanes: readonly Connection[];
+  readonly #appends: Connection;
+  readonly #pool: Pool;
+  readonly #dedupeMs: number;
+
+  constructor(options: RoomStoreOptions) {
+    this.#lanes = options.lanes;
+    this.#appends = options.appends;
+    this.#pool = options.pool;
+    this.#dedupeMs = options.dedupeDays * DAY_MS;
+  }
+
+  /** @throws OutcomeUnknownError where it may have been appended: doing it again is safe and says what became of it */
+  async append(batch: readonly NewMessage[]): Promise<AppendResult[]> {
+    if (batch.length === 0) return [];
+    const placed = new AppendBatch(batch);
+    for (let tries = 1; ; tries++) {
+      try {
+        const [lock, append] = await this.#appends.transact([
+          [STATEMENTS.lockRooms, encodeKeys(placed.rooms)],
+          [STATEMENTS.appendMessages, placed.parameters(this.#dedupeMs)],
+        ]);
+        const locked = lock?.rows as LockedRecord[];
+        const missing = placed.missing(locked);
+        if (missing.length === 0) return placed.results(locked, append?.rows as NumberedRecord[]);
+        if (tries === APPEND_TRIES)
+          throw new Error(`${missing.length} rooms came and went while they were appended to`);
+        await this.#open(missing);
+      } catch (error) {
+        if (!mayPass(error) || tries === APPEND_TRIES) throw error;
+      }
+    }
+  }
+
+  /** Gives rooms a row: the one they had before they were put to rest, or a first one. */
+  async #open(rooms: readonly BatchRoom[]): Promise<void> {
+    const keys = encodeKeys(rooms);
+    await this.#appends.run(STATEMENTS.takeBackRooms, keys);
+    await this.#appends.run(STATEMENTS.createRooms, [...keys, integers(rooms.map((room) => room.acceptedAt))]);
+  }
+
+  async compareAndSet(lane: number, writes: readonly RoomWrite[], proof: ClaimProof | null): Promise<WriteResult[]> {
+    if (writes.length === 0) return [];
+    const connection = this.#lanes[lane];
+    if (connection === undefined) throw new Error(`there are ${this.#lanes.length} lanes, none of number ${lane}`);
+    if (new Set(writes.map((write) => write.next.id)).size < writes.length) {
+      throw new Error('a batch holds two writes of one room');
+    }
+    let answers: Answer[];
+    try {
+      const result = await connection.run(STATEMENTS.compareAndSet, encodeWrites(writes, proof));
+      answers = decodeAnswers(writes, result.rows as AnswerRecord[]);
+    } catch (error) {
+      if (mayPass(error)) return writes.map(() => ({ kind: 'busy' }));
+      throw error;
+    }
+    const awake = await this.#wake(writes.filter((_, index) => answers[index]?.kind === 'gone'));
+    return answers.map((answer, index): WriteResult => {
+      if (answer.kind !== 'gone') return answer;
+      return { kind: awake.has((writes[index] as RoomWrite).next.id) ? 'busy' : 'conflict' };
+    });
+  }
+
+  /** Takes back from rest what is written to; the write rides in the next batch. */
+  async #wake(writes: readonly RoomWrite[]): Promise<ReadonlySet<number>> {
+    if (writes.length === 0) return new Set();
+    const next = writes.map((write) => write.next);
+    try {
+      const result = await this.#pool.run(STATEMENTS.wakeRooms, addressesOf(next));
+      return new Set((result.rows as { id: number }[]).map((row) => row.id));
+    } catch (error) {
+      // What the batch did is known; that these rooms could not be woken shows when they are written to again.
+      if (error instanceof OutcomeUnknownError || mayPass(error)) return new Set(next.map((room) => room.id));
+      throw error;
+    }
+  }
+
+  async readRooms(addresses: readonly RoomAddress[]): Promise<(StoredRoom | null)[]> {
+    if (addresses.length === 0) return [];
+    const result = await this.#pool.run(STATEMENTS.readRooms, [...addressesOf(addresses), ENVELOPES]);
+    const rooms: (StoredRoom | null)[] = addresses.map(() => null);
+    for (const record of result.rows as (StoredRoomRecord & { ord: number })[]) {
+      rooms[record.ord - 1] = storedRoom(record);
+    }
+    return rooms;
+  }
+
+  async findRoom(key: RoomKey, shard: number): Promise<StoredRoom | null> {
+    const values = [shard, key.tenant, key.channel, key.room, ENVELOPES];
+    const [record] = (await this.#pool.run(STATEMENTS.findRoom, values)).rows as StoredRoomRecord[];
+    return record === undefined ? null : storedRoom(record);
+  }
+
+  async readBodies(wanted: readonly (RoomAddress & { readonly sequence: number })[]): Promise<(Uint8Array | null)[]> {
+    if (wanted.length === 0) return [];
+    const values = [...addressesOf(wanted), integers(wanted.map((one) => one.sequence))];
+    const result = await this.#pool.run(STATEMENTS.readBodies, values);
+    const bodies: (Uint8Array | null)[] = wanted.map(() => null);
+    for (const { ord, body } of result.rows as { ord: number; body: Uint8Array }[]) bodies[ord - 1] = body;
+    return bodies;
+  }
+
+  async scan(
+    shards: readonly number[],
+    which: 'all' | 'due',
+    now: number,
+    limit: number,
+    after: RoomAddress | null,
+  ): Promise<StoredRoom[]> {
+    const values = [integers(shards), after?.shard ?? -1, after?.id ?? 0, limit, ENVELOPES];
+    const result =
+      which === 'all'
+        ? await this.#pool.run(STATEMENTS.scanAll, values)
+        : await this.#pool.run(STATEMENTS.scanDue, [...values, now]);
+    return (result.rows as StoredRoomRecord[]).map(storedRoom);
+  }
+}
+
+function addressesOf(rooms: readonly RoomAddress[]): string[] {
+  return [integers(rooms.map((room) => room.shard)), integers(rooms.map((room) => room.id))];
+}

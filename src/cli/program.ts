@@ -1,0 +1,208 @@
+/** The `roomline` command: what can be typed, and which part of Roomline does it. */
+import { Command, InvalidArgumentError } from 'commander';
+import { type Config, ConfigError, loadConfig } from '../config.ts';
+import { ERRORS, RoomlineError } from '../errors.ts';
+import { createKey, type Scope } from '../http/keys.ts';
+import { type ApiAccess, CommandError, callApi } from './api.ts';
+
+export interface CommandContext {
+  readonly version: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly print: (text: string) => void;
+  readonly printError: (text: string) => void;
+  readonly fetch: typeof fetch;
+  readonly serve: (options: { configFile?: string }) => Promise<void>;
+  readonly migrate: (databaseUrl: string) => Promise<void>;
+}
+
+const DEFAULT_URL = 'http://127.0.0.1:8080';
+const SCOPES = ['publish', 'read', 'operate'] as const satisfies readonly Scope[];
+
+/** Runs one command line, such as `['room', 'support', 'r1']`; resolves with the exit status. */
+export async function runCommand(args: readonly string[], context: CommandContext): Promise<number> {
+  const program = createProgram(context);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommandError || error instanceof RoomlineError) {
+      context.printError(`${describe(error)}\n`);
+      return 1;
+    }
+    // Commander has said what is wrong with the line itself.
+    if (isUsage(error)) return error.exitCode;
+    throw error;
+  }
+}
+
+function describe(error: CommandError | RoomlineError): string {
+  if (error instanceof CommandError) return error.message;
+  // Every issue brings its own advice.
+  if (error instanceof ConfigError) return error.detail;
+  const rule = error.rule === undefined ? '' : ` (${error.rule})`;
+  return `${error.message}${rule}\n${ERRORS[error.code].action}`;
+}
+
+function isUsage(error: unknown): error is { exitCode: number } {
+  return error instanceof Error && error.name === 'CommanderError' && 'exitCode' in error;
+}
+
+function createProgram(context: CommandContext): Command {
+  const program = new Command('roomline')
+    .description('Per-room ordered delivery of messages')
+    .version(context.version)
+    .exitOverride()
+    .configureOutput({ writeOut: context.print, writeErr: context.printError });
+  addServerCommands(program, context);
+  addKeyCommands(program, context);
+  addApiCommands(program, context);
+  return program;
+}
+
+interface WithConfig {
+  readonly config?: string;
+}
+
+/** Settings of the client in the environment; the service knows none of these. */
+export const CLIENT_VARIABLES = ['ROOMLINE_URL', 'ROOMLINE_KEY'] as const;
+
+function configOf(context: CommandContext, { config }: WithConfig): Config {
+  const env = { ...context.env };
+  for (const name of CLIENT_VARIABLES) delete env[name];
+  return loadConfig({ file: config, env });
+}
+
+const CONFIG_OPTION = ['--config <file>', 'configuration file; ROOMLINE_CONFIG by default'] as const;
+
+function addServerCommands(program: Command, context: CommandContext): void {
+  program
+    .command('serve')
+    .description('run the service until it is told to stop')
+    .option(...CONFIG_OPTION)
+    .action(({ config }: WithConfig) => context.serve(config === undefined ? {} : { configFile: config }));
+
+  program
+    .command('migrate')
+    .description('bring the database schema to this version')
+    .option(...CONFIG_OPTION)
+    .action(async (options: WithConfig) => {
+      const { postgres } = configOf(context, options);
+      await context.migrate(postgres.url.reveal());
+      context.print('The schema is up to date.\n');
+    });
+
+  program
+    .command('config')
+    .description('look at the configuration')
+    .command('check')
+    .description('check the configuration and report everything that is wrong')
+    .option(...CONFIG_OPTION)
+    .action((options: WithConfig) => {
+      const { channels } = configOf(context, options);
+      const names = channels.map((channel) => channel.name).join(', ');
+      context.print(`The configuration is valid. Channels: ${names === '' ? 'none' : names}.\n`);
+    });
+}
+
+function addKeyCommands(program: Command, context: CommandContext): void {
+  program
+    .command('keys')
+    .alias('key')
+    .description('make API keys')
+    .command('create')
+    .description('make a key; it is shown once')
+    .requiredOption('--name <name>', 'name of the key in logs')
+    .requiredOption('--scopes <scopes>', `what it may do, separated by commas: ${SCOPES.join(', ')}`, parseScopes)
+    .action(({ name, scopes }: { name: string; scopes: readonly Scope[] }) => {
+      const { key, hash } = createKey();
+      context.print(`${json({ key, entry: { name, hash, scopes } })}`);
+      context.printError('Give the key to the client. Add the entry to auth.keys of the configuration.\n');
+    });
+}
+
+interface PublishOptions {
+  readonly text?: string;
+  readonly content?: object;
+  readonly tenant?: string;
+  readonly to?: string;
+  readonly messageId?: string;
+  readonly notBefore?: string;
+  readonly expiresAt?: string;
+  readonly ackTimeoutMs?: number;
+  readonly failurePolicy?: string;
+}
+
+function addApiCommands(program: Command, context: CommandContext): void {
+  const access: ApiAccess = {
+    url: context.env.ROOMLINE_URL ?? DEFAULT_URL,
+    key: context.env.ROOMLINE_KEY,
+    fetch: context.fetch,
+  };
+
+  program
+    .command('publish')
+    .description('hand in one message')
+    .argument('<channel>')
+    .argument('<room>')
+    .option('--text <text>', 'short for --content \'{"text":"…"}\'')
+    .option('--content <json>', 'what the platform gets', parseJson)
+    .option('--tenant <tenant>')
+    .option('--to <recipient>', 'address on the platform; the room by default')
+    .option('--message-id <id>', 'makes repeating the command harmless')
+    .option('--not-before <time>', 'ISO 8601')
+    .option('--expires-at <time>', 'ISO 8601')
+    .option('--ack-timeout-ms <ms>', 'in place of the one of the channel', Number)
+    .option('--failure-policy <policy>', 'move_on or hold')
+    .action(async (channel: string, room: string, options: PublishOptions) => {
+      const { text, content, ...wishes } = options;
+      if ((text === undefined) === (content === undefined)) {
+        throw new CommandError('Give either --text or --content.');
+      }
+      const message = { channel, room, content: content ?? { text }, ...wishes };
+      context.print(json(await callApi(access, 'POST', '/v1/messages', message)));
+    });
+
+  program
+    .command('message')
+    .description('show what became of a message')
+    .argument('<id>')
+    .action(async (id: string) => {
+      context.print(json(await callApi(access, 'GET', `/v1/messages/${encodeURIComponent(id)}`)));
+    });
+
+  program
+    .command('room')
+    .description('show what a room does and why')
+    .argument('<channel>')
+    .argument('<room>')
+    .option('--tenant <tenant>')
+    .option('--messages', 'list its newest messages instead')
+    .action(async (channel: string, room: string, options: { tenant?: string; messages?: true }) => {
+      const path = `/v1/rooms/${encodeURIComponent(channel)}/${encodeURIComponent(room)}`;
+      const query = options.tenant === undefined ? '' : `?tenant=${encodeURIComponent(options.tenant)}`;
+      const suffix = options.messages === true ? '/messages' : '';
+      context.print(json(await callApi(access, 'GET', `${path}${suffix}${query}`)));
+    });
+}
+
+function parseScopes(text: string): readonly Scope[] {
+  const scopes = [...new Set(text.split(',').map((scope) => scope.trim()))];
+  if (!scopes.every(isScope)) throw new InvalidArgumentError(`Allowed: ${SCOPES.join(', ')}.`);
+  return scopes;
+}
+
+function isScope(text: string): text is Scope {
+  return (SCOPES as readonly string[]).includes(text);
+}
+
+function parseJson(text: string): object {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new InvalidArgumentError('It is not JSON.');
+  }
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
