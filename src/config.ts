@@ -43,8 +43,9 @@ export interface ConfigSources {
   readonly readSecretFile: (path: string) => string;
 }
 
-/** The variable that names a configuration file; the only one that is not a setting. */
+/** Variables that are no settings: the one that names a configuration file, and those of the command as a client. */
 const FILE_VARIABLE = `${ENVIRONMENT_PREFIX}CONFIG`;
+const CLIENT_VARIABLES = ['ROOMLINE_URL', 'ROOMLINE_KEY'];
 const DEFAULTS_FILE = new URL('../config/default.json', import.meta.url);
 
 const validateSchema = new Ajv({ allErrors: true, strict: false, allowUnionTypes: true }).compile(configSchema);
@@ -228,7 +229,7 @@ class Draft {
 
   #refuseUnknownVariables(): void {
     for (const name of Object.keys(this.#sources.env)) {
-      if (!name.startsWith(ENVIRONMENT_PREFIX) || name === FILE_VARIABLE) continue;
+      if (!name.startsWith(ENVIRONMENT_PREFIX) || name === FILE_VARIABLE || CLIENT_VARIABLES.includes(name)) continue;
       if (ENVIRONMENT_SETTINGS.has(name) || this.#referencedVariables.has(name)) continue;
       this.#refuse(name, 'is not a known variable', 'remove or correct it; docs/configuration.md lists all', null);
     }

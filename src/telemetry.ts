@@ -104,7 +104,8 @@ const LOG_EVENTS = {
   'message.dead_lettered': logEvent('warn', ['tenant', 'channel', 'room', 'sequence', 'outcome', 'reason']),
   'room.held': logEvent('warn', ['tenant', 'channel', 'room', 'sequence', 'reason']),
   'channel.state': logEvent('warn', ['channel', 'state'], ['account', 'reason']),
-  'webhook.refused': logEvent('warn', ['channel', 'code'], ['requestId']),
+  // Anyone can send forged ones: the metric counts them, a line each would drown the log.
+  'webhook.refused': logEvent('debug', ['channel', 'code'], ['requestId']),
   'webhook.item_ignored': logEvent('debug', ['channel', 'reason'], ['requestId']),
   'liveness.violated': logEvent('error', ['tenant', 'channel', 'room', 'sequence', 'state']),
   'postgres.batch_failed': logEvent('warn', ['reason', 'count'], ERROR_FIELDS),

@@ -1,42 +1,37 @@
 /** `npm start`: Roomline on real parts, delivering a load in order while you watch; then it stays for you to try. */
+import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { relative } from 'node:path';
 import { type Rig, startRig } from '../rig/rig.ts';
-import { Secrets } from '../rig/secrets.ts';
 import { onInterruption } from './interruption.ts';
+import { introduction, parts } from './introduction.ts';
 import { type DemoOptions, parseOptions } from './options.ts';
-import { progressBlock, progressLine } from './progress.ts';
+import { type Progress, progressBlock, progressLine } from './progress.ts';
 import { resultTable, summary, waysToGoOn } from './report.ts';
 import { runDemo } from './run.ts';
-import { ACK_LOSS, ACK_TIMEOUT_MS, BASELINES, CHANNELS, PHONE, platformSettings } from './scenario.ts';
+import { CHANNELS, platformSettings } from './scenario.ts';
 import { Terminal } from './terminal.ts';
-import { count, counted, seconds } from './text.ts';
+import { counted, seconds } from './text.ts';
 
 const REDRAW_MS = 500;
 const LINE_MS = 3_000;
 const INTERRUPTED = 130;
-/** For a run that was killed: its messages wait for a lease to end, and then for acks that never come. */
+/** Leftover messages may wait for a dead worker's lease and then, one after the other, for acks that were lost with it. */
 const LEFTOVERS_DEADLINE_MS = 600_000;
 
-const options = parseOptions(process.argv);
 const terminal = new Terminal(process.stdout, process.env);
+// Whoever reads our lines may go away; that is no reason to fail.
 process.stderr.on('error', () => undefined);
 const interruption = new AbortController();
 onInterruption((reason) => interruption.abort(reason));
+process.exitCode = await main(parseOptions(process.argv), interruption.signal);
 
-process.exitCode = await main(options, interruption.signal);
-
-/** @returns the exit code */
-async function main(options: DemoOptions, signal: AbortSignal): Promise<number> {
-  const { paint } = terminal;
-  terminal.print(
-    '',
-    `${paint('bold', 'Roomline')}  ${count(options.rooms)} rooms × ${counted(options.messages, 'message')}, in order within each room`,
-    '',
-  );
+/** Resolves with the exit code when everything has stopped. */
+async function main(options: DemoOptions, interrupted: AbortSignal): Promise<number> {
+  terminal.print(...introduction(options, terminal.paint));
   let rig: Rig | null = null;
+  let code: number;
   try {
-    const tokens = { atOnce: token('at-once'), pause: token('fixed-pause') };
+    const tokens = { atOnce: randomBytes(24).toString('base64url'), pause: randomBytes(24).toString('base64url') };
     rig = await startRig({
       directory: options.data,
       httpPort: options.port,
@@ -44,24 +39,85 @@ async function main(options: DemoOptions, signal: AbortSignal): Promise<number> 
       channels: CHANNELS,
       platform: [platformSettings(tokens)],
       startEngine: false,
-      signal,
+      signal: interrupted,
       say: (part) => terminal.step(`  Starting ${part}`),
       warn: (line) => terminal.print(`  ${line}`),
     });
-    const failed = rig.failed();
-    return await Promise.race([
-      show(rig, tokens, options, signal),
-      failed.then((what) => {
-        throw new Error(what);
-      }),
-    ]);
+    code = await whileAllRun(rig, interrupted, (signal, started) => show(started, tokens, options, signal));
   } catch (error) {
-    if (signal.aborted) return options.exit ? INTERRUPTED : 0;
-    terminal.print('', paint('red', `It went wrong: ${(error as Error).message}`));
-    return 1;
-  } finally {
-    terminal.step('  Stopping …');
-    await rig?.stop();
-    terminal.print('Stopped.');
+    code = options.exit ? INTERRUPTED : 0;
+    if (!interrupted.aborted) {
+      terminal.print('', `${terminal.paint('red', 'It does not work:')} ${(error as Error).message}`);
+      code = 1;
+    }
   }
+  if (rig !== null) {
+    terminal.step('Stopping …');
+    await rig.stop().catch((error: unknown) => {
+      terminal.print(`${terminal.paint('red', 'It did not stop in good order:')} ${(error as Error).message}`);
+      code = 1;
+    });
+  }
+  terminal.print('Stopped.');
+  return code;
+}
+
+/** Starts the engine and does the work, unless a part ends by itself. The work is over when this has settled. */
+async function whileAllRun(
+  rig: Rig,
+  interrupted: AbortSignal,
+  work: (signal: AbortSignal, rig: Rig) => Promise<number>,
+): Promise<number> {
+  const partEnded = new AbortController();
+  const signal = AbortSignal.any([interrupted, partEnded.signal]);
+  const leftover = await rig.waiting();
+  await rig.engine.start();
+  void rig.failed().then((what) => partEnded.abort(new Error(what)));
+  if (leftover > 0) await deliverLeftovers(rig, leftover, signal);
+  return work(signal, rig);
+}
+
+async function deliverLeftovers(rig: Rig, leftover: number, signal: AbortSignal): Promise<void> {
+  const startedAt = performance.now();
+  const what = `Going on where the last run was interrupted: ${counted(leftover, 'message')}`;
+  terminal.step(`  ${what} …`);
+  await rig.untilDrained({ deadlineMs: LEFTOVERS_DEADLINE_MS, signal });
+  terminal.print(`  ${what} delivered first, in ${seconds(performance.now() - startedAt)}.`);
+}
+
+async function show(
+  rig: Rig,
+  tokens: Parameters<typeof platformSettings>[0],
+  options: DemoOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  const { paint, isLive } = terminal;
+  terminal.print(...parts(rig, options));
+  const onProgress = (progress: Progress): void => {
+    if (isLive) terminal.draw(progressBlock(progress, paint));
+    else terminal.print(progressLine(progress));
+  };
+  const verdict = await runDemo({
+    rig,
+    run: Date.now().toString(36),
+    tokens,
+    options,
+    signal,
+    onProgress,
+    progressEveryMs: isLive ? REDRAW_MS : LINE_MS,
+  });
+  terminal.print('', ...resultTable(verdict, paint), '', ...summary(verdict, paint), '');
+  if (options.json !== null) writeFileSync(options.json, `${JSON.stringify(verdict, null, 2)}\n`);
+  if (options.exit) return verdict.clean ? 0 : 1;
+  terminal.print(...waysToGoOn(rig.engine.url, rig.apiKey, paint));
+  await aborted(signal);
+  return 0;
+}
+
+/** Rejects with its reason when the signal aborts. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
 }

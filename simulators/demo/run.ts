@@ -34,8 +34,6 @@ export async function runDemo(parts: RunParts): Promise<DemoVerdict> {
   const deadlineMs = runDeadlineMs(options);
   const drain = { deadlineMs, signal };
 
-  const watching = new AbortController();
-  const watched = watch(parts, watching.signal);
   const baseline = (way: Way, pauseMs: number | null): Promise<Published[]> => {
     const { channel } = BASELINES[way];
     const direct = { url: rig.platform.url, token: tokens[way], pauseMs, signal };
@@ -45,16 +43,11 @@ export async function runDemo(parts: RunParts): Promise<DemoVerdict> {
     await publisher.publish(load(run, CHANNEL, rooms, messages), { signal });
     await judgedAnyway(rig.untilDrained(drain));
   };
-  let sent: [void, Published[], Published[]];
-  try {
-    sent = await Promise.all([throughRoomline(), baseline('atOnce', null), baseline('pause', PAUSE_MS)]);
+  const [atOnceSent, pauseSent] = await watched(parts, async () => {
+    const sent = await Promise.all([baseline('atOnce', null), baseline('pause', PAUSE_MS), throughRoomline()]);
     await judgedAnyway(rig.untilQuiet({ deadlineMs: QUIET_DEADLINE_MS, signal }));
-  } finally {
-    watching.abort();
-    await watched;
-  }
-
-  const [, atOnceSent, pauseSent] = sent;
+    return sent;
+  });
   const [roomline, atOnce, pause] = await rig.judge([
     {
       published: log.entries(),
@@ -70,10 +63,7 @@ export async function runDemo(parts: RunParts): Promise<DemoVerdict> {
     { published: pauseSent, options: { discipline: 'none' } },
   ]);
   if (!roomline || !atOnce || !pause) throw new Error('a verdict is missing');
-  return demoVerdict(
-    { run, rooms, messagesPerRoom: messages, seed: options.seed },
-    { roomline, atOnce, pause },
-  );
+  return demoVerdict({ run, rooms, messagesPerRoom: messages, seed: options.seed }, { roomline, atOnce, pause });
 }
 
 /** What has not come about by its deadline shows in the verdict. */
@@ -92,6 +82,18 @@ function runDeadlineMs({ rooms, messages }: DemoOptions): number {
 function leastLost(messages: number): number {
   const expected = messages * ACK_LOSS;
   return Math.max(0, Math.floor(expected - 4 * Math.sqrt(expected * (1 - ACK_LOSS))));
+}
+
+/** Tells of the progress of the work while it lasts. */
+async function watched<T>(parts: RunParts, work: () => Promise<T>): Promise<T> {
+  const over = new AbortController();
+  const watching = watch(parts, over.signal);
+  try {
+    return await work();
+  } finally {
+    over.abort();
+    await watching;
+  }
 }
 
 /** Tells of the progress, counted from now, until the signal. */

@@ -44,7 +44,7 @@ export class Terminal {
   draw(lines: readonly string[]): void {
     if (!this.isLive) return;
     const width = (this.#output.columns ?? 80) - 1;
-    const text = this.#erase() + lines.map((line) => `${fit(line, width)}\n`).join('');
+    const text = this.#erase() + lines.map((line) => `${clip(line, width)}\n`).join('');
     this.#height = lines.length;
     this.#write(text);
   }
@@ -67,7 +67,7 @@ export class Terminal {
 }
 
 /** A line that wraps would break the block: one that is too long loses its end and its colours. */
-function fit(line: string, width: number): string {
+function clip(line: string, width: number): string {
   const bare = line.replace(ESCAPES, '');
   return bare.length <= width ? line : bare.slice(0, width);
 }

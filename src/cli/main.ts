@@ -1,23 +1,20 @@
 /** Entry point of the `roomline` command. The parts that a command needs are loaded when it runs. */
 import { readFileSync } from 'node:fs';
-import { CLIENT_VARIABLES, runCommand } from './program.ts';
+import { runCommand } from './program.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
 
-const env = { ...process.env };
-// The service reads its environment itself, and needs no key of a client.
-for (const name of CLIENT_VARIABLES) delete process.env[name];
-
 const status = await runCommand(process.argv.slice(2), {
   version,
-  env,
+  env: process.env,
   print: (text) => process.stdout.write(text),
   printError: (text) => process.stderr.write(text),
   fetch,
   serve: async (options) => (await import('../main.ts')).serve(options),
-  migrate: async (databaseUrl) => (await import('../adapters/postgres/migrate.ts')).migrate(databaseUrl),
+  migrate: async (databaseUrl, shards) =>
+    (await import('../adapters/postgres/migrate.ts')).migrate(databaseUrl, { shards }),
 });
 // `serve` may have set a status of its own.
 if (status !== 0) process.exitCode = status;

@@ -12,7 +12,7 @@ export interface CommandContext {
   readonly printError: (text: string) => void;
   readonly fetch: typeof fetch;
   readonly serve: (options: { configFile?: string }) => Promise<void>;
-  readonly migrate: (databaseUrl: string) => Promise<void>;
+  readonly migrate: (databaseUrl: string, shards: number) => Promise<void>;
 }
 
 const DEFAULT_URL = 'http://127.0.0.1:8080';
@@ -63,13 +63,8 @@ interface WithConfig {
   readonly config?: string;
 }
 
-/** Settings of the client in the environment; the service knows none of these. */
-export const CLIENT_VARIABLES = ['ROOMLINE_URL', 'ROOMLINE_KEY'] as const;
-
 function configOf(context: CommandContext, { config }: WithConfig): Config {
-  const env = { ...context.env };
-  for (const name of CLIENT_VARIABLES) delete env[name];
-  return loadConfig({ file: config, env });
+  return loadConfig({ file: config, env: context.env });
 }
 
 const CONFIG_OPTION = ['--config <file>', 'configuration file; ROOMLINE_CONFIG by default'] as const;
@@ -87,7 +82,7 @@ function addServerCommands(program: Command, context: CommandContext): void {
     .option(...CONFIG_OPTION)
     .action(async (options: WithConfig) => {
       const { postgres } = configOf(context, options);
-      await context.migrate(postgres.url.reveal());
+      await context.migrate(postgres.url.reveal(), postgres.shards);
       context.print('The schema is up to date.\n');
     });
 

@@ -224,7 +224,7 @@ describe('answers that refuse', () => {
       },
     ],
     ['says nothing', 422, {}, { permanent: true, scope: 'message', retryAfterMs: null, code: 'http_422' }],
-    ['of 429 says nothing', 429, {}, { permanent: false, scope: 'message', retryAfterMs: null, code: 'http_429' }],
+    ['of 429 says nothing', 429, {}, { permanent: false, scope: 'channel', scope: 'message', retryAfterMs: null, code: 'http_429' }],
     [
       'of 503 says that nothing was processed',
       503,
@@ -249,8 +249,9 @@ describe('answers that refuse', () => {
         code: 'http_400',
       },
     ],
-    ['asks for a huge wait', 429, { retryAfterMs: 1e12 }, { retryAfterMs: 3_600_000 }],
-    ['asks for a negative wait', 429, { retryAfterMs: -1 }, { retryAfterMs: null }],
+    ['asks for a huge wait', 429, { retryAfterMs: 1e12 }, { scope: 'channel', retryAfterMs: 3_600_000 }],
+    ['asks for a negative wait', 429, { retryAfterMs: -1 }, { scope: 'channel', retryAfterMs: null }],
+    ['names no scope with 401', 401, { code: 'token_revoked' }, { scope: 'channel', code: 'token_revoked' }],
     ['has a text as its code', 400, { code: 'call +1 555 0100' }, { code: 'http_400' }],
     ['has an endless code', 400, { code: 'x'.repeat(65) }, { code: 'http_400' }],
   ])('an error object that %s', async (_what, status, error, nack) => {

@@ -1,6 +1,6 @@
 /** What a gateway's answer means: the tables of docs/generic-http-platform.md. */
 import type { LookupResult, SendResult } from '../../engine/ports.ts';
-import type { Nack } from '../../room/room.ts';
+import type { Nack, Scope } from '../../room/room.ts';
 import type { HttpOutcome } from '../http-client.ts';
 import { parseRetryAfter } from '../retry-after.ts';
 import { type Fields, isFields, parseJson, readId, readLevel, readNack, readTime } from './fields.ts';
@@ -34,7 +34,7 @@ function classifyAnswer(answer: Answer, wallClockMs: number): SendResult {
   if (status >= 500 && error?.processed !== false) return unknown(`http_${status}`);
   if (error !== null) {
     const permanent = status !== 429 && status < 500;
-    return refused(readNack(error, { permanent, code: `http_${status}`, retryAfterMs }));
+    return refused(readNack(error, { permanent, scope: scopeOf(status), code: `http_${status}`, retryAfterMs }));
   }
   return status < 300 ? accepted(fields) : refused(bareRefusal(status, retryAfterMs));
 }
@@ -48,6 +48,11 @@ function accepted(fields: Fields | null): SendResult {
     platformAt: readTime(fields.acceptedAt),
     duplicate: fields.duplicate === true,
   };
+}
+
+/** These speak of the sender, not of the message: a revoked token or a limit must fail none. */
+function scopeOf(status: number): Scope {
+  return status === 401 || status === 403 || status === 429 ? 'channel' : 'message';
 }
 
 /** A 4xx that says nothing but its status. */
@@ -74,7 +79,7 @@ export function readLookup(outcome: HttpOutcome): LookupResult {
 const NO_EVIDENCE: LookupResult = { kind: 'no_evidence' };
 
 /** What a reported failure means where it does not say. */
-export const FAILED = { permanent: true, code: 'failed', retryAfterMs: null } as const;
+export const FAILED = { permanent: true, scope: 'message', code: 'failed', retryAfterMs: null } as const;
 
 /** Null where the body is no JSON object, or too large to be read. */
 function readBody({ body }: Answer): Fields | null {

@@ -62,6 +62,7 @@ const SCOPES: readonly unknown[] = ['message', 'room', 'channel', 'account'] sat
 
 export interface NackDefaults {
   readonly permanent: boolean;
+  readonly scope: Scope;
   readonly code: string;
   readonly retryAfterMs: number | null;
 }
@@ -70,7 +71,7 @@ export function readNack(error: Fields, defaults: NackDefaults): Nack {
   const { code, scope, permanent, retryAfterMs } = error;
   return {
     permanent: typeof permanent === 'boolean' ? permanent : defaults.permanent,
-    scope: SCOPES.includes(scope) ? (scope as Scope) : 'message',
+    scope: SCOPES.includes(scope) ? (scope as Scope) : defaults.scope,
     retryAfterMs: boundedWait(retryAfterMs) ?? defaults.retryAfterMs,
     code: readCode(code) ?? defaults.code,
   };

@@ -75,7 +75,7 @@ CREATE TABLE rooms (
   CONSTRAINT i6_idle CHECK (
     phase <> 'idle'
     OR (
-      attempt = 0 AND spent = 0 AND level = 'none' AND platform_id IS NULL AND json_array_length(attempts) = 0
+      attempt = 0 AND spent = 0 AND level = 'none' AND platform_id IS NULL AND attempts::text = '[]'
     )
   ),
   CONSTRAINT i7_open_attempt CHECK (

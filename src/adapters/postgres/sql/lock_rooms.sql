@@ -19,8 +19,9 @@ locked AS MATERIALIZED (
   FROM
     found f,
     LATERAL (SELECT r.* FROM rooms r WHERE r.shard = f.shard AND r.id = f.id FOR NO KEY UPDATE) AS l
+),
+handed AS MATERIALIZED (
+  SELECT set_config('roomline.locked', coalesce(array_agg(ARRAY[id, tail, created_at] ORDER BY ord), '{}')::text, true)
+  FROM locked
 )
-SELECT *, set_config('roomline.locked', (
-  SELECT coalesce(array_agg(ARRAY[id, tail, created_at] ORDER BY ord), '{}')::text FROM locked
-), true) AS locked
-FROM locked
+SELECT l.* FROM locked l CROSS JOIN handed
