@@ -224,7 +224,7 @@ describe('answers that refuse', () => {
       },
     ],
     ['says nothing', 422, {}, { permanent: true, scope: 'message', retryAfterMs: null, code: 'http_422' }],
-    ['of 429 says nothing', 429, {}, { permanent: false, scope: 'channel', scope: 'message', retryAfterMs: null, code: 'http_429' }],
+    ['of 429 says nothing', 429, {}, { permanent: false, scope: 'channel', retryAfterMs: null, code: 'http_429' }],
     [
       'of 503 says that nothing was processed',
       503,
