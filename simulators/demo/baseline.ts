@@ -4,6 +4,7 @@ import { Pool } from 'undici';
 import type { Published } from '../oracle/types.ts';
 import { contentHash } from '../platform/content-hash.ts';
 import type { LoadMessage } from '../rig/publisher.ts';
+import { CHANNEL, CHANNELS } from './scenario.ts';
 
 export interface BaselineOptions {
   /** Of the platform. */
@@ -14,7 +15,8 @@ export interface BaselineOptions {
   readonly signal: AbortSignal;
 }
 
-const CONNECTIONS = 128;
+/** As many as Roomline may use here. */
+const CONNECTIONS = CHANNELS[CHANNEL].maxConcurrentSends;
 
 /** Sends the load, all rooms in parallel. Resolves with what was sent, in order per room. @throws where a send fails. */
 export async function sendDirectly(load: Iterable<LoadMessage>, options: BaselineOptions): Promise<Published[]> {

@@ -4,19 +4,23 @@ import type { Rig } from '../rig/rig.ts';
 import type { DemoOptions } from './options.ts';
 import { ACK_LOSS, ACK_TIMEOUT_MS, PHONE } from './scenario.ts';
 import type { Paint } from './terminal.ts';
-import { count, counted, percent } from './text.ts';
+import { count, counted } from './text.ts';
 
 export function introduction({ rooms, messages }: DemoOptions, paint: Paint): string[] {
   const load = `${counted(rooms, 'room')} × ${counted(messages, 'message')}`;
   return ['', `${paint('bold', 'Roomline')}  ${load}, in order within every room`, ''];
 }
 
-export function parts(rig: Rig, { data, port, rooms, messages }: DemoOptions): string[] {
+export function parts(rig: Rig, { port, rooms, messages }: DemoOptions): string[] {
   const rows = [
     ['Pub/Sub', rig.pubsub.address, 'embedded; the load is published here'],
-    ['Postgres', `${rig.postgres.host}:${rig.postgres.port}`, `version ${rig.postgres.major}, data in ${folder(data)}`],
+    [
+      'Postgres',
+      `${rig.postgres.host}:${rig.postgres.port}`,
+      `version ${rig.postgres.major}, data in ${folder(rig.postgres.dataDirectory)}`,
+    ],
     ['Roomline', rig.engine.url, `next message when the last is delivered, or after ${ACK_TIMEOUT_MS / 1_000} s`],
-    ['platform', rig.platform.url, `fake; loses ${percent(ACK_LOSS)} of all acks`],
+    ['platform', rig.platform.url, `fake; loses ${ACK_LOSS * 100} % of the acks`],
     [
       'phones',
       '',

@@ -1,6 +1,7 @@
 /** `npm start`: Roomline on real parts, delivering a load in order while you watch; then it stays for you to try. */
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
+import { setTimeout as nextTurn } from 'node:timers/promises';
 import { type Rig, startRig } from '../rig/rig.ts';
 import { onInterruption } from './interruption.ts';
 import { introduction, parts } from './introduction.ts';
@@ -45,6 +46,8 @@ async function main(options: DemoOptions, interrupted: AbortSignal): Promise<num
     });
     code = await whileAllRun(rig, interrupted, (signal, started) => show(started, tokens, options, signal));
   } catch (error) {
+    // A Ctrl-C that also ended what we waited for without an event loop, such as initdb, is told to us only now.
+    await nextTurn(1);
     code = options.exit ? INTERRUPTED : 0;
     if (!interrupted.aborted) {
       terminal.print('', `${terminal.paint('red', 'It does not work:')} ${(error as Error).message}`);
@@ -58,7 +61,7 @@ async function main(options: DemoOptions, interrupted: AbortSignal): Promise<num
       code = 1;
     });
   }
-  terminal.print('Stopped.');
+  if (rig !== null || interrupted.aborted) terminal.print('Stopped.');
   return code;
 }
 
@@ -79,10 +82,10 @@ async function whileAllRun(
 
 async function deliverLeftovers(rig: Rig, leftover: number, signal: AbortSignal): Promise<void> {
   const startedAt = performance.now();
-  const what = `Going on where the last run was interrupted: ${counted(leftover, 'message')}`;
-  terminal.step(`  ${what} …`);
+  const what = `${counted(leftover, 'message')} of an interrupted run`;
+  terminal.step(`  First come ${what} …`);
   await rig.untilDrained({ deadlineMs: LEFTOVERS_DEADLINE_MS, signal });
-  terminal.print(`  ${what} delivered first, in ${seconds(performance.now() - startedAt)}.`);
+  terminal.print(`  Delivered first: ${what}, in ${seconds(performance.now() - startedAt)}.`);
 }
 
 async function show(

@@ -4,6 +4,9 @@
  */
 const GRACE_MS = 10_000;
 
+// What a child writes holds messages, and is for this user alone.
+process.umask(0o077);
+
 process.stdin.once('end', end);
 process.stdin.once('error', end);
 process.stdin.resume();

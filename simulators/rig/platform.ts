@@ -55,7 +55,7 @@ export class PlatformProcess {
     const config = join(directory, 'platform.json');
     writeFileSync(config, `${JSON.stringify({ settings }, null, 2)}\n`, { mode: 0o600 });
     const log = join(directory, `ground-truth-${this.#lives.length + 1}.ndjson`);
-    writeFileSync(log, '');
+    writeFileSync(log, '', { mode: 0o600 });
     const ports =
       this.url === '' ? [] : ['--port', portOf(this.url), '--control-port', portOf(this.#addresses.controlUrl)];
     const [child, addresses] = await Child.start<Addresses>({

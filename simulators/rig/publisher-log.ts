@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, writeFileSync } from 'node:fs';
 import type { Published } from '../oracle/types.ts';
 
 /** What was published: the publisher's own account, which the oracle holds against the platform's. */
@@ -24,7 +24,7 @@ export class PublisherLog {
   /** Begins a new log in this file. */
   constructor(file: string) {
     this.#file = file;
-    writeFileSync(file, '');
+    writeFileSync(file, '', { mode: 0o600 });
   }
 
   get size(): number {
@@ -56,17 +56,4 @@ export class PublisherLog {
   #write(lines: readonly object[]): void {
     appendFileSync(this.#file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
   }
-}
-
-/** Reads a log that an earlier process wrote; a last line that a kill cut short counts as never written. */
-export function readPublisherLog(file: string): Published[] {
-  const lines = readFileSync(file, 'utf8').split('\n').slice(0, -1);
-  const entries: PublishedMessage[] = [];
-  const confirmed = new Set<string>();
-  for (const line of lines) {
-    const parsed = JSON.parse(line) as PublishedMessage | { readonly confirmed: readonly string[] };
-    if ('confirmed' in parsed) for (const key of parsed.confirmed) confirmed.add(key);
-    else entries.push(parsed);
-  }
-  return entries.map(({ key, room, hash }) => ({ key, room, hash, accepted: confirmed.has(key) }));
 }

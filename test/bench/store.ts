@@ -71,7 +71,10 @@ async function run(): Promise<void> {
   for (const size of [500, 100, 20, 500, 100, 20]) {
     live = await writeAll('acceptance', size, live, proof, accept, 4 * 20 * size);
     live = await writeAll('settle + claim', size, live, proof, (room) => settleAndClaim(room, proof), 4 * 20 * size);
-    await append(rooms, live.slice(0, 4 * 20 * size).map((room) => room));
+    await append(
+      rooms,
+      live.slice(0, 4 * 20 * size).map((room) => room),
+    );
     live = live.map((room, index) => (index < 4 * 20 * size ? withMore(room) : room));
     live = [...live.slice(4 * 20 * size), ...live.slice(0, 4 * 20 * size)];
   }
@@ -79,7 +82,9 @@ async function run(): Promise<void> {
 
 function appendAll(round: number): (batch: number) => Promise<void> {
   return async (batch) => {
-    const messages = Array.from({ length: 500 }, (_, i) => message((batch * 500 + i) % ROOMS, `id-of-a-message-${round}-${i}`));
+    const messages = Array.from({ length: 500 }, (_, i) =>
+      message((batch * 500 + i) % ROOMS, `id-of-a-message-${round}-${i}`),
+    );
     const results = await rooms.append(messages);
     if (results.some((result) => result.kind !== 'appended')) throw new Error('not appended');
   };
@@ -87,7 +92,9 @@ function appendAll(round: number): (batch: number) => Promise<void> {
 
 async function append(store: RoomStore, to: readonly Room[]): Promise<void> {
   for (let i = 0; i < to.length; i += 500) {
-    await store.append(to.slice(i, i + 500).map((room) => ({ ...message(0, `extra-${extra++}`), key: room.key, shard: room.shard })));
+    await store.append(
+      to.slice(i, i + 500).map((room) => ({ ...message(0, `extra-${extra++}`), key: room.key, shard: room.shard })),
+    );
   }
 }
 
@@ -112,7 +119,15 @@ function message(room: number, messageId: string): NewMessage {
 }
 
 function envelope(sequence: number): Envelope {
-  return { sequence, messageId: `m-${sequence}`, acceptedAt: START, notBefore: null, expiresAt: null, cancelled: false, policy: POLICY };
+  return {
+    sequence,
+    messageId: `m-${sequence}`,
+    acceptedAt: START,
+    notBefore: null,
+    expiresAt: null,
+    cancelled: false,
+    policy: POLICY,
+  };
 }
 
 async function loadRooms(store: RoomStore): Promise<Room[]> {
@@ -209,7 +224,9 @@ function report(what: string, rows: number, elapsedMs: number, serverMs: number,
 
 /** Of the sessions that serve this purpose. */
 async function serverCpuMs(purpose: string): Promise<number> {
-  const { rows } = await admin.query('SELECT pid FROM pg_stat_activity WHERE application_name = $1', [`roomline ${purpose}`]);
+  const { rows } = await admin.query('SELECT pid FROM pg_stat_activity WHERE application_name = $1', [
+    `roomline ${purpose}`,
+  ]);
   return (rows as { pid: number }[]).reduce((sum, { pid }) => sum + processCpuMs(pid), 0);
 }
 

@@ -77,9 +77,15 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
     });
     return new System(rig);
   } catch (error) {
-    rmSync(directory, { recursive: true, force: true });
+    removeFolder(directory);
     throw error;
   }
+}
+
+/** ROOMLINE_SYSTEM_KEEP=1 leaves the folders with their logs and data, to look into what went wrong. */
+function removeFolder(directory: string): void {
+  if (process.env.ROOMLINE_SYSTEM_KEEP === '1') process.stdout.write(`kept: ${directory}\n`);
+  else rmSync(directory, { recursive: true, force: true });
 }
 
 export interface LogLine {
@@ -113,6 +119,11 @@ export class System {
   }
 
   // ------------------------------------------------------------------------------------------------------ its faults
+
+  /** Starts Roomline where a test that failed has left it ended. */
+  async ensureRunning(): Promise<void> {
+    if (this.rig.engine.child?.running !== true) await this.rig.engine.start();
+  }
 
   async killEngine(): Promise<void> {
     await this.rig.engine.kill9();
@@ -249,7 +260,7 @@ export class System {
       if (leaks.length > 0) throw new Error(`the log holds ${leaks.join(', ')}`);
     } finally {
       await this.rig.stop();
-      rmSync(this.rig.directory, { recursive: true, force: true });
+      removeFolder(this.rig.directory);
     }
   }
 }

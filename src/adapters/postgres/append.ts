@@ -2,7 +2,7 @@
 import { Buffer } from 'node:buffer';
 import type { AppendResult, NewMessage } from '../../engine/ports.ts';
 import type { RoomKey } from '../../room/room.ts';
-import { integers, texts, words } from './arrays.ts';
+import { bigints, integers, texts } from './arrays.ts';
 import { type RoomRecord, roomRow } from './rows.ts';
 
 export interface BatchRoom {
@@ -66,12 +66,12 @@ export class AppendBatch {
       integers(this.#firsts.map(({ room }) => room)),
       integers(messages.map((message) => message.shard)),
       texts(messages.map((message) => message.messageId)),
-      integers(messages.map((message) => message.acceptedAt)),
-      integers(messages.map((message) => message.notBefore)),
-      integers(messages.map((message) => message.expiresAt)),
-      integers(messages.map((message) => message.ackTimeoutMs)),
-      words(messages.map((message) => message.failurePolicy)),
-      words(messages.map((message) => message.source)),
+      bigints(messages.map((message) => message.acceptedAt)),
+      bigints(messages.map((message) => message.notBefore)),
+      bigints(messages.map((message) => message.expiresAt)),
+      bigints(messages.map((message) => message.ackTimeoutMs)),
+      texts(messages.map((message) => message.failurePolicy)),
+      texts(messages.map((message) => message.source)),
       integers(begun),
       integers(bodies.map((body) => body.length)),
       Buffer.concat(messages.map((message) => message.digest)),
@@ -121,7 +121,7 @@ export interface NumberedRecord {
 }
 
 /** The parameters that name rooms by their keys. */
-export function encodeKeys(rooms: readonly BatchRoom[]): string[] {
+export function encodeKeys(rooms: readonly BatchRoom[]): unknown[] {
   return [
     integers(rooms.map((room) => room.shard)),
     texts(rooms.map((room) => room.key.tenant)),

@@ -1,7 +1,7 @@
 /** A batch of room writes as the one statement that stores them, and its answer. */
 import type { ClaimProof, InboxAck, RoomWrite, WriteResult } from '../../engine/ports.ts';
 import type { Fact, Settled } from '../../room/events.ts';
-import { booleans, integers, texts, words } from './arrays.ts';
+import { bigints, booleans, integers, texts } from './arrays.ts';
 import { type AckRecord, inboxAck } from './rows.ts';
 
 /** A fact and the write it belongs to: `ord` counts the writes of the batch from 1. */
@@ -34,74 +34,73 @@ export function encodeWrites(writes: readonly RoomWrite[], proof: ClaimProof | n
     ...encodeRooms(writes),
     ...encodeSettled(settled),
     ...addressesOf(marked),
-    integers(marked.map(({ fact }) => fact.sequence)),
+    bigints(marked.map(({ fact }) => fact.sequence)),
     ...addressesOf(named),
     ...channelsOf(named),
-    integers(named.map(({ fact }) => fact.sequence)),
+    bigints(named.map(({ fact }) => fact.sequence)),
     texts(named.map(({ fact }) => fact.platformId)),
   ];
 }
 
-function encodeRooms(writes: readonly RoomWrite[]): string[] {
+function encodeRooms(writes: readonly RoomWrite[]): unknown[] {
   const next = writes.map((write) => write.next);
   return [
     integers(next.map((room) => room.shard)),
-    integers(next.map((room) => room.id)),
-    integers(writes.map((write) => write.expectedVersion)),
+    bigints(next.map((room) => room.id)),
+    bigints(writes.map((write) => write.expectedVersion)),
     booleans(writes.map((write) => write.claims)),
-    integers(next.map((room) => room.version)),
-    words(next.map((room) => room.phase)),
-    integers(next.map((room) => room.settled)),
+    bigints(next.map((room) => room.version)),
+    texts(next.map((room) => room.phase)),
+    bigints(next.map((room) => room.settled)),
     booleans(next.map((room) => room.paused)),
-    integers(next.map((room) => room.since)),
-    words(next.map((room) => room.reason)),
-    integers(next.map((room) => room.until)),
-    integers(next.map((room) => room.gapUntil)),
+    bigints(next.map((room) => room.since)),
+    texts(next.map((room) => room.reason)),
+    bigints(next.map((room) => room.until)),
+    bigints(next.map((room) => room.gapUntil)),
     integers(next.map((room) => room.attempt)),
     integers(next.map((room) => room.spent)),
-    words(next.map((room) => room.level)),
-    integers(next.map((room) => room.levelAt)),
+    texts(next.map((room) => room.level)),
+    bigints(next.map((room) => room.levelAt)),
     texts(next.map((room) => room.platformId)),
-    integers(next.map((room) => room.platformAt)),
-    words(next.map((room) => room.mark)),
+    bigints(next.map((room) => room.platformAt)),
+    texts(next.map((room) => room.mark)),
     booleans(next.map((room) => room.bytesLeft)),
-    integers(next.map((room) => room.firstClaimVersion)),
+    bigints(next.map((room) => room.firstClaimVersion)),
     JSON.stringify(next.map((room) => room.attempts)),
     JSON.stringify(next.map((room) => room.nack)),
   ];
 }
 
-function encodeSettled(settled: readonly Of<Settled>[]): string[] {
+function encodeSettled(settled: readonly Of<Settled>[]): unknown[] {
   const facts = settled.map(({ fact }) => fact);
   return [
     ...addressesOf(settled),
-    ...channelsOf(settled),
-    integers(facts.map((fact) => fact.sequence)),
-    words(facts.map((fact) => fact.outcome)),
-    words(facts.map((fact) => fact.reason)),
+    bigints(facts.map((fact) => fact.sequence)),
+    texts(facts.map((fact) => fact.outcome)),
+    texts(facts.map((fact) => fact.reason)),
     texts(facts.map((fact) => fact.code)),
-    integers(facts.map((fact) => fact.at)),
-    integers(facts.map((fact) => fact.version)),
-    integers(facts.map((fact) => fact.firstClaimVersion)),
+    bigints(facts.map((fact) => fact.at)),
+    bigints(facts.map((fact) => fact.version)),
+    bigints(facts.map((fact) => fact.firstClaimVersion)),
     booleans(facts.map((fact) => fact.possiblyDelivered)),
     booleans(facts.map((fact) => fact.deadLetter)),
-    words(facts.map((fact) => fact.level)),
-    integers(facts.map((fact) => fact.levelAt)),
+    texts(facts.map((fact) => fact.level)),
+    bigints(facts.map((fact) => fact.levelAt)),
     texts(facts.map((fact) => fact.platformId)),
-    integers(facts.map((fact) => fact.platformAt)),
+    bigints(facts.map((fact) => fact.platformAt)),
     JSON.stringify(facts.map((fact) => fact.attempts)),
   ];
 }
 
-function addressesOf(facts: readonly Of<Fact>[]): string[] {
+function addressesOf(facts: readonly Of<Fact>[]): unknown[] {
   return [
     integers(facts.map(({ ord }) => ord)),
     integers(facts.map(({ write }) => write.next.shard)),
-    integers(facts.map(({ write }) => write.next.id)),
+    bigints(facts.map(({ write }) => write.next.id)),
   ];
 }
 
-function channelsOf(facts: readonly Of<Fact>[]): string[] {
+function channelsOf(facts: readonly Of<Fact>[]): unknown[] {
   return [
     texts(facts.map(({ write }) => write.next.key.tenant)),
     texts(facts.map(({ write }) => write.next.key.channel)),

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { DeadLetter, DeadLetterStore } from '../../engine/ports.ts';
-import { bytes, integers, texts } from './arrays.ts';
+import { bigints, bytes, texts } from './arrays.ts';
 import type { Pool } from './pool.ts';
 import { STATEMENTS } from './statements.ts';
 
@@ -29,7 +29,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
   async putIntake(letters: readonly IntakeLetter[]): Promise<void> {
     if (letters.length === 0) return;
     await this.#pool.run(STATEMENTS.putIntakeLetters, [
-      integers(letters.map((letter) => letter.at)),
+      bigints(letters.map((letter) => letter.at)),
       texts(letters.map((letter) => letter.reason)),
       texts(letters.map((letter) => withoutNul(letter.detail))),
       bytes(letters.map((letter) => letter.payload)),

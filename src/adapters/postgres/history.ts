@@ -1,7 +1,7 @@
 import type { HistoryEntry, HistoryStore, LateFact, WaitingMessage } from '../../engine/ports.ts';
 import type { LateVerdict } from '../../room/ack.ts';
 import type { AckLevel, Attempt, RoomAddress } from '../../room/room.ts';
-import { integers, texts } from './arrays.ts';
+import { bigints, integers, texts } from './arrays.ts';
 import type { Pool } from './pool.ts';
 import { historyEntry, type SettledRecord, type WaitingRecord, waitingMessage } from './rows.ts';
 import { STATEMENTS } from './statements.ts';
@@ -133,11 +133,11 @@ function withAnswer(record: AttemptsRecord, { fact }: Answered): AttemptsRecord 
   return { ...record, attempts, platform_id: record.platform_id ?? fact.platformId };
 }
 
-function messagesOf(late: readonly LateFact[]): string[] {
+function messagesOf(late: readonly LateFact[]): unknown[] {
   return [
     integers(late.map(({ address }) => address.shard)),
-    integers(late.map(({ address }) => address.id)),
-    integers(late.map(({ fact }) => fact.sequence)),
+    bigints(late.map(({ address }) => address.id)),
+    bigints(late.map(({ fact }) => fact.sequence)),
   ];
 }
 

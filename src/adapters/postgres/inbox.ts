@@ -1,5 +1,5 @@
 import type { AckInbox, ChannelKey, InboxAck } from '../../engine/ports.ts';
-import { integers, texts, words } from './arrays.ts';
+import { bigints, texts } from './arrays.ts';
 import type { Pool } from './pool.ts';
 import { type AckRecord, inboxAck } from './rows.ts';
 import { STATEMENTS } from './statements.ts';
@@ -48,8 +48,8 @@ export class PostgresAckInbox implements AckInbox {
       channel.channel,
       now,
       texts(acks.map((ack) => ack.platformId)),
-      words(acks.map((ack) => ack.level)),
-      integers(acks.map((ack) => ack.at)),
+      texts(acks.map((ack) => ack.level)),
+      bigints(acks.map((ack) => ack.at)),
       JSON.stringify(acks.map((ack) => ack.nack)),
     ]);
     const found = new Map<string, Match>();

@@ -10,7 +10,7 @@ import {
 } from '../../engine/ports.ts';
 import { ENVELOPE_WINDOW, type RoomAddress, type RoomKey } from '../../room/room.ts';
 import { AppendBatch, type BatchRoom, encodeKeys, type LockedRecord, type NumberedRecord } from './append.ts';
-import { integers } from './arrays.ts';
+import { bigints, integers } from './arrays.ts';
 import { type Answer, type AnswerRecord, decodeAnswers, encodeWrites } from './compare-and-set.ts';
 import type { Connection } from './connection.ts';
 import { mayPass } from './failures.ts';
@@ -69,7 +69,7 @@ export class PostgresRoomStore implements RoomStore {
   async #open(rooms: readonly BatchRoom[]): Promise<void> {
     const keys = encodeKeys(rooms);
     await this.#appends.run(STATEMENTS.takeBackRooms, keys);
-    await this.#appends.run(STATEMENTS.createRooms, [...keys, integers(rooms.map((room) => room.acceptedAt))]);
+    await this.#appends.run(STATEMENTS.createRooms, [...keys, bigints(rooms.map((room) => room.acceptedAt))]);
   }
 
   async compareAndSet(lane: number, writes: readonly RoomWrite[], proof: ClaimProof | null): Promise<WriteResult[]> {
@@ -126,7 +126,7 @@ export class PostgresRoomStore implements RoomStore {
 
   async readBodies(wanted: readonly (RoomAddress & { readonly sequence: number })[]): Promise<(Uint8Array | null)[]> {
     if (wanted.length === 0) return [];
-    const values = [...addressesOf(wanted), integers(wanted.map((one) => one.sequence))];
+    const values = [...addressesOf(wanted), bigints(wanted.map((one) => one.sequence))];
     const result = await this.#pool.run(STATEMENTS.readBodies, values);
     const bodies: (Uint8Array | null)[] = wanted.map(() => null);
     for (const { ord, body } of result.rows as { ord: number; body: Uint8Array }[]) bodies[ord - 1] = body;
@@ -149,6 +149,6 @@ export class PostgresRoomStore implements RoomStore {
   }
 }
 
-function addressesOf(rooms: readonly RoomAddress[]): string[] {
-  return [integers(rooms.map((room) => room.shard)), integers(rooms.map((room) => room.id))];
+function addressesOf(rooms: readonly RoomAddress[]): unknown[] {
+  return [integers(rooms.map((room) => room.shard)), bigints(rooms.map((room) => room.id))];
 }

@@ -18,13 +18,14 @@ candidate AS MATERIALIZED (
     coalesce(waiting.sequence, settled.sequence) AS known_sequence,
     coalesce(waiting.digest, settled.digest) AS known_digest
   FROM
-    unnest(
-      $3::integer[], $4::integer[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
-      $10::text[], $11::text[], $12::integer[], $13::integer[]
-    ) WITH ORDINALITY AS i (
-      room, shard, message_id, accepted_at, not_before, expires_at, ack_timeout_ms,
-      failure_policy, source, body_begins, body_length, ord
-    )
+    (
+      SELECT
+        unnest($3::integer[]) AS room, unnest($4::integer[]) AS shard, unnest($5::text[]) AS message_id,
+        unnest($6::bigint[]) AS accepted_at, unnest($7::bigint[]) AS not_before, unnest($8::bigint[]) AS expires_at,
+        unnest($9::bigint[]) AS ack_timeout_ms, unnest($10::text[]) AS failure_policy, unnest($11::text[]) AS source,
+        unnest($12::integer[]) AS body_begins, unnest($13::integer[]) AS body_length,
+        generate_subscripts($3::integer[], 1) AS ord
+    ) AS i
     CROSS JOIN LATERAL (
       SELECT
         (SELECT rooms FROM locked)[i.room][1] AS id,

@@ -8,6 +8,7 @@
 --
 -- Rows are looked up in LATERAL subqueries and changed by their ctid, and whether a write came about is asked of a hash
 -- (`IN … IS TRUE`): no other plan is then possible, whatever the statistics say of tables that are empty every night.
+-- Arrays unnest in a SELECT list, all in step: in FROM each of them would first be written to a store of its own.
 --
 -- Answers, `ord` counting the writes from 1:
 --   written: (ord, tail)            with the present tail
@@ -23,55 +24,46 @@ written AS (
       level = n.level, level_at = n.level_at, platform_id = n.platform_id, platform_at = n.platform_at,
       mark = n.mark, bytes_left = n.bytes_left, first_claim_version = n.first_claim_version,
       attempts = n.attempts, nack = nullif(n.nack::text, 'null')::json
-  FROM ROWS FROM (
-    unnest(
-      $3::integer[], $4::bigint[], $5::bigint[], $6::boolean[],
-      $7::bigint[], $8::phase[], $9::bigint[], $10::boolean[], $11::bigint[],
-      $12::text[], $13::bigint[], $14::bigint[], $15::integer[], $16::integer[],
-      $17::ack_level[], $18::bigint[], $19::text[], $20::bigint[],
-      $21::text[], $22::boolean[], $23::bigint[]
-    ),
-    json_array_elements($24::json),
-    json_array_elements($25::json)
-  ) WITH ORDINALITY AS n (
-    shard, id, expected_version, claims,
-    version, phase, settled, paused, since,
-    reason, until, gap_until, attempt, spent,
-    level, level_at, platform_id, platform_at,
-    mark, bytes_left, first_claim_version, attempts, nack, ord
-  ),
-  LATERAL (
-    SELECT l.ctid FROM rooms l
-    WHERE l.shard = n.shard AND l.id = n.id AND l.version = n.expected_version
-    FOR NO KEY UPDATE SKIP LOCKED
-  ) AS taken
+  FROM
+    (
+      SELECT
+        unnest($3::integer[]) AS shard, unnest($4::bigint[]) AS id, unnest($5::bigint[]) AS expected_version,
+        unnest($6::boolean[]) AS claims, unnest($7::bigint[]) AS version, unnest($8::text[])::phase AS phase,
+        unnest($9::bigint[]) AS settled, unnest($10::boolean[]) AS paused, unnest($11::bigint[]) AS since,
+        unnest($12::text[]) AS reason, unnest($13::bigint[]) AS until, unnest($14::bigint[]) AS gap_until,
+        unnest($15::integer[]) AS attempt, unnest($16::integer[]) AS spent, unnest($17::text[])::ack_level AS level,
+        unnest($18::bigint[]) AS level_at, unnest($19::text[]) AS platform_id, unnest($20::bigint[]) AS platform_at,
+        unnest($21::text[]) AS mark, unnest($22::boolean[]) AS bytes_left,
+        unnest($23::bigint[]) AS first_claim_version, json_array_elements($24::json) AS attempts,
+        json_array_elements($25::json) AS nack, generate_subscripts($3::integer[], 1) AS ord
+    ) AS n,
+    LATERAL (
+      SELECT l.ctid FROM rooms l
+      WHERE l.shard = n.shard AND l.id = n.id AND l.version = n.expected_version
+      FOR NO KEY UPDATE SKIP LOCKED
+    ) AS taken
   WHERE (NOT n.claims OR EXISTS (SELECT FROM proof)) AND r.ctid = taken.ctid
   RETURNING n.ord, r.tail
 ),
-settled AS MATERIALIZED (
-  SELECT s.*, found.place
-  FROM ROWS FROM (
-    unnest(
-      $26::bigint[], $27::integer[], $28::bigint[], $29::text[], $30::text[],
-      $31::bigint[], $32::outcome[], $33::text[], $34::text[], $35::bigint[], $36::bigint[], $37::bigint[],
-      $38::boolean[], $39::boolean[], $40::ack_level[], $41::bigint[], $42::text[], $43::bigint[]
-    ),
-    json_array_elements($44::json)
-  ) AS s (
-    ord, shard, room_id, tenant, channel,
-    sequence, outcome, reason, code, at, version, first_claim_version,
-    possibly_delivered, dead_letter, level, level_at, platform_id, platform_at,
-    attempts
-  )
-  LEFT JOIN LATERAL (
-    SELECT m.ctid AS place FROM messages m
-    WHERE m.shard = s.shard AND m.room_id = s.room_id AND m.sequence = s.sequence
-    LIMIT 1
-  ) AS found ON true
-  WHERE (s.ord IN (SELECT ord FROM written)) IS TRUE
-),
 gone AS (
-  DELETE FROM messages m USING settled s WHERE m.ctid = s.place
+  DELETE FROM messages m
+  USING
+    (
+      SELECT
+        unnest($26::integer[]) AS ord, unnest($27::integer[]) AS shard, unnest($28::bigint[]) AS room_id,
+        unnest($29::bigint[]) AS sequence, unnest($30::text[])::outcome AS outcome, unnest($31::text[]) AS reason,
+        unnest($32::text[]) AS code, unnest($33::bigint[]) AS at, unnest($34::bigint[]) AS version,
+        unnest($35::bigint[]) AS first_claim_version, unnest($36::boolean[]) AS possibly_delivered,
+        unnest($37::boolean[]) AS dead_letter, unnest($38::text[])::ack_level AS level,
+        unnest($39::bigint[]) AS level_at, unnest($40::text[]) AS platform_id, unnest($41::bigint[]) AS platform_at,
+        json_array_elements($42::json) AS attempts
+    ) AS s,
+    LATERAL (
+      SELECT o.ctid FROM messages o
+      WHERE o.shard = s.shard AND o.room_id = s.room_id AND o.sequence = s.sequence
+      LIMIT 1
+    ) AS found
+  WHERE m.ctid = found.ctid AND (s.ord IN (SELECT ord FROM written)) IS TRUE
   RETURNING s.*, m.accepted_at, m.message_id, m.source, m.digest, m.body
 ),
 kept AS (
@@ -84,21 +76,26 @@ kept AS (
     outcome, level, possibly_delivered, reason, code, platform_id, attempts, message_id, source, digest, body
   FROM gone
   UNION ALL
-  -- A message that is not there has no body, and the statement fails: nothing settles unseen.
+  -- Where a message that settles is not there, a row of nothing makes the statement fail.
   SELECT
-    shard, room_id, sequence, at, at, NULL, NULL, first_claim_version, version,
-    outcome, level, possibly_delivered, reason, NULL, NULL, attempts, NULL, NULL, NULL, NULL
-  FROM settled WHERE place IS NULL
+    NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+  WHERE (SELECT count(*) FROM gone)
+    < (SELECT count(*) FROM unnest($26::integer[]) AS s (ord) WHERE (ord IN (SELECT ord FROM written)) IS TRUE)
 ),
 buried AS (
   INSERT INTO dead_letters (at, kind, reason, detail, tenant, channel, shard, room_id, sequence)
-  SELECT at, 'message', reason, code, tenant, channel, shard, room_id, sequence FROM settled WHERE dead_letter
+  SELECT g.at, 'message', g.reason, g.code, r.tenant, r.channel, g.shard, g.room_id, g.sequence
+  FROM
+    gone g,
+    LATERAL (SELECT tenant, channel FROM rooms r WHERE r.shard = g.shard AND r.id = g.room_id LIMIT 1) AS r
+  WHERE g.dead_letter
 ),
 cancelled AS (
   UPDATE messages m
   SET cancelled = true
   FROM
-    unnest($45::bigint[], $46::integer[], $47::bigint[], $48::bigint[]) AS c (ord, shard, room_id, sequence),
+    unnest($43::integer[], $44::integer[], $45::bigint[], $46::bigint[]) AS c (ord, shard, room_id, sequence),
     LATERAL (
       SELECT o.ctid FROM messages o
       WHERE o.shard = c.shard AND o.room_id = c.room_id AND o.sequence = c.sequence
@@ -110,7 +107,7 @@ named AS (
   INSERT INTO platform_ids AS p (tenant, channel, platform_id, shard, room_id, sequence)
   SELECT DISTINCT ON (tenant COLLATE "C", channel COLLATE "C", platform_id COLLATE "C")
     tenant, channel, platform_id, shard, room_id, sequence
-  FROM unnest($49::bigint[], $50::integer[], $51::bigint[], $52::text[], $53::text[], $54::bigint[], $55::text[])
+  FROM unnest($47::integer[], $48::integer[], $49::bigint[], $50::text[], $51::text[], $52::bigint[], $53::text[])
     AS a (ord, shard, room_id, tenant, channel, sequence, platform_id)
   WHERE (ord IN (SELECT ord FROM written)) IS TRUE
   ORDER BY tenant COLLATE "C", channel COLLATE "C", platform_id COLLATE "C", ord

@@ -2,8 +2,12 @@
 -- the first of them waits. Where an acceptance came between, the answer says where the id leads.
 INSERT INTO platform_ids AS p (tenant, channel, platform_id, level, nack, at, kept_at)
 SELECT $1, $2, platform_id, level, nullif(nack::text, 'null')::json, at, $3
-FROM ROWS FROM (unnest($4::text[], $5::ack_level[], $6::bigint[]), json_array_elements($7::json))
-  AS a (platform_id, level, at, nack)
+FROM
+  (
+    SELECT
+      unnest($4::text[]) AS platform_id, unnest($5::text[])::ack_level AS level, unnest($6::bigint[]) AS at,
+      json_array_elements($7::json) AS nack
+  ) AS a
 ORDER BY platform_id COLLATE "C"
 ON CONFLICT (tenant, channel, platform_id) DO UPDATE SET
   level = greatest(p.level, excluded.level),

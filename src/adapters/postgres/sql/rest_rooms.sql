@@ -2,7 +2,8 @@
 -- whoever takes one back goes on from there. A room that anybody works on is locked and is left alone.
 WITH idle AS MATERIALIZED (
   SELECT r.shard, r.id FROM rooms r
-  WHERE r.shard = ANY ($1::integer[]) AND r.phase = 'idle' AND r.settled = r.tail AND r.since < $2 AND r.touched_at < $2
+  WHERE (r.shard IN (SELECT unnest($1::integer[]))) IS TRUE
+    AND r.phase = 'idle' AND r.settled = r.tail AND r.since < $2 AND r.touched_at < $2
   ORDER BY r.shard, r.id
   LIMIT $3
 ),

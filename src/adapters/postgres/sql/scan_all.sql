@@ -3,7 +3,8 @@
 -- most $5.
 WITH page AS MATERIALIZED (
   SELECT r.* FROM rooms r
-  WHERE r.shard = ANY ($1::integer[]) AND (r.shard, r.id) > ($2::integer, $3::bigint)
+  WHERE (r.shard, r.id) > ($2::integer, $3::bigint)
+    AND (r.shard IN (SELECT unnest($1::integer[]))) IS TRUE
     AND NOT (r.phase = 'idle' AND r.settled = r.tail)
   ORDER BY r.shard, r.id
   LIMIT $4

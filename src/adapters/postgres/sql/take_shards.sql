@@ -1,5 +1,5 @@
--- Gives the worker the shards that have no owner or a fenced one. Its own fence row is locked, so that it is not fenced
--- meanwhile; a shard that somebody else is just taking is left to them.
+-- Gives the worker the shards that have no owner or a fenced one, and answers all that it owns then. Its own fence row is
+-- locked, so that it is not fenced meanwhile; a shard that somebody else is just taking is left to them.
 WITH taker AS MATERIALIZED (
   SELECT worker FROM fences WHERE worker = $1 AND NOT fenced FOR SHARE
 ),
@@ -9,6 +9,11 @@ free AS MATERIALIZED (
     AND EXISTS (SELECT FROM taker)
   ORDER BY s.shard
   FOR NO KEY UPDATE OF s SKIP LOCKED
+),
+taken AS (
+  UPDATE shards s SET owner = $1, epoch = s.epoch + 1 FROM free WHERE s.shard = free.shard
+  RETURNING s.shard
 )
-UPDATE shards s SET owner = $1, epoch = s.epoch + 1 FROM free WHERE s.shard = free.shard
-RETURNING s.shard
+SELECT shard FROM taken
+UNION
+SELECT s.shard FROM shards s WHERE s.owner = $1 AND EXISTS (SELECT FROM taker)

@@ -1,0 +1,116 @@
+/**
+ * What becomes of one message. Each is given to intake in the turn of the event loop in which the client emits it, and
+ * intake commits a room's messages in that order; so handlers of one key may overlap.
+ *
+ *   Q1  a message is acknowledged after its commit, or after its dead letter is stored
+ *   Q2  what intake or the store cannot take now is not answered: it comes again, in order
+ */
+import type { Message } from '@google-cloud/pubsub';
+import type { Instruments } from '../../engine/instruments.ts';
+import type { Clock, IntakeResult, NewMessage } from '../../engine/ports.ts';
+import { RoomlineError } from '../../errors.ts';
+import type { DeadLetterLane } from './dead-letters.ts';
+
+export interface MessageHandlerDependencies {
+  /** Reads and checks a payload. */
+  readonly parse: (payload: Uint8Array, fallbackId: string, now: number) => NewMessage | RoomlineError;
+  readonly accept: (message: NewMessage) => Promise<IntakeResult>;
+  readonly clock: Clock;
+  readonly instruments: Instruments;
+  readonly letters: DeadLetterLane;
+  /** Aborted when the service is asked to stop. */
+  readonly signal: AbortSignal;
+}
+
+export class MessageHandler {
+  readonly #to: MessageHandlerDependencies;
+  /** Messages that intake will not take in this process any more. */
+  readonly #held: Message[] = [];
+  #outstanding = 0;
+  #idle: (() => void)[] = [];
+
+  constructor(dependencies: MessageHandlerDependencies) {
+    this.#to = dependencies;
+    dependencies.signal.addEventListener('abort', () => this.#giveBack(), { once: true });
+  }
+
+  handle(message: Message): void {
+    this.#outstanding++;
+    void this.#process(message).finally(() => {
+      if (--this.#outstanding === 0) for (const resolve of this.#idle.splice(0)) resolve();
+    });
+  }
+
+  /** Resolves when nothing is at intake or on its way to the dead letters. */
+  idle(): Promise<void> {
+    if (this.#outstanding === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  async #process(message: Message): Promise<void> {
+    const read = this.#read(message);
+    if (read instanceof RoomlineError) return this.#refuse(message, read);
+    let result: IntakeResult;
+    try {
+      result = await this.#to.accept(read);
+    } catch (error) {
+      // Intake is closed or closing. While it is open, any other error is of this message alone.
+      if (error instanceof RoomlineError || this.#to.signal.aborted) return this.#hold(message);
+      const detail = 'the store refuses a value of this message';
+      return this.#refuse(message, new RoomlineError('field_invalid', { field: 'body', rule: 'storable', detail }));
+    }
+    if (result.kind === 'accepted') message.ack();
+    else {
+      const rule = 'an id names one message of its room';
+      await this.#refuse(message, new RoomlineError('message_id_conflict', { field: 'messageId', rule }));
+    }
+  }
+
+  #read(message: Message): NewMessage | RoomlineError {
+    const { orderingKey = '' } = message;
+    let parsed: NewMessage | RoomlineError;
+    try {
+      parsed = this.#to.parse(message.data, `pubsub:${message.id}`, this.#to.clock.now());
+    } catch (cause) {
+      // The client would swallow it, and the message would never be answered.
+      return new RoomlineError('internal', { field: 'body', rule: 'readable', cause });
+    }
+    if (parsed instanceof RoomlineError) return parsed;
+    const rule = 'the ordering key is the room';
+    if (orderingKey === '') return new RoomlineError('ordering_key_missing', { field: 'orderingKey', rule });
+    if (orderingKey !== parsed.key.room) {
+      return new RoomlineError('ordering_key_mismatch', { field: 'orderingKey', rule });
+    }
+    return parsed;
+  }
+
+  /** Keeps a payload that can never be accepted, with its reason, and then lets the queue forget it. */
+  async #refuse(message: Message, error: RoomlineError): Promise<void> {
+    const { letters, clock, instruments } = this.#to;
+    const { code, field, rule } = error;
+    const stored = await letters.put({
+      reason: code,
+      detail: [field, rule, error.detail].filter((part) => part !== undefined).join(': '),
+      payload: message.data,
+      attributes: { ...message.attributes, orderingKey: message.orderingKey ?? '' },
+      dedupeKey: `pubsub:${message.id}`,
+      at: clock.now(),
+    });
+    if (!stored) return;
+    instruments.metrics.intakeRefused.inc({ source: 'pubsub', code });
+    instruments.metrics.deadLetters.inc({ reason: code, channel: '' });
+    instruments.log.event('intake.refused', { source: 'pubsub', code, field, rule });
+    message.ack();
+    instruments.telemetry.emit('intake.refused', { source: 'pubsub', code });
+  }
+
+  /** To give it back at once would only bring it at once again. Unanswered, it keeps its place, and its key's later ones theirs. */
+  #hold(message: Message): void {
+    if (this.#to.signal.aborted) message.nack();
+    else this.#held.push(message);
+  }
+
+  #giveBack(): void {
+    for (const message of this.#held.splice(0)) message.nack();
+  }
+}

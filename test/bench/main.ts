@@ -1,0 +1,46 @@
+/** `npm run bench`: measures Roomline on real parts. Prints no figure of a run in which a rule was broken. */
+import { writeFileSync } from 'node:fs';
+import { onInterruption } from '../../simulators/demo/interruption.ts';
+import type { RunFigures } from './figures.ts';
+import { describeMachine, loadAverage, requireProc } from './machine.ts';
+import { parseOptions, type WorkloadName } from './options.ts';
+import { quiet } from './quiet.ts';
+import { asJson, report } from './report.ts';
+import { throughput } from './throughput.ts';
+import { timeouts } from './timeouts.ts';
+import type { Workload } from './workload.ts';
+
+const WORKLOADS: Readonly<Record<WorkloadName, Workload>> = { throughput, quiet, timeouts };
+const INTERRUPTED = 130;
+
+const options = parseOptions(process.argv);
+const interruption = new AbortController();
+onInterruption((reason) => interruption.abort(reason));
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const workload = WORKLOADS[options.workload];
+  const say = (line: string): void => void process.stdout.write(`${line}\n`);
+  const runs: RunFigures[] = [];
+  try {
+    requireProc();
+    say(workload.describe(options));
+    say(`${describeMachine()}, load average ${loadAverage()}`);
+    for (let number = 1; number <= options.runs; number++) {
+      say(`run ${number} of ${options.runs}`);
+      const run = `${Date.now().toString(36)}-${number}`;
+      runs.push(await workload.measure({ options, run, signal: interruption.signal, say }));
+    }
+    say(`load average ${loadAverage()}`);
+  } catch (error) {
+    if (interruption.signal.aborted) return INTERRUPTED;
+    process.stderr.write(`${(error as Error).message}\n`);
+    return 1;
+  }
+  if (options.profile !== null) say('Measured with the profiler on, which slows the engine down:');
+  say(['', ...report(runs), ''].join('\n'));
+  if (options.json !== null) {
+    writeFileSync(options.json, `${JSON.stringify(asJson(workload.describe(options), runs), null, 2)}\n`);
+  }
+  return 0;
+}

@@ -1,0 +1,47 @@
+/** Figures as text: ratios first. */
+import { type Figure, type RunFigures, type Summary, summarise, type Unit } from './figures.ts';
+
+export function report(runs: readonly RunFigures[]): string[] {
+  const ratios = summarise(runs.map((run) => run.ratios));
+  const figures = summarise(runs.map((run) => run.figures));
+  return [
+    ...(ratios.length === 0
+      ? []
+      : ['Roomline as a multiple of one transaction per step, same load, same machine', ...table(ratios), '']),
+    ...table(figures),
+  ];
+}
+
+/** For `--json`. */
+export function asJson(workload: string, runs: readonly RunFigures[]): object {
+  const plain = (figures: readonly Figure[]) => figures.map(({ name, unit, value }) => ({ name, unit, value }));
+  return {
+    workload,
+    ratios: summarise(runs.map((run) => run.ratios)),
+    figures: summarise(runs.map((run) => run.figures)),
+    runs: runs.map((run) => ({ ratios: plain(run.ratios), figures: plain(run.figures) })),
+  };
+}
+
+function table(rows: readonly Summary[]): string[] {
+  const single = rows.every(({ min, max }) => min === max);
+  const columns = rows.map(({ min, median, max, unit }) =>
+    (single ? [median] : [min, median, max]).map((value) => format(value, unit)),
+  );
+  const widths = [0, 1, 2].map((column) => Math.max(8, ...columns.map((row) => row[column]?.length ?? 0)));
+  const nameWidth = Math.max(...rows.map(({ name }) => name.length));
+  const line = (name: string, cells: readonly string[], unit: string) =>
+    `  ${name.padEnd(nameWidth)}  ${cells.map((cell, column) => cell.padStart(widths[column] ?? 0)).join('  ')}  ${unit}`.trimEnd();
+  return [
+    ...(single ? [] : [line('', ['least', 'median', 'greatest'], '')]),
+    ...rows.map(({ name, unit }, index) => line(name, columns[index] ?? [], unit)),
+  ];
+}
+
+const DIGITS: Partial<Record<Unit, number>> = { 'messages/s': 0, messages: 0, bytes: 0, MB: 0 };
+
+function format(value: number, unit: Unit): string {
+  if (!Number.isFinite(value)) return '–';
+  const digits = DIGITS[unit] ?? (Math.abs(value) < 10 ? 2 : 1);
+  return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}

@@ -1,0 +1,177 @@
+/** A complete system for one run, in a folder of its own, and what is read from it before and after the load. */
+import { randomBytes, randomInt } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import { Oracle } from '../../simulators/oracle/oracle.ts';
+import type { FinalRow, OracleOptions, Published, Verdict } from '../../simulators/oracle/types.ts';
+import { instant, type SettingsPatch } from '../../simulators/platform/settings.ts';
+import type { Metrics } from '../../simulators/rig/metrics.ts';
+import { underWay } from '../../simulators/rig/platform.ts';
+import { type Rig, startRig } from '../../simulators/rig/rig.ts';
+import { cpuMs, cpuMsWithChildren, machineMs } from './machine.ts';
+import type { Observations } from './observations.ts';
+
+export const CHANNEL = 'bench';
+
+export interface SystemOptions {
+  /** Policy of the one channel. */
+  readonly channel: Readonly<Record<string, unknown>>;
+  /** Laid over Roomline's settings, section by section. */
+  readonly settings: Readonly<Record<string, object>>;
+  /** Laid over a platform without delays that tells of nothing but deliveries. */
+  readonly platform: SettingsPatch;
+  readonly signal: AbortSignal;
+  readonly say: (line: string) => void;
+}
+
+/** Below the ports that systems hand out to outgoing connections, so that none of those takes it before us. */
+const PORTS = { from: 20_000, below: 30_000 };
+
+/** A platform that is quick, loses nothing and tells of deliveries only, one per webhook call. */
+const PLATFORM: SettingsPatch = {
+  message: { status: { sent: { probability: 0 } } },
+  channel: { webhooks: { connections: 512 } },
+};
+
+/** Runs `work` on a fresh system whose engine is not started yet; nothing is left of it afterwards. */
+export async function withSystem<T>(options: SystemOptions, work: (rig: Rig) => Promise<T>): Promise<T> {
+  const directory = join(tmpdir(), `roomline-bench-${randomBytes(6).toString('hex')}`);
+  try {
+    const rig = await startRig({
+      directory,
+      httpPort: randomInt(PORTS.from, PORTS.below),
+      channels: { [CHANNEL]: options.channel },
+      settings: options.settings,
+      platform: [instant, PLATFORM, options.platform],
+      startEngine: false,
+      signal: options.signal,
+      warn: options.say,
+    });
+    try {
+      return await work(rig);
+    } finally {
+      await rig.stop();
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** CPU time in ms, each with all its processes. */
+export interface CpuTimes {
+  readonly engine: number;
+  readonly postgres: number;
+  readonly platform: number;
+  readonly pubsub: number;
+  /** This process: it publishes. */
+  readonly publisher: number;
+  readonly machine: number;
+  readonly stolen: number;
+}
+
+/** @param enginePid of whatever engine is measured */
+export function cpuTimes(rig: Rig, enginePid: number): CpuTimes {
+  const { busy, stolen } = machineMs();
+  const own = process.cpuUsage();
+  return {
+    engine: cpuMs(enginePid),
+    postgres: cpuMsWithChildren(rig.postgres.pid ?? 0),
+    platform: cpuMs(rig.platform.child?.pid ?? 0),
+    pubsub: cpuMs(rig.pubsub.child?.pid ?? 0),
+    publisher: (own.user + own.system) / 1_000,
+    machine: busy,
+    stolen,
+  };
+}
+
+export function cpuBetween(before: CpuTimes, after: CpuTimes): CpuTimes {
+  return {
+    engine: after.engine - before.engine,
+    postgres: after.postgres - before.postgres,
+    platform: after.platform - before.platform,
+    pubsub: after.pubsub - before.pubsub,
+    publisher: after.publisher - before.publisher,
+    machine: after.machine - before.machine,
+    stolen: after.stolen - before.stolen,
+  };
+}
+
+/** What others used of the machine, in ms. */
+export function othersMs({ engine, postgres, platform, pubsub, publisher, machine, stolen }: CpuTimes): number {
+  return Math.max(0, machine - engine - postgres - platform - pubsub - publisher) + stolen;
+}
+
+/** What Postgres has written so far, and how many transactions of this database it has committed. */
+export async function writtenBy(url: string): Promise<{ walBytes: number; transactions: number }> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ wal: string; transactions: string }>(
+      `SELECT pg_current_wal_lsn() - '0/0' AS wal, xact_commit AS transactions
+       FROM pg_stat_database WHERE datname = current_database()`,
+    );
+    return { walBytes: Number(rows[0]?.wal), transactions: Number(rows[0]?.transactions) };
+  } finally {
+    await client.end();
+  }
+}
+
+const POLL_MS = 50;
+
+/** For states of other processes, which no event tells of. @throws Error when the deadline has passed. */
+export async function until(
+  what: string,
+  is: () => Promise<boolean>,
+  options: { readonly deadlineMs: number; readonly signal: AbortSignal },
+): Promise<void> {
+  const deadline = performance.now() + options.deadlineMs;
+  while (!(await is())) {
+    if (performance.now() > deadline)
+      throw new Error(`${what}: not so after ${Math.round(options.deadlineMs / 1_000)} s`);
+    await delay(POLL_MS, null, { signal: options.signal });
+  }
+}
+
+/** Whether the platform has accepted so many messages of the channel and told of all of them. */
+export async function allTold(rig: Rig, channel: string, messages: number): Promise<boolean> {
+  const stats = await rig.platform.stats();
+  return (stats.channels[channel]?.accepted ?? 0) >= messages && underWay(stats) === 0;
+}
+
+/** The run broke a rule: none of its figures counts. */
+export class RunNotClean extends Error {
+  override name = 'RunNotClean';
+}
+
+export interface Judged {
+  readonly published: Iterable<Published>;
+  readonly final?: Iterable<FinalRow>;
+  readonly options: OracleOptions;
+}
+
+/** Reads the platform's log once, for the oracle and for what is measured. @throws RunNotClean */
+export async function judge(rig: Rig, who: string, load: Judged, observations: Observations): Promise<Verdict> {
+  const oracle = new Oracle(load.options);
+  for (const entry of load.published) oracle.published(entry);
+  for await (const record of rig.platform.groundTruth()) {
+    oracle.record(record);
+    observations.record(record);
+  }
+  for (const row of load.final ?? []) oracle.settled(row);
+  const verdict = oracle.verdict();
+  if (verdict.clean) return verdict;
+  const broken = Object.entries(verdict.broken).map(([rule, times]) => `${rule}: ${times}`);
+  const examples = verdict.violations.map(
+    ({ rule, room, message, detail }) => `${rule}, room ${room}, message ${message}: ${detail}`,
+  );
+  throw new RunNotClean([`${who} broke rules, so there is no figure: ${broken.join(', ')}`, ...examples].join('\n  '));
+}
+
+/** Counted by Roomline between two readings: statements of one kind and their rows. */
+export function batches(before: Metrics, after: Metrics, statement: string): { statements: number; rows: number } {
+  const grown = (name: string) => after.sum(name, { statement }) - before.sum(name, { statement });
+  return { statements: grown('roomline_batch_rows_count'), rows: grown('roomline_batch_rows_sum') };
+}

@@ -1,0 +1,92 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { expectClean, LEASE_MS, startSystem, type System, TEST_TIMEOUT_MS } from '../support/system.ts';
+
+describe('A Roomline that is ended or stands still', { timeout: TEST_TIMEOUT_MS }, () => {
+  let system: System;
+
+  beforeAll(async () => {
+    system = await startSystem({
+      channels: { main: {}, stopped: {}, frozen: {} },
+      // Slow enough that many requests are open at any moment.
+      platform: [
+        {
+          message: { send: { responseDelayMs: { kind: 'lognormal', medianMs: 100, p99Ms: 500 } } },
+        },
+      ],
+    });
+  });
+
+  beforeEach(() => system.ensureRunning());
+  afterAll(() => system?.stop());
+
+  test('goes on after each of four kills, at whatever moment, and loses nothing', async () => {
+    const traffic = system.traffic('killed', { rooms: 50, messages: 12 });
+    // The first kill comes while it takes messages in, the second during the take-over of what the first one left.
+    const published = traffic.publish();
+    await traffic.untilSettled(1);
+    await system.killEngine();
+    await system.rig.engine.start();
+    await system.killEngine();
+    await system.rig.engine.start();
+    await published;
+    for (const share of [0.3, 0.6]) {
+      await traffic.untilSettled(traffic.size * share);
+      await system.killEngine();
+      await system.rig.engine.start();
+    }
+    await traffic.untilDone();
+    const verdict = await traffic.verdict();
+    expectClean(verdict);
+    const { interrupted = 0 } = await traffic.attempts();
+    expect(interrupted, 'attempts that a kill caught').toBeGreaterThan(0);
+    expect(verdict.duplicates.extraReceipts).toBeLessThanOrEqual(verdict.receipts.unknownOutcomes + interrupted);
+    expect(await traffic.deadLetters()).toEqual([]);
+    expect(system.logged('ownership.taken_over').length, 'take-overs').toBeGreaterThanOrEqual(4);
+  });
+
+  test('records the answers of open requests before it ends at SIGTERM, and sends nothing twice', async () => {
+    const traffic = system.traffic('stopped', { rooms: 50, messages: 10, channel: 'stopped' });
+    await traffic.publish();
+    for (const share of [0.2, 0.6]) {
+      await traffic.untilSettled(traffic.size * share);
+      await system.eventually('requests are open', async () => {
+        const metrics = await system.rig.engine.metrics();
+        return metrics.sum('roomline_open_sends', { channel: 'default/stopped' }) > 0;
+      });
+      const end = await system.rig.engine.stop();
+      system.count('SIGTERM under load');
+      expect(end).toEqual({ code: 0, signal: null });
+      const open = await system.query('SELECT id FROM rooms WHERE phase = $1', ['sending']);
+      expect(open, 'rooms whose answer was not recorded').toEqual([]);
+      expect(await system.query('SELECT shard FROM shards WHERE owner IS NOT NULL LIMIT 1'), 'owned').toEqual([]);
+      await system.rig.engine.start();
+    }
+    await traffic.untilDone();
+    const verdict = await traffic.verdict({ copiesAllowed: 0 });
+    expectClean(verdict);
+    expect(verdict.duplicates.extraReceipts).toBe(0);
+    expect(await traffic.attempts()).toEqual({ accepted: traffic.size });
+    expect(await traffic.deadLetters()).toEqual([]);
+  });
+
+  test('begins a new life after standing still for longer than its lease, and keeps the order', async () => {
+    const lives = () => system.logged('ownership.acquired').length;
+    const traffic = system.traffic('frozen', { rooms: 50, messages: 10, channel: 'frozen' });
+    await traffic.publish();
+    for (const share of [0.2, 0.5]) {
+      await traffic.untilSettled(traffic.size * share);
+      const before = lives();
+      system.rig.engine.child?.pause();
+      await delay(1.5 * LEASE_MS);
+      system.rig.engine.child?.resume();
+      system.count('engine frozen beyond its lease');
+      await system.eventually('it has a new life', () => lives() > before);
+    }
+    await traffic.untilDone();
+    const verdict = await traffic.verdict();
+    expectClean(verdict);
+    expect(await traffic.deadLetters()).toEqual([]);
+    expect(system.logged('ownership.lost').length).toBeGreaterThanOrEqual(2);
+  });
+});
