@@ -59,14 +59,15 @@ export class Child {
       if (this.#last.length > LINES_KEPT) this.#last.shift();
       onLine(line);
     });
-    const ended = Promise.withResolvers<ChildEnd>();
-    this.#process.once('error', ended.reject);
-    this.#process.once('close', (code, signal) => {
-      this.#running = false;
-      forget(directory, name);
-      read.then(() => ended.resolve({ code, signal }), ended.reject);
+    const closed = new Promise<ChildEnd>((resolve, reject) => {
+      this.#process.once('error', reject);
+      this.#process.once('close', (code, signal) => {
+        this.#running = false;
+        forget(directory, name);
+        resolve({ code, signal });
+      });
     });
-    this.ended = ended.promise;
+    this.ended = Promise.all([closed, read]).then(([end]) => end);
     if (this.#process.pid !== undefined) remember(directory, name, this.#process.pid);
   }
 

@@ -81,9 +81,10 @@ export class Channel {
     const free = !this.#queue.isPaused && this.#queue.size === 0 && this.#queue.pending < this.#queue.concurrency;
     if (!free || this.#closed) return null;
     let permit: Permit | null = null;
-    this.request((granted) => {
+    const cancel = this.request((granted) => {
       permit = granted;
     });
+    if (permit === null) cancel();
     return permit;
   }
 
@@ -248,17 +249,20 @@ export class Channel {
     const stopped = this.#condition.state === 'stopped' || this.#condition.state === 'slowed';
     if (stopped && begunAt < this.#conditionSince) return;
     this.#refusals++;
-    const waitMs = nack.permanent || nack.retryAfterMs === null ? this.#probeDelayMs() : nack.retryAfterMs;
-    this.#change(
-      nack.permanent || isUnreachable(nack.code)
-        ? { state: 'stopped', reason: nack.code, since: now }
-        : {
-            state: 'slowed',
-            until: now + (nack.retryAfterMs ?? Math.max(waitMs, DEFAULT_RETRY_AFTER_MS)),
-            reason: nack.code,
-          },
-    );
-    this.#scheduleProbe(this.#condition.state === 'slowed' ? this.#condition.until - now : waitMs);
+    if (nack.permanent || isUnreachable(nack.code)) {
+      this.#change({ state: 'stopped', reason: nack.code, since: now });
+      this.#scheduleProbe(this.#probeDelayMs());
+      return;
+    }
+    const waitMs = this.#slowedMs(nack.retryAfterMs);
+    this.#change({ state: 'slowed', until: now + waitMs, reason: nack.code });
+    this.#scheduleProbe(waitMs);
+  }
+
+  /** What the platform asked for; where it asks for next to nothing and refuses again, it is not hammered. */
+  #slowedMs(retryAfterMs: number | null): number {
+    if (retryAfterMs === null) return Math.max(this.#probeDelayMs(), DEFAULT_RETRY_AFTER_MS);
+    return this.#refusals > 1 ? Math.max(retryAfterMs, this.settings.probe.initialMs) : retryAfterMs;
   }
 
   #probeDelayMs(): number {
@@ -268,6 +272,7 @@ export class Channel {
 
   /** Stops the queue; after the delay lets one room through. */
   #scheduleProbe(delayMs: number): void {
+    if (this.#closed) return;
     this.#queue.pause();
     this.#conditionSince = this.#dependencies.clock.now();
     this.#cancelProbe?.();

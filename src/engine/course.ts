@@ -1,7 +1,7 @@
-import type { Decision, Fact, RoomEvent, Verdict } from '../room/events.ts';
-import type { Room } from '../room/room.ts';
+import type { Decision, Effect, Fact, RoomEvent, Verdict } from '../room/events.ts';
+import { headSequence, type Room } from '../room/room.ts';
 import { transition } from '../room/transition.ts';
-import type { InboxAck, LateFact } from './ports.ts';
+import type { InboxAck, LateFact, LookupResult, SendResult } from './ports.ts';
 
 /** What a run of events comes to, before it is stored. */
 export interface Course {
@@ -44,6 +44,48 @@ export function inboxEvent(ack: InboxAck, sequence: number | null, chance: numbe
     return { type: 'nack', sequence: of, nack: ack.nack, platformId: ack.platformId, at: ack.at, chance };
   const level = ack.level === 'none' ? 'accepted' : ack.level;
   return { type: 'ack', sequence: of, level, at: ack.at, cumulative: false };
+}
+
+/** What the request of the attempt that `room` claimed came to. */
+export function resultEvent(room: Room, result: SendResult, ackTimeoutMs: number | null, chance: number): RoomEvent {
+  const sequence = headSequence(room);
+  const { attempt } = room;
+  switch (result.kind) {
+    case 'accepted': {
+      const { platformId, platformAt } = result;
+      return { type: 'attempt_accepted', sequence, attempt, platformId, platformAt, ackTimeoutMs };
+    }
+    case 'refused':
+      return { type: 'attempt_refused', sequence, attempt, nack: result.nack, chance };
+    case 'unknown':
+      return { type: 'attempt_unknown', sequence, attempt, code: result.code, bytesLeft: result.bytesLeft, chance };
+    default:
+      return result satisfies never;
+  }
+}
+
+/** What the platform, asked for an attempt, knew of it. */
+export function lookupEvents(
+  { sequence, attempt }: Extract<Effect, { type: 'lookup' }>,
+  result: LookupResult,
+  at: number,
+  chance: number,
+): RoomEvent[] {
+  switch (result.kind) {
+    case 'no_evidence':
+      return [];
+    case 'failed':
+      return [{ type: 'nack', sequence, nack: result.nack, platformId: result.platformId, at, chance }];
+    case 'found': {
+      const { platformId, platformAt, level } = result;
+      return [
+        { type: 'attempt_accepted', sequence, attempt, platformId, platformAt, ackTimeoutMs: null },
+        { type: 'ack', sequence, level, at, cumulative: false },
+      ];
+    }
+    default:
+      return result satisfies never;
+  }
 }
 
 export function newCourse(room: Room, keepsPlatformIds: boolean): Course {

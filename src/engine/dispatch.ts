@@ -86,13 +86,16 @@ export class Attempts {
     const client = platform(room.key);
     const attempt = room.attempts.at(-1);
     const timeoutMs = this.#timeoutMs(room);
-    if (client === null || attempt === undefined) return notSent('channel_not_configured');
-    const body = await bodies.read(room, sequence).catch(() => undefined);
-    if (body === undefined) return notSent('store_unavailable');
-    if (body === null) return notSent('body_gone');
+    if (client === null || attempt === undefined) return notSent('channel_not_configured', 'room');
+    const body = await bodies.read(room, sequence).catch((error: unknown) => {
+      tenure.storeFailed(error);
+      return undefined;
+    });
+    if (body === undefined) return notSent('store_unavailable', 'room');
+    if (body === null) return notSent('body_gone', 'room');
     // The last thing before the bytes leave: a lease that ends before the send could would let another worker in.
     const sameLife = tenure.proof()?.worker === attempt.worker;
-    if (!sameLife || !tenure.outlives(room.shard, timeoutMs)) return notSent('lease_not_trusted');
+    if (!sameLife || !tenure.outlives(room.shard, timeoutMs)) return notSent('lease_not_trusted', 'channel');
     onLeaving();
     const { worker, generation, number } = attempt;
     const request = {
@@ -137,8 +140,11 @@ export class Attempts {
   }
 }
 
-/** A definite end without a byte sent: the room waits at its channel, no attempt is used up. */
-function notSent(code: string): { result: SendResult; reachedPlatform: boolean } {
-  const nack = { permanent: false, scope: 'channel', retryAfterMs: null, code } as const;
+/**
+ * A definite end without a byte sent: no attempt is used up. `channel`: the room asks for a permit again at once, which
+ * waits for the lease; `room`: it backs off.
+ */
+function notSent(code: string, scope: 'room' | 'channel'): { result: SendResult; reachedPlatform: boolean } {
+  const nack = { permanent: false, scope, retryAfterMs: null, code } as const;
   return { result: { kind: 'refused', nack }, reachedPlatform: false };
 }

@@ -66,6 +66,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     onBegun: () => channels.restore(),
     onAcquired: (shards) =>
       readAll(stores.rooms, shards, 'all', clock.now(), (stored) => void rooms.found(stored, 'take_over')),
+    onTrusted: () => rooms.claimAgain(),
     onLost: () => rooms.forgetAll(),
     onFailure: to.onFailure,
   });
@@ -117,6 +118,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
   });
   const service = defineService('engine', async (scope) => {
     scope.onStop(() => channels.close());
+    scope.onStop(() => rooms.close());
     scope.onStop(() => ownership.service.stop());
     await ownership.service.start();
     scope.onStop(() => sweeper.stop());

@@ -35,7 +35,7 @@ type Outcome = AppendResult | { readonly kind: 'refused'; readonly error: unknow
 export class Intake {
   readonly #to: IntakeDependencies;
   readonly #lane: Batcher<NewMessage, Outcome>;
-  #outstanding = 0;
+  readonly #outstanding = { pubsub: 0, http: 0 };
   #closed = false;
   /** The store failed while closing: from then on everything is refused, so that nothing overtakes what was. */
   #givenUp = false;
@@ -53,7 +53,7 @@ export class Intake {
 
   /** Messages received and not yet committed. */
   get outstanding(): number {
-    return this.#outstanding;
+    return this.#outstanding.pubsub + this.#outstanding.http;
   }
 
   /**
@@ -63,22 +63,25 @@ export class Intake {
   async accept(message: NewMessage): Promise<IntakeResult> {
     const { metrics } = this.#to.instruments;
     // A queue bounds itself by what it hands out; to refuse one of its messages would let later ones overtake it.
-    const full = message.source === 'http' && this.#outstanding >= this.#to.maxWaiting;
+    const full = message.source === 'http' && this.outstanding >= this.#to.maxWaiting;
     if (this.#closed || full) {
       throw new RoomlineError('overloaded', { detail: 'intake is full', retryAfterMs: 1_000 });
     }
-    this.#outstanding++;
+    this.#count(message.source, 1);
     metrics.intakeReceived.inc({ source: message.source });
-    metrics.intakeOutstanding.set({ source: message.source }, this.#outstanding);
     const receivedAt = this.#to.clock.monotonic();
     try {
       const outcome = await this.#lane.submit(message);
       metrics.intakeCommitSeconds.observe({ source: message.source }, (this.#to.clock.monotonic() - receivedAt) / 1000);
       return this.#answer(outcome);
     } finally {
-      this.#outstanding--;
-      metrics.intakeOutstanding.set({ source: message.source }, this.#outstanding);
+      this.#count(message.source, -1);
     }
+  }
+
+  #count(source: NewMessage['source'], change: 1 | -1): void {
+    this.#outstanding[source] += change;
+    this.#to.instruments.metrics.intakeOutstanding.set({ source }, this.#outstanding[source]);
   }
 
   /** Accepts nothing further; resolves when what was accepted is committed, or refused because the store is away. */

@@ -16,6 +16,8 @@ import { defineService, runLoop, type Service } from './service.ts';
 
 /** What the rest of the engine asks of ownership. */
 export interface Tenure {
+  /** Engine time is the database's: a life has begun. */
+  readonly clockIsSet: boolean;
   /** This process holds the shard, as far as it knows. */
   holds(shard: number): boolean;
   /** It holds the shard, and its lease outlives a send of this length. */
@@ -23,8 +25,8 @@ export interface Tenure {
   /** The last check before a send, of the life that claimed it. */
   outlives(shard: number, sendTimeoutMs: number): boolean;
   proof(): ClaimProof | null;
-  /** A claim was refused by the fence: look at the lease now. */
-  suspect(): void;
+  /** A claim of this generation was refused by the fence: look at the lease now. */
+  suspect(generation: number): void;
   /** Raises the generation, however long the store takes. */
   renewGeneration(): Promise<void>;
   /** The store failed; for readiness and logs. */
@@ -42,6 +44,8 @@ export interface OwnershipOptions {
   readonly onBegun: () => Promise<void>;
   /** Reads the rooms of shards that have just become ours. */
   readonly onAcquired: (shards: readonly number[]) => Promise<void>;
+  /** The lease has been renewed or the generation raised: what could not be claimed before may be now. */
+  readonly onTrusted: () => void;
   /** Forgets what memory knows: the lease is gone. */
   readonly onLost: () => void;
   readonly onFailure: (error: unknown) => void;
@@ -59,6 +63,9 @@ export class Ownership implements Tenure {
   readonly #shards = new Set<number>();
   #life: Life | null = null;
   #generationRise: Promise<void> | null = null;
+  #tending: Promise<void> | null = null;
+  #doubted = false;
+  #clockIsSet = false;
   #wake: () => void = () => undefined;
   #storeUp = true;
   #ending = false;
@@ -76,9 +83,15 @@ export class Ownership implements Tenure {
       scope.onStop(async () => {
         this.#ending = true;
         await loop.stop();
+        await this.#tending;
         await this.#release();
       });
+      await this.#tending;
     });
+  }
+
+  get clockIsSet(): boolean {
+    return this.#clockIsSet;
   }
 
   get worker(): string | null {
@@ -111,7 +124,9 @@ export class Ownership implements Tenure {
     return this.#life === null ? null : { worker: this.#life.worker, generation: this.#life.generation };
   }
 
-  suspect(): void {
+  suspect(generation: number): void {
+    // Where the lease turns out to live, a raise whose answer was lost has come after the one that was answered.
+    if (generation === this.#life?.generation && this.#generationRise === null) this.#doubted = true;
     this.#wake();
   }
 
@@ -125,6 +140,7 @@ export class Ownership implements Tenure {
   renewGeneration(): Promise<void> {
     this.#generationRise ??= this.#raise().finally(() => {
       this.#generationRise = null;
+      this.#options.onTrusted();
     });
     return this.#generationRise;
   }
@@ -142,9 +158,9 @@ export class Ownership implements Tenure {
     }
   }
 
-  /** Renews or begins a life, fences the dead, takes their shards. Returns when to come again, in ms. */
+  /** Renews or begins a life. Returns when to come again, in ms. */
   async #step(): Promise<number> {
-    const { store, renewEveryMs, instruments } = this.#options;
+    const { renewEveryMs, instruments } = this.#options;
     try {
       if (this.#life === null) await this.#begin();
       else await this.#renew(this.#life);
@@ -153,16 +169,32 @@ export class Ownership implements Tenure {
         instruments.log.event('dependency.back', { dependency: 'postgres', durationMs: 0 });
         instruments.telemetry.emit('dependency.back', { dependency: 'postgres' });
       }
-      if (this.#life === null) return 0;
-      for (const worker of await store.expiredWorkers()) {
-        if (worker === this.#life.worker || !(await store.fence(worker))) continue;
-        instruments.log.event('ownership.taken_over', { worker: this.#life.worker, holder: worker, shards: 0 });
-      }
-      await this.#take(this.#life);
+      const life = this.#life;
+      if (life === null) return 0;
+      this.#tending ??= this.#tend(life).finally(() => {
+        this.#tending = null;
+        if (this.#life !== life) this.#wake();
+      });
       return renewEveryMs;
     } catch (error) {
       this.storeFailed(error);
       return Math.min(renewEveryMs, STORE_RETRY_MS);
+    }
+  }
+
+  /** Fences the dead and takes their shards. However long that lasts, no renewal waits for it. */
+  async #tend(life: Life): Promise<void> {
+    const { store, instruments } = this.#options;
+    try {
+      for (const worker of await store.expiredWorkers()) {
+        if (worker === life.worker || !(await store.fence(worker))) continue;
+        instruments.log.event('ownership.taken_over', { worker: life.worker, holder: worker, shards: 0 });
+      }
+      await this.#take(life);
+    } catch (error) {
+      this.storeFailed(error);
+      await this.#pause();
+      this.#wake();
     }
   }
 
@@ -172,7 +204,9 @@ export class Ownership implements Tenure {
     const sentAt = clock.monotonic();
     const { databaseTimeMs, generation } = await store.register(worker, leaseMs);
     clock.synchronize(databaseTimeMs, sentAt, clock.monotonic());
+    this.#clockIsSet = true;
     await this.#options.onBegun();
+    this.#doubted = false;
     this.#life = { worker, generation, lease: { renewedAtMonotonicMs: sentAt, lifeMs: leaseMs } };
   }
 
@@ -186,11 +220,17 @@ export class Ownership implements Tenure {
     }
     clock.synchronize(renewed.databaseTimeMs, sentAt, clock.monotonic());
     life.lease = { renewedAtMonotonicMs: sentAt, lifeMs: leaseMs };
+    if (this.#doubted) {
+      this.#doubted = false;
+      void this.renewGeneration();
+    }
+    this.#options.onTrusted();
   }
 
   async #take(life: Life): Promise<void> {
     const { store, instruments, onAcquired } = this.#options;
     const owned = await store.takeShards(life.worker);
+    if (this.#life !== life) return;
     const fresh = owned.filter((shard) => !this.#shards.has(shard));
     if (fresh.length === 0) return;
     for (const shard of fresh) this.#shards.add(shard);

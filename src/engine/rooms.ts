@@ -7,8 +7,10 @@
  *   H3  a claim is decided only with a permit in hand and a trusted lease; an open send exists only after its commit
  *   H4  a room found `sending` without an open send of this process goes through *unknown*
  *   H5  a room leaves memory only when nothing of it waits, is open or is timed
+ *   H6  a claimable room that had to give its permit back asks again as soon as claims are possible again
  */
 
+import { RoomlineError } from '../errors.ts';
 import { isClaimable, nextDeadline, pendingEffects } from '../room/effects.ts';
 import type { Effect, RoomEvent, Settled, Verdict } from '../room/events.ts';
 import {
@@ -24,15 +26,16 @@ import {
 import { Batcher } from './batcher.ts';
 import type { Bodies } from './bodies.ts';
 import type { Channels, Permit } from './channels.ts';
-import { type Course, inboxEvent, newCourse, step } from './course.ts';
+import { type Course, inboxEvent, lookupEvents, newCourse, resultEvent, step } from './course.ts';
 import { Deadlines } from './deadlines.ts';
 import type { Attempts } from './dispatch.ts';
 import type { Instruments } from './instruments.ts';
 import type { Late } from './late.ts';
 import type { Tenure } from './ownership.ts';
 import { channelName, envelopeOf, POLICY_OF_MISSING_CHANNEL, roomOf } from './policy.ts';
-import type { AckInbox, Chance, Clock, LateFact, NewMessage, RoomStore, SendResult, StoredRoom } from './ports.ts';
+import type { AckInbox, Chance, Clock, LateFact, NewMessage, RoomStore, StoredRoom } from './ports.ts';
 import { reportSettled } from './report.ts';
+import { attemptKey, newResident, type Posted, type Resident } from './resident.ts';
 import type { RoomWriter, Written } from './settle.ts';
 
 export interface RoomsDependencies {
@@ -49,37 +52,14 @@ export interface RoomsDependencies {
   readonly instruments: Instruments;
 }
 
-/** An event on its way, and who waits for its verdict. */
-interface Posted {
-  readonly event: RoomEvent;
-  readonly resolve: (verdict: Verdict) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/** A room in memory. */
-interface Resident {
-  room: Room;
-  readonly posted: Posted[];
-  /** A decision about it is being made or stored. */
-  deciding: boolean;
-  /** The row must be read before the next decision. */
-  stale: boolean;
-  permit: Permit | null;
-  cancelRequest: (() => void) | null;
-  /** Keys `sequence/attempt` of requests that this process has open. */
-  readonly open: Set<string>;
-  /** Key of the attempt whose outcome was last looked up. */
-  lookedUp: string | null;
-  /** Monotonic ms at which the latest ack arrived, for the gap to the next send. */
-  ackArrivedAt: number | null;
-  /** Version at which a sweep found it claimable but not attended to. */
-  suspectVersion: number | null;
-}
-
 /** How long a room waits after the store failed before it is tried again. */
 const STORE_RETRY_MS = 250;
 /** How long a room waits after its claim was refused; meanwhile the lease is looked at. */
 const FENCED_RETRY_MS = 50;
+/** Events that may wait for a room while the store fails; callers of more are told to come again. */
+const MAX_POSTED_WHILE_FAILING = 16;
+/** How long a graceful end waits for the store, from when the last send must have ended. */
+const DRAIN_STORE_MS = 2_000;
 
 export class Rooms {
   readonly #to: RoomsDependencies;
@@ -87,7 +67,12 @@ export class Rooms {
   readonly #deadlines: Deadlines;
   readonly #reads: Batcher<RoomAddress, StoredRoom | null>;
   readonly #lateFacts: Batcher<LateFact, void>;
+  readonly #decisions = new Set<Promise<void>>();
+  /** Rooms that had a permit while the lease could not be trusted, and stand in no queue. */
+  readonly #turnedAway = new Set<Resident>();
   #draining = false;
+  /** Nothing is timed or tried again any more. */
+  #ended = false;
 
   constructor(dependencies: RoomsDependencies) {
     this.#to = dependencies;
@@ -114,12 +99,15 @@ export class Rooms {
    * Decides an event and resolves when what it changed is on disk.
    * @param expected refuses a room that is not of this channel: an ack is bound to the channel it came by
    * @returns null where there is no such room
+   * @throws RoomlineError `not_ready` before the engine knows the time, and while the store is away
    */
   async post(
     address: RoomAddress,
     event: RoomEvent,
     expected?: { tenant: string; channel: string },
   ): Promise<Verdict | null> {
+    // Expiry and timers would be judged by the machine's own clock.
+    if (!this.#to.tenure.clockIsSet) throw new RoomlineError('not_ready', { detail: 'engine time is not known yet' });
     let resident = this.#residents.get(address.id);
     if (resident === undefined) {
       const stored = await this.#reads.submit(address);
@@ -130,6 +118,9 @@ export class Rooms {
     if (expected !== undefined && (key.tenant !== expected.tenant || key.channel !== expected.channel)) {
       this.#rest(resident);
       return null;
+    }
+    if (resident.failing && resident.posted.length >= MAX_POSTED_WHILE_FAILING) {
+      throw new RoomlineError('not_ready', { detail: 'the store is away' });
     }
     return this.#enqueue(resident, event);
   }
@@ -144,7 +135,7 @@ export class Rooms {
 
   /** Intake appended messages of one room: `row` as that transaction left it. */
   appended(row: RoomRow, messages: readonly { readonly message: NewMessage; readonly sequence: number }[]): void {
-    if (!this.#to.tenure.holds(row.shard)) return;
+    if (!this.#holds(row)) return;
     const policy = this.#policyOf(row.key);
     const envelopes = messages.map(({ message, sequence }) =>
       envelopeOf({ ...message, sequence, cancelled: false }, policy),
@@ -168,7 +159,7 @@ export class Rooms {
     if (resident.deciding) return true;
     if (room.version > resident.room.version || room.tail > resident.room.tail) {
       resident.stale = true;
-      void this.#decide(resident);
+      this.#wake(resident);
       return true;
     }
     const served = this.#to.channels.get(room.key) !== null;
@@ -183,27 +174,52 @@ export class Rooms {
   /** The lease is lost: nothing in memory is known to be ours any more. Open requests go on to their answers. */
   forgetAll(): void {
     this.#deadlines.clear();
+    this.#turnedAway.clear();
     for (const resident of this.#residents.values()) {
       this.#leaveQueue(resident);
-      resident.permit?.release();
-      resident.permit = null;
+      this.#giveBack(resident);
       resident.stale = true;
       if (!resident.deciding && resident.posted.length === 0) this.#residents.delete(resident.room.id);
     }
   }
 
-  /** Claims nothing further; resolves when open requests are answered and everything decided is stored. */
+  /** Claims are possible again: the lease was renewed, or the generation is new. */
+  claimAgain(): void {
+    const rooms = [...this.#turnedAway];
+    this.#turnedAway.clear();
+    for (const resident of rooms) this.#attend(resident);
+  }
+
+  /**
+   * Claims nothing further; resolves when claims under way are sent and open requests are answered and stored, at the
+   * latest when a send and a little more could have ended: the store may be away.
+   */
   async drain(): Promise<void> {
     this.#draining = true;
     for (const resident of this.#residents.values()) {
       this.#leaveQueue(resident);
-      resident.permit?.release();
-      resident.permit = null;
+      // A claim that is being stored keeps its permit: it is sent.
+      if (!resident.deciding) this.#giveBack(resident);
     }
-    await this.#to.attempts.idle();
-    await this.#to.writer.idle();
-    await this.#lateFacts.idle();
+    const { channels, clock } = this.#to;
+    const longestSendMs = Math.max(0, ...channels.all().map(({ settings }) => settings.sendTimeoutMs));
+    const limit = Promise.withResolvers<void>();
+    const cancel = clock.after(longestSendMs + DRAIN_STORE_MS, limit.resolve);
+    await Promise.race([this.#quiet(), limit.promise]);
+    cancel();
+  }
+
+  /** After the drain, when the lease is given back: resolves when nothing of it runs any more. */
+  async close(): Promise<void> {
+    this.#ended = true;
     this.#deadlines.clear();
+    await this.#quiet();
+  }
+
+  async #quiet(): Promise<void> {
+    await Promise.all(this.#decisions);
+    await this.#to.attempts.idle();
+    await this.#lateFacts.idle();
   }
 
   // --------------------------------------------------------------------------------------------------------- deciding
@@ -212,18 +228,24 @@ export class Rooms {
     if (event.type === 'ack') resident.ackArrivedAt ??= this.#to.clock.monotonic();
     return new Promise((resolve, reject) => {
       resident.posted.push({ event, resolve, reject });
-      void this.#decide(resident);
+      this.#wake(resident);
     });
   }
 
   /** For events that nobody waits for; they are decided until the store takes them. */
   #tell(resident: Resident, event: RoomEvent): void {
     resident.posted.push({ event, resolve: () => undefined, reject: () => undefined });
-    void this.#decide(resident);
+    this.#wake(resident);
+  }
+
+  /** Begins to decide about the room, unless that is under way. */
+  #wake(resident: Resident): void {
+    if (resident.deciding) return;
+    const decision = this.#decide(resident).finally(() => this.#decisions.delete(decision));
+    this.#decisions.add(decision);
   }
 
   async #decide(resident: Resident): Promise<void> {
-    if (resident.deciding) return;
     resident.deciding = true;
     try {
       do {
@@ -236,29 +258,47 @@ export class Rooms {
     this.#attend(resident);
   }
 
-  /** Reads the row where it has to be. False where the room is gone. */
+  /** Reads the row where it has to be. False where the room is gone, or the engine has ended and the store is away. */
   async #refresh(resident: Resident): Promise<boolean> {
-    const { room } = resident;
-    const headless = hasHead(room) && headEnvelope(room) === null;
-    if (!resident.stale && !headless) return true;
-    const stored = await this.#reads.submit(room).catch(() => undefined);
-    if (stored === undefined) {
-      await this.#pause(STORE_RETRY_MS);
-      return this.#refresh(resident);
+    for (;;) {
+      const { room } = resident;
+      const headless = hasHead(room) && headEnvelope(room) === null;
+      if (!resident.stale && !headless) return true;
+      try {
+        const stored = await this.#reads.submit(room);
+        resident.failing = false;
+        if (stored === null) return this.#abandon(resident, new Error('the room is gone from the store'));
+        resident.stale = false;
+        // The store is the truth, even where it has gone back in time.
+        resident.room = this.#roomOf(stored);
+        return true;
+      } catch (error) {
+        this.#to.tenure.storeFailed(error);
+        if (this.#ended) return this.#abandon(resident, error);
+        await this.#putOff(resident);
+      }
     }
-    if (stored === null) {
-      for (const one of resident.posted.splice(0)) one.reject(new Error('the room is gone from the store'));
-      this.#forget(resident);
-      return false;
-    }
-    resident.stale = false;
-    if (stored.row.version >= room.version) resident.room = this.#roomOf(stored);
-    return true;
+  }
+
+  #abandon(resident: Resident, error: unknown): false {
+    for (const one of resident.posted.splice(0)) one.reject(error);
+    this.#forget(resident);
+    return false;
+  }
+
+  async #putOff(resident: Resident): Promise<void> {
+    resident.failing = true;
+    await this.#pause(STORE_RETRY_MS);
   }
 
   async #decideOnce(resident: Resident): Promise<void> {
     const posted = resident.posted.splice(0);
     const evidence = await this.#evidence(resident.room, posted);
+    if (evidence === null) {
+      resident.posted.unshift(...posted);
+      resident.stale = true;
+      return this.#putOff(resident);
+    }
     const before = resident.room;
     const course = this.#course(resident, [...evidence, ...posted.map((one) => one.event)]);
     if (course.room.version === resident.room.version) {
@@ -269,17 +309,18 @@ export class Rooms {
     }
     const written = await this.#write(before, course);
     if (written?.kind === 'committed') {
+      resident.failing = false;
       resident.room = { ...course.room, tail: Math.max(course.room.tail, written.tail) };
-      for (const ack of written.inbox) this.#tell(resident, inboxEvent(ack, course.acceptedAs, this.#to.chance()));
+      for (const ack of written.inbox) this.#deliver(before, inboxEvent(ack, course.acceptedAs, this.#to.chance()));
       await this.#afterwards(resident, before, course, posted);
       return;
     }
-    this.#takeBack(resident, course);
+    if (course.claims) this.#giveBack(resident);
     resident.posted.unshift(...posted);
     resident.stale = true;
-    if (written === null) await this.#pause(STORE_RETRY_MS);
+    if (written === null) await this.#putOff(resident);
     if (written?.kind === 'fenced') {
-      this.#to.tenure.suspect();
+      this.#to.tenure.suspect(course.room.attempts.at(-1)?.generation ?? 0);
       await this.#pause(FENCED_RETRY_MS);
     }
   }
@@ -290,7 +331,8 @@ export class Rooms {
     const channel = this.#to.channels.get(resident.room.key);
     const course = newCourse(resident.room, channel?.settings.echoesReference !== 'always');
     for (const event of events) step(course, event, now);
-    if (!this.#mayClaim(course.room)) return course;
+    // A room that has just found its channel silent waits for its turn as a probe.
+    if (course.channelSilent || !this.#mayClaim(course.room)) return course;
     const permit = resident.permit ?? channel?.tryAcquire() ?? null;
     const proof = this.#to.tenure.proof();
     resident.permit = permit;
@@ -313,13 +355,6 @@ export class Rooms {
       if (claims) await tenure.renewGeneration();
       return null;
     }
-  }
-
-  /** The decision came to nothing: its permit is given back if it had been spent on a claim. */
-  #takeBack(resident: Resident, course: Course): void {
-    if (!course.claims) return;
-    resident.permit?.release();
-    resident.permit = null;
   }
 
   async #afterwards(resident: Resident, before: Room, course: Course, posted: readonly Posted[]): Promise<void> {
@@ -348,16 +383,20 @@ export class Rooms {
     if (work.length > 0) await Promise.all(work);
   }
 
-  /** Every timeout of a channel that does not echo our reference reads the ack inbox in the same decision. */
-  async #evidence(room: Room, posted: readonly Posted[]): Promise<RoomEvent[]> {
+  /**
+   * Every timeout of a channel that does not echo our reference reads the ack inbox in the same decision.
+   * @returns null where the inbox could not be read
+   */
+  async #evidence(room: Room, posted: readonly Posted[]): Promise<RoomEvent[] | null> {
     if (room.platformId === null || !posted.some((one) => one.event.type === 'deadline_due')) return [];
     if (this.#to.channels.get(room.key)?.settings.echoesReference !== 'never') return [];
-    const acks = await this.#to.inbox.read(room.key, [room.platformId]).catch(() => null);
-    if (acks === null) {
-      await this.#pause(STORE_RETRY_MS);
-      return this.#evidence(room, posted);
+    try {
+      const acks = await this.#to.inbox.read(room.key, [room.platformId]);
+      return acks.map((ack) => inboxEvent(ack, headSequence(room), this.#to.chance()));
+    } catch (error) {
+      this.#to.tenure.storeFailed(error);
+      return null;
     }
-    return acks.map((ack) => inboxEvent(ack, headSequence(room), this.#to.chance()));
   }
 
   // ----------------------------------------------------------------------------------------------------------- effects
@@ -366,11 +405,8 @@ export class Rooms {
   #attend(resident: Resident): void {
     if (!this.#isOurs(resident) || resident.deciding) return;
     const { room } = resident;
-    if (resident.permit !== null && !this.#mayClaim(room)) {
-      resident.permit.release();
-      resident.permit = null;
-    }
-    if (!this.#to.tenure.holds(room.shard)) {
+    if (!this.#mayClaim(room)) this.#giveBack(resident);
+    if (!this.#holds(room)) {
       this.#rest(resident);
       return;
     }
@@ -378,7 +414,7 @@ export class Rooms {
     for (const effect of pendingEffects(room)) {
       switch (effect.type) {
         case 'load_envelopes':
-          void this.#decide(resident);
+          this.#wake(resident);
           return;
         case 'request_permit':
           this.#queueForPermit(resident);
@@ -412,10 +448,11 @@ export class Rooms {
       resident.cancelRequest = null;
       if (!this.#isOurs(resident) || !this.#mayClaim(resident.room)) {
         permit.release();
+        if (this.#isOurs(resident)) this.#turnedAway.add(resident);
         return;
       }
       resident.permit = permit;
-      void this.#decide(resident);
+      this.#wake(resident);
     });
     if (!granted) resident.cancelRequest = cancel;
   }
@@ -438,7 +475,8 @@ export class Rooms {
       },
       onResult: (result) => {
         resident.open.delete(key);
-        this.#deliver(room, this.#resultEvent(room, result));
+        const ackTimeoutMs = this.#to.channels.get(room.key)?.ackTimeoutMs() ?? null;
+        this.#deliver(room, resultEvent(room, result, ackTimeoutMs, this.#to.chance()));
       },
     });
   }
@@ -450,31 +488,14 @@ export class Rooms {
         for (;;) {
           try {
             return await this.post(address, event);
-          } catch {
+          } catch (error) {
+            this.#to.tenure.storeFailed(error);
+            if (this.#ended) return null;
             await this.#pause(STORE_RETRY_MS);
           }
         }
       })(),
     );
-  }
-
-  #resultEvent(room: Room, result: SendResult): RoomEvent {
-    const sequence = headSequence(room);
-    const { attempt } = room;
-    const chance = this.#to.chance();
-    switch (result.kind) {
-      case 'accepted': {
-        const ackTimeoutMs = this.#to.channels.get(room.key)?.ackTimeoutMs() ?? null;
-        const { platformId, platformAt } = result;
-        return { type: 'attempt_accepted', sequence, attempt, platformId, platformAt, ackTimeoutMs };
-      }
-      case 'refused':
-        return { type: 'attempt_refused', sequence, attempt, nack: result.nack, chance };
-      case 'unknown':
-        return { type: 'attempt_unknown', sequence, attempt, code: result.code, bytesLeft: result.bytesLeft, chance };
-      default:
-        return result satisfies never;
-    }
   }
 
   #lookUp(resident: Resident, effect: Extract<Effect, { type: 'lookup' }>): void {
@@ -483,23 +504,8 @@ export class Rooms {
     resident.lookedUp = key;
     const { room } = resident;
     this.#to.attempts.lookUp(room, effect.sequence, (result) => {
-      const { sequence, attempt } = effect;
-      if (result.kind === 'no_evidence') return;
-      if (result.kind === 'failed') {
-        const { nack, platformId } = result;
-        this.#deliver(room, {
-          type: 'nack',
-          sequence,
-          nack,
-          platformId,
-          at: this.#to.clock.now(),
-          chance: this.#to.chance(),
-        });
-        return;
-      }
-      const { platformId, platformAt, level } = result;
-      this.#deliver(room, { type: 'attempt_accepted', sequence, attempt, platformId, platformAt, ackTimeoutMs: null });
-      this.#deliver(room, { type: 'ack', sequence, level, at: this.#to.clock.now(), cumulative: false });
+      const events = lookupEvents(effect, result, this.#to.clock.now(), this.#to.chance());
+      for (const event of events) this.#deliver(room, event);
     });
   }
 
@@ -527,18 +533,7 @@ export class Rooms {
   // ----------------------------------------------------------------------------------------------------------- helpers
 
   #admit(room: Room): Resident {
-    const resident: Resident = {
-      room,
-      posted: [],
-      deciding: false,
-      stale: false,
-      permit: null,
-      cancelRequest: null,
-      open: new Set(),
-      lookedUp: null,
-      ackArrivedAt: null,
-      suspectVersion: null,
-    };
+    const resident = newResident(room);
     this.#residents.set(room.id, resident);
     return resident;
   }
@@ -547,7 +542,7 @@ export class Rooms {
   #rest(resident: Resident): void {
     const { room } = resident;
     if (resident.deciding || resident.posted.length > 0 || resident.open.size > 0) return;
-    const held = this.#to.tenure.holds(room.shard);
+    const held = this.#holds(room);
     if (held && (resident.permit !== null || resident.cancelRequest !== null || nextDeadline(room) !== null)) return;
     if (held && (hasHead(room) || room.phase !== 'idle') && room.phase !== 'held' && room.reason !== 'paused') return;
     this.#forget(resident);
@@ -555,15 +550,20 @@ export class Rooms {
 
   #forget(resident: Resident): void {
     this.#leaveQueue(resident);
-    resident.permit?.release();
-    resident.permit = null;
+    this.#giveBack(resident);
     this.#deadlines.set(resident.room.id, null);
+    this.#turnedAway.delete(resident);
     this.#residents.delete(resident.room.id);
   }
 
   #leaveQueue(resident: Resident): void {
     resident.cancelRequest?.();
     resident.cancelRequest = null;
+  }
+
+  #giveBack(resident: Resident): void {
+    resident.permit?.release();
+    resident.permit = null;
   }
 
   #canClaimNow(resident: Resident): boolean {
@@ -574,6 +574,11 @@ export class Rooms {
     if (this.#draining || !isClaimable(room) || headEnvelope(room) === null) return false;
     const channel = this.#to.channels.get(room.key);
     return channel !== null && this.#to.tenure.mayClaim(room.shard, channel.settings.sendTimeoutMs);
+  }
+
+  /** Its shard is ours, and the engine has not ended. */
+  #holds(room: RoomAddress): boolean {
+    return !this.#ended && this.#to.tenure.holds(room.shard);
   }
 
   #isOurs(resident: Resident): boolean {
@@ -591,8 +596,4 @@ export class Rooms {
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => this.#to.clock.after(ms, resolve));
   }
-}
-
-function attemptKey(attempt: { readonly sequence: number; readonly attempt: number }): string {
-  return `${attempt.sequence}/${attempt.attempt}`;
 }

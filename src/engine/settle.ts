@@ -40,10 +40,6 @@ export class RoomWriter {
     const lane = this.#lanes[write.next.id % this.#lanes.length] as Batcher<RoomWrite, Written>;
     return lane.submit(write);
   }
-
-  async idle(): Promise<void> {
-    await Promise.all(this.#lanes.map((lane) => lane.idle()));
-  }
 }
 
 async function flush(

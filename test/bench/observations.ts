@@ -64,11 +64,12 @@ export class Observations {
     return seen === undefined ? null : seen.receivedAt + this.#wallOffsetMs;
   }
 
-  /** From the ack of a message to the next message of its room, for all that have a next one; ascending. */
-  gapsMs(): number[] {
+  /** From the ack of each of these messages to the next message of its room, where there is one; ascending. */
+  gapsMs(after: Iterable<string> = this.#byKey.keys()): number[] {
     const gaps: number[] = [];
-    for (const [key, { ackAt }] of this.#byKey) {
+    for (const key of after) {
       const slash = key.lastIndexOf('/');
+      const ackAt = this.#byKey.get(key)?.ackAt ?? null;
       const next = this.#byKey.get(`${key.slice(0, slash)}/${Number(key.slice(slash + 1)) + 1}`);
       if (next !== undefined && ackAt !== null) gaps.push(next.receivedAt - ackAt);
     }

@@ -56,11 +56,10 @@ export const quiet: Workload = {
         },
       };
       await judge(rig, 'Roomline', judged, observations);
-      const firstSends = [...publishedAt]
-        .slice(WARM_UP)
-        .map(([key, at]) => (observations.receivedAt(key) ?? Number.NaN) - at);
+      const measured = [...publishedAt].slice(WARM_UP);
+      const firstSends = measured.map(([key, at]) => (observations.receivedAt(key) ?? Number.NaN) - at);
       const latencies = ascending(firstSends);
-      const gaps = observations.gapsMs();
+      const gaps = observations.gapsMs(measured.map(([key]) => key));
       return {
         ratios: [],
         figures: [

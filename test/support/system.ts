@@ -32,6 +32,8 @@ const TEXT_CANARY = 'text-c4nary';
 
 const DEADLINE_MS = 60_000 + 2 * OUTAGE_MS;
 const POLL_MS = 50;
+/** Reading what became of many messages costs more. */
+const SETTLED_POLL_MS = 200;
 
 export const SETTINGS = {
   ownership: { leaseMs: LEASE_MS, renewEveryMs: 400, sweepEveryMs: 1_000 },
@@ -200,7 +202,7 @@ export class System {
   eventually<T>(
     what: string,
     condition: () => Promise<T | false | null | undefined> | T | false | null | undefined,
-    deadlineMs: number = DEADLINE_MS,
+    everyMs: number = POLL_MS,
   ): Promise<T> {
     const looked = async () => {
       const { child } = this.rig.engine;
@@ -209,7 +211,7 @@ export class System {
       }
       return condition();
     };
-    return eventually(what, looked, { deadlineMs, everyMs: POLL_MS });
+    return eventually(what, looked, { deadlineMs: DEADLINE_MS, everyMs });
   }
 
   // ------------------------------------------------------------------------------------------------------------- logs
@@ -314,16 +316,19 @@ export class Traffic {
     };
   }
 
-  /** Publishes all of it, in small requests; resolves when Pub/Sub has confirmed all of it. */
-  async publish(): Promise<void> {
-    await this.#publisher.publish(this.#messages(), { batch: 50 });
+  /** Publishes the next message of every room at a time, spread over so long; resolves when Pub/Sub has confirmed all. */
+  async publish(overMs = 0): Promise<void> {
+    const { rooms, messages } = this.#plan;
+    for (let index = 1; index <= messages; index++) {
+      const wave = Array.from({ length: rooms }, (_, room) => this.message(room + 1, index));
+      await Promise.all([this.#publisher.publish(wave), delay(overMs / messages)]);
+    }
   }
 
   /** Resolves when the database has settled so many of its messages. */
   async untilSettled(count: number): Promise<void> {
-    await this.#system.eventually(`${count} messages of ${this.#run} are settled`, async () => {
-      return (await this.#settled()) >= count;
-    });
+    const enough = async () => (await this.#settled()) >= count;
+    await this.#system.eventually(`${count} messages of ${this.#run} are settled`, enough, SETTLED_POLL_MS);
   }
 
   /** Resolves when each is settled, and every one that the platform took is on its phone. */
@@ -349,6 +354,16 @@ export class Traffic {
       [this.channel, this.prefix],
     );
     return Object.fromEntries(rows.map(({ result, count }) => [result, count]));
+  }
+
+  /** The highest ack level of each settled message. */
+  async levels(): Promise<string[]> {
+    const rows = await this.#system.query<{ level: string }>(
+      `SELECT h.level FROM rooms r JOIN history h ON h.shard = r.shard AND h.room_id = r.id
+       WHERE r.channel = $1 AND starts_with(r.room, $2)`,
+      [this.channel, this.prefix],
+    );
+    return rows.map(({ level }) => level);
   }
 
   /** Reasons of the dead letters of its messages. */
@@ -387,12 +402,6 @@ export class Traffic {
     // A database that is away on purpose answers later.
     const rows = await this.final().catch(() => []);
     return rows.filter(({ outcome }) => outcome !== null).length;
-  }
-
-  *#messages(): Generator<LoadMessage> {
-    for (let index = 1; index <= this.#plan.messages; index++) {
-      for (let room = 1; room <= this.#plan.rooms; room++) yield this.message(room, index);
-    }
   }
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { expectClean, LEASE_MS, startSystem, type System, TEST_TIMEOUT_MS } from '../support/system.ts';
+import { expectClean, LEASE_MS, type System, startSystem, TEST_TIMEOUT_MS } from '../support/system.ts';
 
 describe('A Roomline that is ended or stands still', { timeout: TEST_TIMEOUT_MS }, () => {
   let system: System;
@@ -23,7 +23,7 @@ describe('A Roomline that is ended or stands still', { timeout: TEST_TIMEOUT_MS 
   test('goes on after each of four kills, at whatever moment, and loses nothing', async () => {
     const traffic = system.traffic('killed', { rooms: 50, messages: 12 });
     // The first kill comes while it takes messages in, the second during the take-over of what the first one left.
-    const published = traffic.publish();
+    const published = traffic.publish(3_000);
     await traffic.untilSettled(1);
     await system.killEngine();
     await system.rig.engine.start();

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { expectClean, startSystem, type System, TEST_TIMEOUT_MS } from '../support/system.ts';
+import { expectClean, type System, startSystem, TEST_TIMEOUT_MS } from '../support/system.ts';
 
 /** Shorter than the others', so that messages without an ack do not make the tests long. */
 const ACK_TIMEOUT_MS = 1_000;
@@ -121,7 +121,9 @@ describe('A whole system', { timeout: TEST_TIMEOUT_MS }, () => {
     const traffic = system.traffic('outcomes', { rooms: 50, messages: 10, channel: 'outcomes' });
     await traffic.publish();
     await traffic.untilDone();
-    const expectedFaults = Object.fromEntries(Object.keys({ ...UNKNOWN_OUTCOMES, ...REFUSALS }).map((name) => [name, 1]));
+    const expectedFaults = Object.fromEntries(
+      Object.keys({ ...UNKNOWN_OUTCOMES, ...REFUSALS }).map((name) => [name, 1]),
+    );
     const verdict = await traffic.verdict({ ackTimeoutMs: ACK_TIMEOUT_MS, expectedFaults });
     expectClean(verdict);
     expect(verdict.duplicates.extraReceipts).toBeGreaterThan(0);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { expectClean, LEASE_MS, startSystem, type System, TEST_TIMEOUT_MS } from '../support/system.ts';
+import { type Answer, expectClean, LEASE_MS, type System, startSystem, TEST_TIMEOUT_MS } from '../support/system.ts';
 
 describe('Without Postgres', { timeout: TEST_TIMEOUT_MS }, () => {
   let system: System;
@@ -13,7 +13,7 @@ describe('Without Postgres', { timeout: TEST_TIMEOUT_MS }, () => {
 
   test('everything waits, and goes on after each of two kills and restarts under load', async () => {
     const traffic = system.traffic('killed', { rooms: 50, messages: 12 });
-    const published = traffic.publish();
+    const published = traffic.publish(3_000);
     for (const share of [0.1, 0.5]) {
       await traffic.untilSettled(traffic.size * share);
       await system.killPostgres(0);
@@ -28,7 +28,7 @@ describe('Without Postgres', { timeout: TEST_TIMEOUT_MS }, () => {
 
   test('for longer than the lease, Roomline sends nothing, and takes its own rooms over afterwards', async () => {
     const traffic = system.traffic('longer', { rooms: 50, messages: 10, channel: 'longer' });
-    await traffic.publish();
+    const published = traffic.publish(2_000);
     await traffic.untilSettled(traffic.size * 0.3);
     const lives = () => system.logged('ownership.acquired').length;
     const before = lives();
@@ -41,6 +41,7 @@ describe('Without Postgres', { timeout: TEST_TIMEOUT_MS }, () => {
       sent = (await system.rig.platform.stats()).requests;
     });
     expect((await system.rig.platform.stats()).requests - sent, 'requests without a store').toBe(0);
+    await published;
     await traffic.untilDone();
     expect(lives()).toBeGreaterThan(before);
     const verdict = await traffic.verdict();
@@ -48,20 +49,21 @@ describe('Without Postgres', { timeout: TEST_TIMEOUT_MS }, () => {
     expect(await traffic.deadLetters()).toEqual([]);
   });
 
-  test('/readyz names it, HTTP asks to repeat, and both recover', async () => {
+  test('/readyz names it, a message over HTTP waits for it or is asked for again, and both recover', async () => {
     await system.untilReady();
     const message = { channel: 'idle', room: 'r', messageId: 'm', content: { text: 't' } };
+    let publishing = Promise.resolve<Answer>({ status: 0, body: null });
     await system.killPostgres(0, async () => {
       await system.eventually('/readyz says so', async () => (await system.readiness()).away.includes('postgres'));
-      const health = await system.call('GET', '/healthz');
-      expect(health.status).toBe(200);
+      expect((await system.call('GET', '/healthz')).status).toBe(200);
       const room = await system.call('GET', '/v1/rooms/idle/r');
-      expect(room).toMatchObject({ status: 503, body: { retryable: true } });
-      const webhook = await system.call('POST', '/v1/webhooks/default/idle', '{"statuses":[]}');
-      expect(webhook.status, 'an unsigned call').toBe(401);
+      expect(room.body).toMatchObject({ retryable: true });
+      expect(room.status).toBeGreaterThanOrEqual(500);
+      publishing = system.call('POST', '/v1/messages', message);
     });
     await system.untilReady();
-    const accepted = await system.call('POST', '/v1/messages', message);
-    expect(accepted).toMatchObject({ status: 202, body: { duplicate: false, sequence: 1 } });
+    expect(await publishing).toMatchObject({ status: 202, body: { duplicate: false, sequence: 1 } });
+    const again = await system.call('POST', '/v1/messages', message);
+    expect(again).toMatchObject({ status: 202, body: { duplicate: true, sequence: 1 } });
   });
 });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { expectClean, startSystem, type System, TEST_TIMEOUT_MS } from '../support/system.ts';
+import { expectClean, type System, startSystem, TEST_TIMEOUT_MS } from '../support/system.ts';
 
 describe('With a Pub/Sub that goes away and repeats itself', { timeout: TEST_TIMEOUT_MS }, () => {
   let system: System;
@@ -18,10 +18,10 @@ describe('With a Pub/Sub that goes away and repeats itself', { timeout: TEST_TIM
 
   test('intake goes on after kills, with what was not acknowledged, and /readyz names what is away', async () => {
     const traffic = system.traffic('killed', { rooms: 50, messages: 12 });
-    const published = traffic.publish();
-    await traffic.untilSettled(1);
+    const published = traffic.publish(3_000);
+    await traffic.untilSettled(traffic.size * 0.1);
     await system.killPubSub(500);
-    await traffic.untilSettled(traffic.size * 0.3);
+    await traffic.untilSettled(traffic.size * 0.5);
     await system.killPubSub(0, async () => {
       await system.eventually('/readyz names it', async () => (await system.readiness()).away.includes('pubsub'));
     });
@@ -37,8 +37,8 @@ describe('With a Pub/Sub that goes away and repeats itself', { timeout: TEST_TIM
   test('lost streams delay messages, and change nothing else', async () => {
     const traffic = system.traffic('streams', { rooms: 50, messages: 10, channel: 'streams' });
     await system.rig.pubsub.setFaults({ redeliverOnStreamEnd: true, streamLossProbability: 0.05 });
-    const published = traffic.publish();
-    for (const share of [0.1, 0.2, 0.3]) {
+    const published = traffic.publish(3_000);
+    for (const share of [0.2, 0.4, 0.6, 0.8]) {
       await traffic.untilSettled(traffic.size * share);
       await system.rig.pubsub.loseStreams();
       system.count('Pub/Sub streams lost');

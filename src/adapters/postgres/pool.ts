@@ -14,6 +14,8 @@ export class Pool {
     this.#pool = new pg.Pool({ ...clientConfig(options, 'pool'), max });
     // The pool drops the connection itself.
     this.#pool.on('error', (error) => options.onConnectionLost?.(error));
+    // The pool listens to idle connections only. While one is lent, its query tells that it broke.
+    this.#pool.on('connect', (client) => client.on('error', () => undefined));
     this.#prepared = options.preparedStatements;
   }
 

@@ -41,6 +41,18 @@ export class UnfitSubscriptionError extends Error {
   }
 }
 
+/** The stream of messages has ended and none has taken its place. */
+export class StreamEndedError extends Error {
+  override readonly name = 'StreamEndedError';
+  /** gRPC status. */
+  readonly code: number;
+
+  constructor(code: number) {
+    super('the stream of messages ended');
+    this.code = code;
+  }
+}
+
 /** The status that a call ended with; null for an error that is none, such as missing credentials. */
 export function statusOf(error: unknown): StatusName | null {
   const code = (error as { code?: unknown } | null)?.code;
@@ -52,5 +64,6 @@ export function troubleOf(error: unknown): string {
   if (error instanceof UnfitSubscriptionError) return error.message;
   const status = statusOf(error);
   if (status === null) return 'CLIENT: the Pub/Sub client failed before it reached the service';
+  if (error instanceof StreamEndedError) return `${status}: the stream of messages ended and does not open again`;
   return `${status}: ${MEANINGS[status] ?? 'Pub/Sub answered with an error'}`;
 }

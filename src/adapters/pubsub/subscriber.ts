@@ -15,6 +15,7 @@ import { answers, connect, inspect, type PubSubOptions, subscriberOptions } from
 import { DeadLetterLane } from './dead-letters.ts';
 import { MessageHandler } from './handler.ts';
 import { Readiness } from './readiness.ts';
+import { StreamEndedError } from './status.ts';
 import { type StreamCall, StreamWatch } from './stream-watch.ts';
 
 export type { PubSubOptions } from './client.ts';
@@ -55,7 +56,7 @@ export function createPubSubIntake(options: PubSubOptions, to: PubSubDependencie
           pauseMs = FIRST_PAUSE_MS;
           readiness.flows();
         },
-        onLost: (status) => readiness.lost(status),
+        onLost: ({ code }) => readiness.lost(new StreamEndedError(code)),
       });
       const client = connect(options, (call: StreamCall) => watch.called(call));
       try {
@@ -81,7 +82,10 @@ export function createPubSubIntake(options: PubSubOptions, to: PubSubDependencie
         readiness.lost(error);
         watch.doubt();
       });
-      const close = (): void => void subscription.close();
+      const close = (): void => {
+        watch.close();
+        void subscription.close();
+      };
       signal.addEventListener('abort', close, { once: true });
       // Opens the stream.
       subscription.on('message', (message: Message) => handler.handle(message));

@@ -1,0 +1,155 @@
+import { describe, expect, it } from 'vitest';
+import type { StoredRoom, Stores } from '../../src/engine/ports.ts';
+import { ENVELOPE_WINDOW, type Room, type RoomAddress } from '../../src/room/room.ts';
+import { ack, pause, START } from '../support/rooms.ts';
+import { claimBy, decide, SHARDS, World } from './world.ts';
+
+export function describeReads(stores: () => Stores): void {
+  describe('readRooms', () => {
+    it('answers in the order asked for, null where there is no such room', async () => {
+      const world = new World(stores());
+      const one = await world.roomWith(1, 'one');
+      const two = await world.roomWith(2, 'two');
+      const nowhere = { shard: world.shard, id: two.id + 1_000_000 };
+      const found = await world.stores.rooms.readRooms([two, nowhere, one, { shard: SHARDS - 1, id: one.id }]);
+
+      expect(found).toEqual([await world.stored('two'), null, await world.stored('one'), null]);
+      expect(await world.stores.rooms.readRooms([])).toEqual([]);
+    });
+
+    it('brings the envelopes from the head on, and no more than the window holds', async () => {
+      const world = new World(stores());
+      const proof = await world.worker();
+      const room = await world.roomWith(ENVELOPE_WINDOW + 5);
+      const [stored] = await world.stores.rooms.readRooms([room]);
+      const sequences = (from: number) => Array.from({ length: ENVELOPE_WINDOW + 1 }, (_, i) => from + i);
+      expect(stored?.envelopes.map((envelope) => envelope.sequence)).toEqual(sequences(1));
+
+      await world.apply(room, proof, claimBy(proof), ack(1));
+      const [later] = await world.stores.rooms.readRooms([room]);
+      expect(later?.envelopes.map((envelope) => envelope.sequence)).toEqual(sequences(2));
+    });
+  });
+
+  describe('findRoom', () => {
+    it('finds a room by its key alone', async () => {
+      const world = new World(stores());
+      await world.roomWith(1, 'here');
+      expect((await world.stored('here')).row.key).toEqual(world.key('here'));
+      const { rooms } = world.stores;
+      expect(await rooms.findRoom(world.key('elsewhere'), world.shard)).toBeNull();
+      expect(await rooms.findRoom({ ...world.key('here'), tenant: 'other' }, world.shard)).toBeNull();
+      expect(await rooms.findRoom({ ...world.key('here'), channel: 'other' }, world.shard)).toBeNull();
+    });
+  });
+
+  describe('readBodies', () => {
+    it('answers in the order asked for, null for what is not waiting', async () => {
+      const world = new World(stores());
+      const room = await world.roomWith(2);
+      const { shard, id } = room;
+      const wanted = [2, 3, 1].map((sequence) => ({ shard, id, sequence }));
+      const bodies = await world.stores.rooms.readBodies(wanted);
+
+      const text = bodies.map((body) => (body === null ? null : Buffer.from(body).toString()));
+      expect(text).toEqual(['{"to":"+1","content":"m-2"}', null, '{"to":"+1","content":"m-1"}']);
+      expect(await world.stores.rooms.readBodies([])).toEqual([]);
+    });
+  });
+
+  describe('scan', () => {
+    async function all(world: World, which: 'all' | 'due', now = START): Promise<string[]> {
+      const found = await world.stores.rooms.scan([world.shard], which, now, 100, null);
+      return found.map((stored) => stored.row.key.room);
+    }
+
+    it('of all leaves out only rooms at rest', async () => {
+      const world = new World(stores());
+      const proof = await world.worker();
+      await world.roomWith(1, 'fresh');
+      await world.apply(await world.roomWith(1, 'empty'), proof, claimBy(proof), ack(1));
+      await world.apply(await world.roomWith(1, 'paused'), null, pause);
+      await world.apply(await world.roomWith(1, 'sending'), proof, claimBy(proof));
+
+      expect(await all(world, 'all')).toEqual(['fresh', 'paused', 'sending']);
+    });
+
+    it('of the due finds what is claimable, sending, or past a deadline', async () => {
+      const world = new World(stores());
+      const proof = await world.worker();
+      const waiting = async (name: string, state: Partial<Room>): Promise<void> => {
+        const room = await world.roomWith(1, name);
+        const next = { ...room, version: 1, phase: 'waiting', ...state } as Room;
+        await world.write({ expectedVersion: 0, next, facts: [], claims: false });
+      };
+      await world.roomWith(1, 'fresh');
+      await waiting('ready', { phase: 'ready' });
+      await waiting('channel', { reason: 'channel' });
+      await waiting('not yet', { reason: 'not_before', until: START + 1 });
+      await waiting('now', { reason: 'limit', until: START });
+      await waiting('held', { phase: 'held', reason: 'refused' });
+      await waiting('paused', { reason: 'paused', paused: true });
+      await waiting('paused for its channel', { reason: 'channel', paused: true });
+      await world.apply(await world.roomWith(1, 'sending'), proof, claimBy(proof));
+      await world.apply(await world.roomWith(1, 'empty'), proof, claimBy(proof), ack(1));
+
+      expect(await all(world, 'due')).toEqual(['fresh', 'ready', 'channel', 'now', 'sending']);
+      expect(await all(world, 'due', START + 1)).toContain('not yet');
+    });
+
+    it('of the due finds a head that has expired while it waits', async () => {
+      const world = new World(stores());
+      await world.append(world.message('a', { room: 'expires', expiresAt: START + 5 }));
+      const room = await world.read('expires');
+      const next: Room = { ...room, version: 1, phase: 'waiting', reason: 'paused', paused: true };
+      await world.write({ expectedVersion: 0, next, facts: [], claims: false });
+
+      expect(await all(world, 'due', START + 4)).toEqual([]);
+      expect(await all(world, 'due', START + 5)).toEqual(['expires']);
+    });
+
+    it('goes on in the order of the addresses, page by page, within the shards asked for', async () => {
+      const world = new World(stores());
+      const other = new World(world.stores);
+      for (const name of ['a', 'b', 'c', 'd', 'e']) await world.roomWith(1, name);
+      for (const name of ['f', 'g']) await other.roomWith(1, name);
+      const shards = [other.shard, world.shard];
+      const pages: StoredRoom[][] = [];
+      for (let after: RoomAddress | null = null; ; after = pages.at(-1)?.at(-1)?.row ?? null) {
+        const page = await world.stores.rooms.scan(shards, 'all', START, 3, after);
+        if (page.length === 0) break;
+        pages.push(page);
+      }
+
+      expect(pages.map((page) => page.map((stored) => stored.row.key.room))).toEqual([
+        ['a', 'b', 'c'],
+        ['d', 'e', 'f'],
+        ['g'],
+      ]);
+      expect(pages[0]?.[0]).toEqual(await world.stored('a'));
+      expect(await world.stores.rooms.scan([], 'all', START, 3, null)).toEqual([]);
+    });
+
+    it('brings each room as it was at one instant', async () => {
+      const world = new World(stores());
+      const proof = await world.worker();
+      let room = await world.roomWith(12);
+      const settling = (async () => {
+        room = await world.apply(room, proof, claimBy(proof));
+        for (let i = 1; i < 12; i++) room = await world.apply(room, proof, ack(i), claimBy(proof));
+      })();
+      let done = false;
+      const settled = settling.finally(() => {
+        done = true;
+      });
+      while (!done) {
+        const [stored] = await world.stores.rooms.scan([world.shard], 'all', START, 1, null);
+        if (stored === undefined) throw new Error('the room was not found');
+        const waiting = stored.envelopes.map((envelope) => envelope.sequence);
+        expect(waiting).toEqual(Array.from({ length: 12 - stored.row.settled }, (_, i) => stored.row.settled + 1 + i));
+      }
+      await settled;
+      expect(decide(room, ack(12)).next.phase).toBe('idle');
+    });
+  });
+}
