@@ -14,7 +14,7 @@ import { createReferences } from './engine/reference.ts';
 import { defineService, type Service, serviceGroup } from './engine/service.ts';
 import { admitted, createAnswers } from './http/answers.ts';
 import { createHttpServer } from './http/server.ts';
-import { createPlatformChannel } from './platforms/platform.ts';
+import { createPlatformChannel } from './platforms/registry.ts';
 import { createLog, createMetrics, errorFields, type Log, recipientHasher, Telemetry } from './telemetry.ts';
 
 export interface ServeOptions {

@@ -3,6 +3,7 @@
 import { judgeLate, type LateEvent } from '../room/ack.ts';
 import type { RoomEvent } from '../room/events.ts';
 import type { RoomAddress, RoomRow } from '../room/room.ts';
+import { Batcher } from './batcher.ts';
 import type { Instruments } from './instruments.ts';
 import { channelName } from './policy.ts';
 import type { ChannelKey, Clock, HistoryStore, LateFact } from './ports.ts';
@@ -15,13 +16,23 @@ export interface LateDependencies {
 
 export class Late {
   readonly #to: LateDependencies;
+  readonly #facts: Batcher<LateFact, void>;
 
   constructor(dependencies: LateDependencies) {
     this.#to = dependencies;
+    const { history } = dependencies;
+    this.#facts = new Batcher<LateFact, void>({
+      maxRows: 200,
+      flush: async (facts) => {
+        await history.recordLate(facts);
+        return facts.map(() => undefined);
+      },
+    });
   }
 
-  async record(facts: readonly LateFact[]): Promise<void> {
-    await this.#to.history.recordLate(facts);
+  /** Resolves when the fact is on disk. */
+  record(fact: LateFact): Promise<void> {
+    return this.#facts.submit(fact);
   }
 
   /** Resolves when what the event says of message `sequence` (and, cumulative, of all before it) is on disk. */

@@ -33,7 +33,7 @@ import type { Instruments } from './instruments.ts';
 import type { Late } from './late.ts';
 import type { Tenure } from './ownership.ts';
 import { channelName, envelopeOf, POLICY_OF_MISSING_CHANNEL, roomOf } from './policy.ts';
-import type { AckInbox, Chance, Clock, LateFact, NewMessage, RoomStore, StoredRoom } from './ports.ts';
+import type { AckInbox, Chance, Clock, NewMessage, RoomStore, StoredRoom } from './ports.ts';
 import { reportSettled } from './report.ts';
 import { attemptKey, newResident, type Posted, type Resident } from './resident.ts';
 import type { RoomWriter, Written } from './settle.ts';
@@ -66,7 +66,6 @@ export class Rooms {
   readonly #residents = new Map<number, Resident>();
   readonly #deadlines: Deadlines;
   readonly #reads: Batcher<RoomAddress, StoredRoom | null>;
-  readonly #lateFacts: Batcher<LateFact, void>;
   readonly #decisions = new Set<Promise<void>>();
   /** Rooms that had a permit while the lease could not be trusted, and stand in no queue. */
   readonly #turnedAway = new Set<Resident>();
@@ -76,16 +75,9 @@ export class Rooms {
 
   constructor(dependencies: RoomsDependencies) {
     this.#to = dependencies;
-    const { clock, store, late } = dependencies;
+    const { clock, store } = dependencies;
     this.#deadlines = new Deadlines(clock, (id, lateMs) => this.#onDeadline(id, lateMs));
     this.#reads = new Batcher({ maxRows: 200, flush: (addresses) => store.readRooms(addresses) });
-    this.#lateFacts = new Batcher<LateFact, void>({
-      maxRows: 200,
-      flush: async (facts) => {
-        await late.record(facts);
-        return facts.map(() => undefined);
-      },
-    });
   }
 
   /** Rooms in memory; those at rest are not. */
@@ -219,7 +211,6 @@ export class Rooms {
   async #quiet(): Promise<void> {
     await Promise.all(this.#decisions);
     await this.#to.attempts.idle();
-    await this.#lateFacts.idle();
   }
 
   // --------------------------------------------------------------------------------------------------------- deciding
@@ -261,16 +252,16 @@ export class Rooms {
   /** Reads the row where it has to be. False where the room is gone, or the engine has ended and the store is away. */
   async #refresh(resident: Resident): Promise<boolean> {
     for (;;) {
-      const { room } = resident;
-      const headless = hasHead(room) && headEnvelope(room) === null;
-      if (!resident.stale && !headless) return true;
+      if (!resident.stale && !isHeadless(resident.room)) return true;
       try {
-        const stored = await this.#reads.submit(room);
+        const stored = await this.#reads.submit(resident.room);
         resident.failing = false;
         if (stored === null) return this.#abandon(resident, new Error('the room is gone from the store'));
         resident.stale = false;
         // The store is the truth, even where it has gone back in time.
         resident.room = this.#roomOf(stored);
+        // Where messages are missing that must be there nothing can be decided; to ask at once again changes nothing.
+        if (isHeadless(resident.room)) await this.#pause(STORE_RETRY_MS);
         return true;
       } catch (error) {
         this.#to.tenure.storeFailed(error);
@@ -375,7 +366,7 @@ export class Rooms {
 
   /** Effects that the row does not show: what concerns settled messages, and the channel. */
   async #runOnce(room: Room, course: Course): Promise<void> {
-    const work: Promise<unknown>[] = course.lateFacts.map((fact) => this.#lateFacts.submit({ address: room, fact }));
+    const work: Promise<unknown>[] = course.lateFacts.map((fact) => this.#to.late.record({ address: room, fact }));
     for (const { sequence, cumulative, event } of course.late) {
       work.push(this.#to.late.judge(room, sequence, event, cumulative));
     }
@@ -596,4 +587,9 @@ export class Rooms {
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => this.#to.clock.after(ms, resolve));
   }
+}
+
+/** The head's envelope is not in memory. */
+function isHeadless(room: Room): boolean {
+  return hasHead(room) && headEnvelope(room) === null;
 }

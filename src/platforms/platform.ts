@@ -1,6 +1,5 @@
-/** What a platform's adapter is given, and which adapters there are. */
+/** What a platform's adapter is given. */
 import type { PlatformChannel } from '../engine/ports.ts';
-import { createGenericChannel } from './generic.ts';
 
 /** A text that shows itself only on request. */
 export interface Revealable {
@@ -25,15 +24,3 @@ export interface PlatformDependencies {
 }
 
 export type PlatformFactory = (config: PlatformChannelConfig, dependencies: PlatformDependencies) => PlatformChannel;
-
-const FACTORIES = { generic: createGenericChannel } as const satisfies Record<string, PlatformFactory>;
-
-export type PlatformName = keyof typeof FACTORIES;
-
-export function createPlatformChannel(
-  platform: PlatformName,
-  config: PlatformChannelConfig,
-  dependencies: PlatformDependencies,
-): PlatformChannel {
-  return FACTORIES[platform](config, dependencies);
-}

@@ -1,7 +1,7 @@
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PlatformChannel, SendRequest } from '../../src/engine/ports.ts';
-import { createPlatformChannel } from '../../src/platforms/platform.ts';
+import { createPlatformChannel } from '../../src/platforms/registry.ts';
 import { answer, type Behaviour, type Gateway, startGateway } from './gateway.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 1);
