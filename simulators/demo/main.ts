@@ -76,8 +76,13 @@ async function whileAllRun(
   const leftover = await rig.waiting();
   await rig.engine.start();
   void rig.failed().then((what) => partEnded.abort(new Error(what)));
-  if (leftover > 0) await deliverLeftovers(rig, leftover, signal);
-  return work(signal, rig);
+  try {
+    if (leftover > 0) await deliverLeftovers(rig, leftover, signal);
+    return await work(signal, rig);
+  } catch (error) {
+    // What the end of a part has broken off fails in its own words; why it ended is what matters.
+    throw signal.aborted ? signal.reason : error;
+  }
 }
 
 async function deliverLeftovers(rig: Rig, leftover: number, signal: AbortSignal): Promise<void> {

@@ -108,19 +108,19 @@ export async function startRig(options: RigOptions): Promise<Rig> {
     const database = new DatabaseReader(postgres.url(DATABASE));
     releases.push(() => database.close());
 
-    say('Pub/Sub …');
-    const pubsub = await PubSubProcess.start({ directory, ...(signal === undefined ? {} : { signal }) });
-    releases.push(() => pubsub.stop());
-
-    say('the platform …');
+    say('Pub/Sub and the platform …');
     const httpPort = await usablePort(options.httpPort ?? 0);
-    const platform = await PlatformProcess.start({
-      directory,
-      seed: options.seed ?? 1,
-      settings: platformSettings(Object.keys(channels), httpPort, secrets, options.platform ?? []),
-      ...(signal === undefined ? {} : { signal }),
-    });
-    releases.push(() => platform.stop());
+    const interruptible = signal === undefined ? {} : { signal };
+    const [pubsub, platform] = await both(
+      PubSubProcess.start({ directory, ...interruptible }),
+      PlatformProcess.start({
+        directory,
+        seed: options.seed ?? 1,
+        settings: platformSettings(Object.keys(channels), httpPort, secrets, options.platform ?? []),
+        ...interruptible,
+      }),
+      (started) => releases.push(() => started.stop()),
+    );
 
     const engine = new EngineProcess({
       directory,
@@ -135,7 +135,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
         },
         secrets,
       ),
-      ...(signal === undefined ? {} : { signal }),
+      ...interruptible,
     });
     releases.push(async () => void (await engine.stop()));
     say('the database schema …');
@@ -234,6 +234,12 @@ export class Rig {
   #unlessStopping(text: string): Promise<string> | string {
     return this.#stopping === null ? text : never();
   }
+}
+
+/** Two that start side by side. Whatever has started is handed over to be stopped, also when the other one fails. */
+async function both<A, B>(a: Promise<A>, b: Promise<B>, onStarted: (started: A | B) => void): Promise<[A, B]> {
+  for (const each of await Promise.allSettled([a, b])) if (each.status === 'fulfilled') onStarted(each.value);
+  return Promise.all([a, b]);
 }
 
 async function unexpectedEnd(child: Child): Promise<string> {

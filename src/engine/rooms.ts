@@ -22,6 +22,7 @@ import {
   type RoomAddress,
   type RoomKey,
   type RoomRow,
+  withEnvelopes,
 } from '../room/room.ts';
 import { Batcher } from './batcher.ts';
 import type { Bodies } from './bodies.ts';
@@ -133,8 +134,9 @@ export class Rooms {
       envelopeOf({ ...message, sequence, cancelled: false }, policy),
     );
     for (const { message, sequence } of messages) this.#to.bodies.keep(row, sequence, message.body);
-    const resident = this.#residents.get(row.id) ?? this.#admit({ ...row, envelopes: [] });
-    this.#tell(resident, { type: 'tail_raised', tail: row.tail, envelopes });
+    const resident = this.#residents.get(row.id);
+    if (resident === undefined) this.#attend(this.#admit(withEnvelopes({ ...row, envelopes: [] }, envelopes)));
+    else this.#tell(resident, { type: 'tail_raised', tail: row.tail, envelopes });
   }
 
   /**

@@ -32,6 +32,9 @@ const TEXT_CANARY = 'text-c4nary';
 
 const DEADLINE_MS = 60_000 + 2 * OUTAGE_MS;
 const POLL_MS = 50;
+/** Times of the platform and of the database come from one clock, but are rounded and read at their own moments. */
+const CLOCK_MARGIN_MS = 20;
+
 /** Reading what became of many messages costs more. */
 const SETTLED_POLL_MS = 200;
 
@@ -158,12 +161,17 @@ export class System {
 
   // ------------------------------------------------------------------------------------------------ what it looks like
 
-  async call(method: string, path: string, body?: string | Uint8Array | object): Promise<Answer> {
-    const raw = body === undefined || typeof body === 'string' || body instanceof Uint8Array;
+  /** With the key that may do everything. A text or bytes go out as they are, anything else as JSON. */
+  async call(method: string, path: string, body?: string | Buffer | object, headers?: object): Promise<Answer> {
+    const raw = typeof body === 'string' || body instanceof Buffer;
     const response = await fetch(`${this.rig.engine.url}${path}`, {
       method,
-      headers: { authorization: `Bearer ${this.rig.apiKey}`, 'content-type': 'application/json' },
-      ...(body === undefined ? {} : { body: raw ? (body as BodyInit) : JSON.stringify(body) }),
+      headers: {
+        authorization: `Bearer ${this.rig.apiKey}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: raw ? body : JSON.stringify(body) }),
     });
     const text = await response.text();
     return { status: response.status, body: text === '' ? null : JSON.parse(text) };
@@ -217,10 +225,8 @@ export class System {
   // ------------------------------------------------------------------------------------------------------------- logs
 
   /** What Roomline has printed in all its lives. */
-  log(): string {
-    const folder = join(this.rig.directory, 'logs');
-    const own = readdirSync(folder).filter((name) => name.startsWith('engine'));
-    return own.map((name) => readFileSync(join(folder, name), 'utf8')).join('');
+  log(name = 'engine'): string {
+    return readFileSync(join(this.rig.directory, 'logs', `${name}.log`), 'utf8');
   }
 
   logged(event: LogLine['event']): LogLine[] {
@@ -233,8 +239,10 @@ export class System {
 
   /** Names of what must not be in a log, and is. */
   leaks(): string[] {
-    const log = this.log();
-    const folder = join(this.rig.directory, 'secrets');
+    const { directory } = this.rig;
+    const own = readdirSync(join(directory, 'logs')).filter((name) => name.startsWith('engine'));
+    const log = own.map((name) => readFileSync(join(directory, 'logs', name), 'utf8')).join('');
+    const folder = join(directory, 'secrets');
     const secrets = readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8').trim()]);
     return [
       ['a recipient', RECIPIENT_CANARY],
@@ -318,11 +326,15 @@ export class Traffic {
 
   /** Publishes the next message of every room at a time, spread over so long; resolves when Pub/Sub has confirmed all. */
   async publish(overMs = 0): Promise<void> {
-    const { rooms, messages } = this.#plan;
+    const { messages } = this.#plan;
     for (let index = 1; index <= messages; index++) {
-      const wave = Array.from({ length: rooms }, (_, room) => this.message(room + 1, index));
-      await Promise.all([this.#publisher.publish(wave), delay(overMs / messages)]);
+      await Promise.all([this.publishWave(index), delay(overMs / messages)]);
     }
+  }
+
+  /** Publishes this message of every room. */
+  async publishWave(index: number): Promise<void> {
+    await this.#publisher.publish(Array.from({ length: this.#plan.rooms }, (_, room) => this.message(room + 1, index)));
   }
 
   /** Resolves when the database has settled so many of its messages. */
@@ -377,10 +389,11 @@ export class Traffic {
   }
 
   /**
-   * What the oracle says. A copy that the platform cannot explain is allowed only where the history says that its
-   * attempt was interrupted by the end of its worker.
+   * Holds the run against the oracle: nothing lost, in order, one in flight, no copy without a reason, not an empty pass.
+   * A copy that the platform cannot explain is allowed only where the history says that its attempt was interrupted by
+   * the end of its worker. And no ack that was answered with 200 has gone astray.
    */
-  async verdict(options: OracleOptions = {}): Promise<Verdict> {
+  async expectClean(options: OracleOptions = {}): Promise<Verdict> {
     const { interrupted = 0 } = await this.attempts();
     const [verdict] = await this.#system.rig.judge([
       {
@@ -395,7 +408,46 @@ export class Traffic {
       },
     ]);
     if (verdict === undefined) throw new Error('the oracle said nothing');
+    expect({ broken: verdict.broken, violations: verdict.violations }).toEqual({ broken: {}, violations: [] });
+    expect(verdict.clean).toBe(true);
+    expect(await this.#strayAcks(), 'assumed, although their ack had been answered with 200').toEqual([]);
     return verdict;
+  }
+
+  /** Messages that settled as assumed after an unlocking status of theirs had been taken. */
+  async #strayAcks(): Promise<string[]> {
+    const rows = await this.#system.query<{ key: string; at: number }>(
+      `SELECT h.message_id AS key, h.settled_at::double precision AS at
+       FROM rooms r JOIN history h ON h.shard = r.shard AND h.room_id = r.id
+       WHERE r.channel = $1 AND starts_with(r.room, $2) AND h.outcome = 'assumed'`,
+      [this.channel, this.prefix],
+    );
+    const ackedAt = await this.#ackedAt();
+    return rows.filter(({ key, at }) => (ackedAt.get(key) ?? at) < at - CLOCK_MARGIN_MS).map(({ key }) => key);
+  }
+
+  /** By message: when the first delivered or read that tells of it was answered with 200, on the wall clock. */
+  async #ackedAt(): Promise<Map<string, number>> {
+    const keys = new Map<number, string>();
+    const calls = new Map<string, readonly string[]>();
+    const ackedAt = new Map<string, number>();
+    let toWall = 0;
+    for await (const record of this.#system.rig.platform.groundTruth()) {
+      if (record.t === 'start') toWall = record.wall - record.at;
+      if (record.t === 'receipt' && record.m !== undefined && record.key !== undefined) keys.set(record.m, record.key);
+      if (record.t === 'call' && record.signature === 'right') {
+        const told = record.m.filter((_, position) => /[dr]/i.test(record.s[position] ?? ''));
+        calls.set(
+          `${record.call}/${record.attempt}`,
+          told.map((message) => keys.get(message) ?? ''),
+        );
+      }
+      if (record.t !== 'called' || record.status !== 200) continue;
+      for (const key of calls.get(`${record.call}/${record.attempt}`) ?? []) {
+        if (!ackedAt.has(key)) ackedAt.set(key, record.at + toWall);
+      }
+    }
+    return ackedAt;
   }
 
   async #settled(): Promise<number> {
@@ -403,10 +455,4 @@ export class Traffic {
     const rows = await this.final().catch(() => []);
     return rows.filter(({ outcome }) => outcome !== null).length;
   }
-}
-
-/** Clean: nothing lost, in order, one in flight, no copy without a reason, and not an empty pass. */
-export function expectClean(verdict: Verdict): void {
-  expect({ broken: verdict.broken, violations: verdict.violations }).toEqual({ broken: {}, violations: [] });
-  expect(verdict.clean).toBe(true);
 }

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { freePort } from '../../simulators/free-port.ts';
-import { expectClean, OUTAGE_MS, type System, startSystem, TEST_TIMEOUT_MS, type Traffic } from '../support/system.ts';
+import type { Verdict } from '../../simulators/oracle/types.ts';
+import { OUTAGE_MS, type System, startSystem, TEST_TIMEOUT_MS, type Traffic } from '../support/system.ts';
 
 /** While a channel gets no acks it waits this long instead of its ack timeout. */
 const GAP_MS = 500;
@@ -9,7 +10,7 @@ const ACK_OUTAGE = { ackOutage: { afterMs: 2_000, minTimeouts: 10, gapMs: GAP_MS
 
 const CHANNELS = {
   main: {},
-  healthy: {},
+  healthy: { ackTimeoutMs: 30_000 },
   black_hole: {},
   resets: {},
   errors: {},
@@ -55,13 +56,13 @@ describe('An outage', { timeout: TEST_TIMEOUT_MS }, () => {
   const open = (channel: Name) =>
     system.eventually(`${channel} is open`, async () => (await system.channel(channel)).state === 'open');
 
-  async function expectNothingFailed(traffic: Traffic): Promise<void> {
-    const verdict = await traffic.verdict();
-    expectClean(verdict);
+  async function expectNothingFailed(traffic: Traffic): Promise<Verdict> {
+    const verdict = await traffic.expectClean();
     const { acked = 0, assumed = 0 } = verdict.messages.outcomes;
     expect(acked + assumed, 'settled as sent').toBe(traffic.size);
     expect(await traffic.deadLetters()).toEqual([]);
     expect(verdict.duplicates.extraReceipts).toBeLessThanOrEqual(verdict.receipts.unknownOutcomes);
+    return verdict;
   }
 
   test('of the whole platform, which refuses connections, fails nothing', async () => {
@@ -75,8 +76,7 @@ describe('An outage', { timeout: TEST_TIMEOUT_MS }, () => {
   describe('of one channel', { concurrent: true }, () => {
     test('leaves the others alone', async () => {
       const traffic = await surviving('healthy', async () => undefined);
-      await expectNothingFailed(traffic);
-      const verdict = await traffic.verdict();
+      const verdict = await expectNothingFailed(traffic);
       expect(verdict.messages.outcomes).toEqual({ acked: traffic.size });
       expect(verdict.duplicates.extraReceipts).toBe(0);
     });
@@ -103,8 +103,7 @@ describe('An outage', { timeout: TEST_TIMEOUT_MS }, () => {
         await system.channelKnobs('revoked', { revoked: false });
       });
       await open('revoked');
-      await expectNothingFailed(traffic);
-      const verdict = await traffic.verdict();
+      const verdict = await expectNothingFailed(traffic);
       expect(verdict.duplicates.extraReceipts).toBe(0);
     });
 
@@ -119,8 +118,7 @@ describe('An outage', { timeout: TEST_TIMEOUT_MS }, () => {
         await system.channelKnobs(channel, { message: { send: { faults: { [channel]: null } } } });
       });
       await open(channel);
-      await expectNothingFailed(traffic);
-      const verdict = await traffic.verdict();
+      const verdict = await expectNothingFailed(traffic);
       expect(verdict.duplicates.extraReceipts).toBe(0);
     });
 
@@ -139,7 +137,7 @@ describe('An outage', { timeout: TEST_TIMEOUT_MS }, () => {
         });
       });
       await open(channel);
-      expectClean(await traffic.verdict({ ackTimeoutMs: GAP_MS }));
+      await traffic.expectClean({ ackTimeoutMs: GAP_MS });
       expect(await traffic.deadLetters()).toEqual([]);
     });
 
@@ -151,8 +149,7 @@ describe('An outage', { timeout: TEST_TIMEOUT_MS }, () => {
         await delay(OUTAGE_MS);
         await controlled('webhooks/flush', { channel });
       });
-      await expectNothingFailed(traffic);
-      const verdict = await traffic.verdict();
+      const verdict = await expectNothingFailed(traffic);
       expect(verdict.duplicates.extraReceipts).toBe(0);
       await system.eventually('every message is known to be delivered', async () => {
         const levels = await traffic.levels();

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { OutcomeUnknownError } from '../../engine/ports.ts';
-import { hadNoEffect } from './failures.ts';
+import { hadNoEffect, hasStalePlan } from './failures.ts';
 import type { PostgresOptions } from './options.ts';
 import { clientConfig } from './session.ts';
 import { queryOf, type Statement } from './statements.ts';
@@ -53,8 +53,7 @@ export class Connection {
     const failures = answers.filter((answer) => answer.status === 'rejected').map((answer) => answer.reason as unknown);
     // Once one statement has failed the transaction is lost, whatever became of the connection afterwards.
     const definite = failures.find(hadNoEffect);
-    if (definite !== undefined) throw definite;
-    if (failures.length > 0) return this.#fail(client, this.#purpose, failures[0]);
+    if (failures.length > 0) return this.#fail(client, this.#purpose, definite ?? failures[0]);
     const results = answers.map((answer) => (answer as PromiseFulfilledResult<pg.QueryResult>).value);
     if (results.at(-1)?.command !== 'COMMIT') throw new Error(`the ${this.#purpose} transaction was rolled back`);
     return results.slice(-1 - commands.length, -1);
@@ -95,8 +94,9 @@ export class Connection {
 
   /** The connection may not be used again unless the statement simply failed. */
   #fail(client: pg.Client, what: string, error: unknown): never {
-    if (hadNoEffect(error)) throw error;
-    this.#drop(client);
+    const definite = hadNoEffect(error);
+    if (!definite || hasStalePlan(error)) this.#drop(client);
+    if (definite) throw error;
     throw new OutcomeUnknownError(`the connection broke before the answer of ${what} came`, { cause: error });
   }
 

@@ -16,7 +16,12 @@ export function hadNoEffect(error: unknown): boolean {
 
 /** It had no effect, for a reason that passes by itself. */
 export function mayPass(error: unknown): boolean {
-  return hadNoEffect(error) && PASSING.test((error as pg.DatabaseError).code ?? '');
+  return hadNoEffect(error) && (PASSING.test((error as pg.DatabaseError).code ?? '') || hasStalePlan(error));
+}
+
+/** A migration has added a column since the session prepared the statement: it must be prepared by another session. */
+export function hasStalePlan(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '0A000' && error.routine === 'RevalidateCachedQuery';
 }
 
 /** Values that no column takes, a broken constraint, a value too large for its index. */

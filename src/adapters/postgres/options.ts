@@ -32,7 +32,7 @@ export interface PostgresOptions {
   readonly onConnectionLost?: (error: Error) => void;
 }
 
-/** A batch gives up waiting for a lock after this and is tried again; a frozen client is ended sooner. */
+/** A batch gives up waiting for a lock after this, and in good time before its statement times out: it is tried again. */
 const LOCK_TIMEOUT_MS = 2_000;
 
 /**
@@ -45,8 +45,9 @@ export function sessionSettings(
   return {
     statement_timeout: String(options.statementTimeoutMs),
     idle_in_transaction_session_timeout: String(options.idleInTransactionSessionTimeoutMs),
-    lock_timeout: String(Math.min(LOCK_TIMEOUT_MS, options.statementTimeoutMs)),
+    lock_timeout: String(Math.min(LOCK_TIMEOUT_MS, Math.ceil(options.statementTimeoutMs / 2))),
     default_transaction_isolation: 'read committed',
+    plan_cache_mode: 'force_generic_plan',
     enable_seqscan: 'off',
     enable_bitmapscan: 'off',
     enable_memoize: 'off',

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { OutcomeUnknownError } from '../../engine/ports.ts';
-import { hadNoEffect } from './failures.ts';
+import { hadNoEffect, hasStalePlan } from './failures.ts';
 import type { PostgresOptions } from './options.ts';
 import { clientConfig } from './session.ts';
 import { queryOf, type Statement } from './statements.ts';
@@ -9,6 +9,7 @@ import { queryOf, type Statement } from './statements.ts';
 export class Pool {
   readonly #pool: pg.Pool;
   readonly #prepared: boolean;
+  #closed: Promise<void> | null = null;
 
   constructor(options: PostgresOptions, max: number) {
     this.#pool = new pg.Pool({ ...clientConfig(options, 'pool'), max });
@@ -24,7 +25,15 @@ export class Pool {
    * @throws OutcomeUnknownError where its answer never came; any other error means that it had no effect
    */
   async run(statement: Statement, values: readonly unknown[]): Promise<pg.QueryResult> {
-    return this.query(queryOf(statement, values, this.#prepared), statement.name);
+    const query = queryOf(statement, values, this.#prepared);
+    for (;;) {
+      try {
+        return await this.query(query, statement.name);
+      } catch (error) {
+        // Each connection notices for itself, once, that a migration has changed a table.
+        if (!hasStalePlan(error)) throw error;
+      }
+    }
   }
 
   async query(query: pg.QueryConfig, what: string): Promise<pg.QueryResult> {
@@ -35,13 +44,14 @@ export class Pool {
       return result;
     } catch (error) {
       const definite = hadNoEffect(error);
-      client.release(!definite);
+      client.release(!definite || hasStalePlan(error));
       if (definite) throw error;
       throw new OutcomeUnknownError(`the connection broke before the answer of ${what} came`, { cause: error });
     }
   }
 
   close(): Promise<void> {
-    return this.#pool.end();
+    this.#closed ??= this.#pool.end();
+    return this.#closed;
   }
 }

@@ -1,6 +1,9 @@
 /** Databases and sessions for the tests of the Postgres store. */
 import pg from 'pg';
 import type { PostgresOptions } from '../../../src/adapters/postgres/options.ts';
+import { openStores, type PostgresStores } from '../../../src/adapters/postgres/stores.ts';
+import { eventually } from '../../support/events.ts';
+import { createDatabase, type Migrate, type ProvidedPostgres } from '../../support/postgres.ts';
 
 export function openOptions(url: string, wishes: Partial<PostgresOptions> = {}): PostgresOptions {
   return {
@@ -20,11 +23,73 @@ export function openOptions(url: string, wishes: Partial<PostgresOptions> = {}):
 
 /** Runs something in a session of its own, beside those of the store. */
 export async function session<T>(url: string, run: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, application_name: 'test session' });
-  await client.connect();
+  const client = await connect(url);
   try {
     return await run(client);
   } finally {
     await client.end();
+  }
+}
+
+async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url, application_name: 'test session' });
+  // Some tests have it ended by the server; whoever uses it then sees that.
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+/** A database of its own with what a test opens on it. */
+export class Database {
+  readonly url: string;
+  readonly #drop: () => Promise<void>;
+  readonly #open: { close(): Promise<void> }[] = [];
+
+  constructor(url: string, drop: () => Promise<void>) {
+    this.url = url;
+    this.#drop = drop;
+  }
+
+  static async create(server: ProvidedPostgres, migrate?: Migrate): Promise<Database> {
+    const { url, drop } = await createDatabase(server, migrate);
+    return new Database(url, drop);
+  }
+
+  /** Stores like those of one process. */
+  stores(wishes: Partial<PostgresOptions> = {}): PostgresStores {
+    const opened = openStores(openOptions(this.url, wishes));
+    this.#open.push(opened);
+    return opened;
+  }
+
+  async session(): Promise<pg.Client> {
+    const client = await connect(this.url);
+    this.#open.push({ close: () => client.end() });
+    return client;
+  }
+
+  query(text: string, values: unknown[] = []): Promise<pg.QueryResult> {
+    return session(this.url, (client) => client.query(text, values));
+  }
+
+  /** Resolves when the session of this application name waits for a lock. */
+  async waits(applicationName: string): Promise<void> {
+    await eventually(`${applicationName} waits for a lock`, async () => {
+      const { rows } = await this.query(
+        `SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'`,
+        [applicationName],
+      );
+      return rows.length > 0;
+    });
+  }
+
+  /** Closes what was opened on it. */
+  async closeOpened(): Promise<void> {
+    for (const one of this.#open.splice(0).reverse()) await one.close();
+  }
+
+  async close(): Promise<void> {
+    await this.closeOpened();
+    await this.#drop();
   }
 }

@@ -130,23 +130,27 @@ describe.each(implementations)('intake from $name', ({ start, hasExactlyOnce }) 
     const world = new World();
     const first = world.process(at);
     await first.intake.close();
-    const refused = Promise.withResolvers<void>();
-    let handed = 0;
-    const accept = async (message: NewMessage) => {
-      if (++handed === 5) refused.resolve();
-      return first.intake.accept(message);
+    const handed: string[] = [];
+    const { telemetry } = world.instruments;
+    const accept = async ({ key, ...message }: NewMessage) => {
+      handed.push(`${key.room} ${message.messageId}`);
+      telemetry.emit('intake.committed', { source: 'pubsub', appended: 0, duplicates: 0 });
+      return first.intake.accept({ key, ...message });
     };
     const closed = world.process(at, { accept });
     await closed.queue.service.start();
-    await publish(messages('a', 1, 5));
-    await refused.promise;
+    // What was given back at once would come again between later ones.
+    for (let sent = 1; sent <= 10; sent++) {
+      const next = nextEvent(telemetry, 'intake.committed');
+      await publish(messages(`room-${sent}`, 1, 1));
+      await next;
+    }
     await closed.queue.service.stop();
-    expect(handed).toBe(5);
+    expect(handed).toEqual(Array.from({ length: 10 }, (_, at) => `room-${at + 1} m-1`));
     expect(await world.deadLetters()).toEqual([]);
     const second = world.process(at);
     await second.queue.service.start();
-    await world.untilCommitted(5);
-    expect(world.room('a')).toEqual(inOrder(5));
+    await world.untilCommitted(10);
   });
 
   it('keeps poison with its coded reason, and what follows it in the room goes on', async () => {

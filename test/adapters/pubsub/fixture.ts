@@ -113,7 +113,7 @@ export class World {
   process(
     subscription: Partial<PubSubOptions> & Pick<PubSubOptions, 'subscription' | 'endpoint'>,
     wishes: Partial<PubSubDependencies> = {},
-  ): { readonly queue: PubSubIntake; readonly intake: Intake; readonly outstanding: () => number } {
+  ) {
     const clock = createSystemClock();
     const intake = new Intake({
       store: this.stores.rooms,
@@ -126,6 +126,7 @@ export class World {
       lingerMs: 0,
       isPermanent: this.#options.isPermanent ?? (() => false),
     });
+    let most = 0;
     const queue = createPubSubIntake(
       {
         projectId: 'contract',
@@ -140,17 +141,19 @@ export class World {
           if ('error' in parsed) return parsed.error;
           return admitted(parsed.ok, { shards: SHARDS, now, source: 'pubsub', fallbackId });
         },
-        accept: (message) => intake.accept(message),
+        accept(message) {
+          const accepted = intake.accept(message);
+          most = Math.max(most, intake.outstanding);
+          return accepted;
+        },
         deadLetters: this.stores.deadLetters,
         clock,
         instruments: this.instruments,
         ...wishes,
       },
     );
-    onTestFinished(async () => {
-      await queue.service.stop();
-    });
-    return { queue, intake, outstanding: () => intake.outstanding };
+    onTestFinished(() => queue.service.stop());
+    return { queue, intake, outstanding: () => intake.outstanding, mostOutstanding: () => most };
   }
 }
 

@@ -21,7 +21,10 @@ class Demo {
   constructor(args: readonly string[]) {
     this.child = spawn(process.execPath, [START, '--port', '0', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
     this.ended = once(this.child, 'exit').then(([code]) => code as number | null);
-    onTestFinished(() => void this.child.kill('SIGKILL'));
+    onTestFinished(async () => {
+      this.child.kill('SIGTERM');
+      await this.ended;
+    });
     if (this.child.stdout === null) throw new Error('there is no output');
     createInterface({ input: this.child.stdout }).on('line', (line) => {
       this.lines.push(line);
@@ -29,8 +32,10 @@ class Demo {
     });
   }
 
-  /** The first line from now on that looks so. @throws when the process ends without it. */
+  /** The first line that looks so, printed already or to come. @throws when the process ends without it. */
   async line(pattern: RegExp): Promise<string> {
+    const printed = this.lines.find((line) => pattern.test(line));
+    if (printed !== undefined) return printed;
     const found = new Promise<string>((resolve) => this.#waiting.push({ pattern, resolve }));
     const ended = this.ended.then(() => {
       throw new Error(`ended without a line ${pattern}:\n${this.lines.join('\n')}`);

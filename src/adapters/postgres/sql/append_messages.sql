@@ -2,15 +2,15 @@
 -- rooms were locked before. This is a statement of its own, so that it sees what the former holder of the locks did.
 --
 -- The locked rooms are an array [ord][id, tail, created_at]; all digests, of 32 bytes, and all bodies are one string
--- each. A message id is looked for among what waits and what settled since $2, but not before its room came to be (less
--- an hour, for clocks that differ) nor after tomorrow: most days of the history need not be opened.
+-- each. A message id is looked for among what waits and what settled since $2, but not before its room came to be, nor
+-- later than now (an hour is allowed for clocks that differ): most days of the history need not be opened.
 --
 -- Answers, `ord` counting the messages from 1: the sequence it has now, and the stored digest where it had one already.
 WITH locked AS MATERIALIZED (
   -- Unset where not one room was found.
   SELECT
     coalesce(nullif(current_setting('roomline.locked', true), ''), '{}')::bigint[] AS rooms,
-    (extract(epoch FROM clock_timestamp()) * 1000)::bigint + 86400000 AS until
+    (extract(epoch FROM clock_timestamp()) * 1000)::bigint + 3600000 AS until
 ),
 candidate AS MATERIALIZED (
   SELECT

@@ -1,0 +1,98 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { PostgresStores } from '../../../src/adapters/postgres/stores.ts';
+import { claimBy, World } from '../../conformance/world.ts';
+import { postgresServers } from '../../support/postgres.ts';
+import { accepted, ack, START } from '../../support/rooms.ts';
+import { Database } from './database.ts';
+
+const DAY_MS = 86_400_000;
+/** The day that the tests' world begins in. */
+const WORLDS_DAY = `DATE '1970-01-01'`;
+
+describe.each(postgresServers())('$name: maintenance', (server) => {
+  let database: Database;
+  let opened: PostgresStores;
+  let world: World;
+  beforeEach(async () => {
+    database = await Database.create(server);
+    opened = database.stores({ dedupeDays: 2, historyRetentionDays: 3 });
+    world = new World(opened.stores);
+  });
+  afterEach(() => database.close());
+
+  async function settleOne(name: string): Promise<{ shard: number; id: number }> {
+    const proof = await world.worker(`worker-${name}`);
+    return world.apply(await world.roomWith(1, name), proof, claimBy(proof), accepted(1, 1, `gw-${name}`), ack(1));
+  }
+
+  async function partitionOf(id: number): Promise<string> {
+    const { rows } = await database.query('SELECT tableoid::regclass::text AS name FROM history WHERE room_id = $1', [
+      id,
+    ]);
+    return (rows[0] as { name: string }).name;
+  }
+
+  it('makes the partitions of the days to come, once', async () => {
+    expect(await opened.maintenance.makePartitions(7)).toBe(0);
+    expect(await opened.maintenance.makePartitions(10)).toBe(3);
+    const twice = await Promise.all([opened.maintenance.makePartitions(12), opened.maintenance.makePartitions(12)]);
+    expect(twice.sort()).toEqual([0, 2]);
+  });
+
+  it('loses nothing that settled on a day without a partition', async () => {
+    const room = await settleOne('early');
+    expect(await partitionOf(room.id)).toBe('history_default');
+    await database.query(`SELECT make_history_partitions(${WORLDS_DAY}, ${WORLDS_DAY})`);
+
+    expect(await partitionOf(room.id)).toBe('history_19700101');
+    expect(await world.stores.history.readSettled(room, 1)).toMatchObject({ messageId: 'm-1', outcome: 'acked' });
+    expect(await world.append(world.message('m-1', { room: 'early' }))).toMatchObject([{ kind: 'duplicate' }]);
+    const later = await settleOne('later');
+    expect(await partitionOf(later.id)).toBe('history_19700101');
+  });
+
+  it('drops days that are past the retention and past the time ids are recognised, and no other', async () => {
+    const room = await settleOne('room');
+    await database.query(`SELECT make_history_partitions(${WORLDS_DAY}, ${WORLDS_DAY} + 1)`);
+    const endOfDay = DAY_MS;
+
+    expect(await opened.maintenance.dropExpired(endOfDay + 3 * DAY_MS - 1)).toBe(0);
+    expect(await world.stores.history.readSettled(room, 1)).not.toBeNull();
+    expect(await opened.maintenance.dropExpired(endOfDay + 3 * DAY_MS)).toBe(1);
+    expect(await world.stores.history.readSettled(room, 1)).toBeNull();
+    expect(await world.append(world.message('m-1', { room: 'room' }))).toMatchObject([
+      { kind: 'appended', sequence: 2 },
+    ]);
+  });
+
+  it('drops what the default partition holds of that time', async () => {
+    const room = await settleOne('room');
+    await opened.maintenance.dropExpired(START + 3 * DAY_MS);
+    expect(await world.stores.history.readSettled(room, 1)).not.toBeNull();
+    await opened.maintenance.dropExpired(START + 3 * DAY_MS + 1);
+    expect(await world.stores.history.readSettled(room, 1)).toBeNull();
+  });
+
+  it('forgets platform ids with the history of their messages, but not of a message that still waits', async () => {
+    await settleOne('settled');
+    const proof = await world.worker();
+    await world.apply(await world.roomWith(1, 'held'), proof, claimBy(proof), accepted(1, 1, 'gw-held'));
+    await database.query(`UPDATE platform_ids SET named_at = '1970-01-01'`);
+    await opened.maintenance.dropExpired(START + 4 * DAY_MS);
+
+    const { rows } = await database.query('SELECT platform_id FROM platform_ids');
+    expect(rows).toEqual([{ platform_id: 'gw-held' }]);
+  });
+
+  it('forgets workers that have long been fenced and own nothing', async () => {
+    const { ownership } = world.stores;
+    for (const worker of ['gone', 'owner', 'open']) await ownership.register(worker, 1);
+    await ownership.takeShards('owner');
+    await ownership.release('gone');
+    await database.query(`UPDATE fences SET fenced = true WHERE worker = 'owner'`);
+    await opened.maintenance.dropExpired(Date.now() + 8 * DAY_MS);
+
+    const { rows } = await database.query('SELECT worker FROM workers JOIN fences USING (worker) ORDER BY worker');
+    expect(rows).toEqual([{ worker: 'open' }, { worker: 'owner' }]);
+  });
+});

@@ -1,0 +1,111 @@
+import { randomBytes } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { KNOWN_MIGRATIONS, migrate } from '../../../src/adapters/postgres/migrate.ts';
+import { claimBy, World } from '../../conformance/world.ts';
+import { postgresServers } from '../../support/postgres.ts';
+import { ack, START } from '../../support/rooms.ts';
+import { Database, session } from './database.ts';
+
+const NOTHING = async (): Promise<void> => undefined;
+
+describe.each(postgresServers())('$name: migrate', (server) => {
+  let database: Database;
+  beforeEach(async () => {
+    database = await Database.create(server, NOTHING);
+  });
+  afterEach(() => database.close());
+
+  it('makes a database that is ready for use', async () => {
+    await migrate(database.url, { shards: 16 });
+    const opened = database.stores({ shards: 16 });
+
+    expect(await opened.check()).toEqual({ unsafeSettings: [], shards: 16 });
+    expect(await opened.schemaVersion()).toEqual({ current: true, applied: KNOWN_MIGRATIONS });
+    const { rows } = await database.query('SELECT count(*)::integer AS shards, max(shard) AS last FROM shards');
+    expect(rows).toEqual([{ shards: 16, last: 15 }]);
+    const settings = await database.query('SELECT system_identifier, timeline FROM settings');
+    expect(settings.rows).toEqual([{ system_identifier: expect.stringMatching(/^\d+$/), timeline: 1 }]);
+  });
+
+  it('may run again, and from several processes at once', async () => {
+    await Promise.all(Array.from({ length: 4 }, () => migrate(database.url, { shards: 8 })));
+    await migrate(database.url);
+
+    expect(await database.stores().check()).toMatchObject({ shards: 8 });
+  });
+
+  it('does not change the number of shards', async () => {
+    await migrate(database.url, { shards: 8 });
+    await expect(migrate(database.url, { shards: 9 })).rejects.toMatchObject({ code: 'shards_mismatch' });
+    expect(await database.stores().stores.ownership.shardCount()).toBe(8);
+  });
+
+  it('is missed where it has not run', async () => {
+    const opened = database.stores();
+    await expect(opened.check()).rejects.toMatchObject({ code: 'schema_outdated' });
+    expect(await opened.schemaVersion()).toEqual({ current: false, applied: [] });
+
+    await migrate(database.url);
+    await database.query('DELETE FROM roomline_migrations WHERE name = $1', [KNOWN_MIGRATIONS.at(-1)]);
+    await expect(opened.check()).rejects.toMatchObject({ code: 'schema_outdated' });
+  });
+
+  it('tolerates a database that a later version has migrated', async () => {
+    await migrate(database.url);
+    await database.query(`INSERT INTO roomline_migrations (name, run_on) VALUES ('9999_later', now())`);
+    await expect(database.stores().check()).resolves.toMatchObject({ unsafeSettings: [] });
+  });
+
+  it('grants a service role all that the service does, and no more', async () => {
+    const role = `service_${randomBytes(4).toString('hex')}`;
+    await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'service'`);
+    try {
+      await migrate(database.url, { serviceRole: role });
+      const url = new URL(database.url);
+      url.username = role;
+      url.password = 'service';
+      const opened = database.stores({ url: url.href });
+      await opened.check();
+      const world = new World(opened.stores);
+      const proof = await world.worker();
+      const room = await world.apply(await world.roomWith(2), proof, claimBy(proof));
+      await world.apply(room, proof, ack(1));
+      await world.stores.ownership.takeShards(proof.worker);
+      await world.stores.ownership.release(proof.worker);
+      expect(await opened.maintenance.makePartitions(9)).toBe(2);
+      await opened.maintenance.dropExpired(START);
+
+      await session(url.href, async (client) => {
+        await expect(client.query('DROP TABLE messages')).rejects.toThrow(/must be owner/);
+        await expect(client.query('CREATE TABLE mine ()')).rejects.toThrow(/permission denied/);
+        await expect(client.query('DELETE FROM settings')).rejects.toThrow(/permission denied/);
+      });
+      await opened.close();
+    } finally {
+      await database.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    }
+  });
+});
+
+describe.each(postgresServers())('$name: check', (server) => {
+  let database: Database;
+  beforeEach(async () => {
+    database = await Database.create(server);
+  });
+  afterEach(() => database.close());
+
+  it('refuses settings that would lose commits, unless they are allowed, and then says so', async () => {
+    await database.query(`ALTER DATABASE ${new URL(database.url).pathname.slice(1)} SET synchronous_commit = off`);
+
+    await expect(database.stores().check()).rejects.toMatchObject({
+      code: 'unsafe_postgres_setting',
+      detail: 'The server has synchronous_commit = off.',
+    });
+    const allowed = await database.stores({ allowUnsafeSettings: true }).check();
+    expect(allowed.unsafeSettings).toEqual(['synchronous_commit = off']);
+  });
+
+  it('refuses a database with another number of shards', async () => {
+    await expect(database.stores({ shards: 7 }).check()).rejects.toMatchObject({ code: 'shards_mismatch' });
+  });
+});

@@ -1,0 +1,94 @@
+/** Statements are planned once and run for ever: none may come to read a whole table, however empty it once was. */
+import { readdirSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { sessionSettings } from '../../../src/adapters/postgres/options.ts';
+import { STATEMENTS } from '../../../src/adapters/postgres/statements.ts';
+import { postgresServers } from '../../support/postgres.ts';
+import { Database, openOptions } from './database.ts';
+
+const BIG = /^(rooms|resting_rooms|messages|platform_ids|history.*)$/;
+/** Housekeeping may read whole tables. */
+const MAY_READ_ALL = ['roomline_prune_platform_ids', 'roomline_prune_acks'];
+/** The index that each lookup is to take; another one of the same table may match a part of the key. */
+const INDEXES: Readonly<Record<string, readonly string[]>> = {
+  roomline_compare_and_set: ['fences_pkey', 'messages_pkey', 'rooms_pkey'],
+  roomline_append_messages: ['history.*_expr_expr1_message_id_idx', 'messages_by_message_id', 'rooms_pkey'],
+  roomline_lock_rooms: ['rooms_by_key', 'rooms_pkey'],
+  roomline_read_rooms: ['messages_pkey', 'resting_rooms_pkey', 'rooms_pkey'],
+  roomline_read_bodies: ['messages_pkey'],
+  roomline_scan_all: ['messages_pkey', 'rooms_pkey'],
+  roomline_scan_due: ['messages_pkey', 'rooms_pkey'],
+  roomline_read_settled: ['history.*_pkey', 'resting_rooms_pkey', 'rooms_pkey'],
+};
+
+interface PlanNode {
+  readonly 'Node Type': string;
+  readonly 'Relation Name'?: string;
+  readonly 'Index Name'?: string;
+  readonly Plans?: readonly PlanNode[];
+}
+
+describe.each(postgresServers())('$name: plans', (server) => {
+  let database: Database;
+  beforeAll(async () => {
+    database = await Database.create(server);
+  });
+  afterAll(() => database.close());
+
+  /** The plan that a prepared statement keeps, made while every table is empty. */
+  async function planOf(text: string): Promise<PlanNode[]> {
+    const client = await database.session();
+    for (const [name, value] of Object.entries(sessionSettings(openOptions(database.url)))) {
+      await client.query('SELECT set_config($1, $2, false)', [name, value]);
+    }
+    await client.query('SET plan_cache_mode = force_generic_plan');
+    await client.query(`PREPARE statement AS ${text}`);
+    const { rows: found } = await client.query(
+      `SELECT cardinality(parameter_types) AS count FROM pg_prepared_statements WHERE name = 'statement'`,
+    );
+    const { count } = found[0] as { count: number };
+    const parameters = count === 0 ? '' : `(${Array.from({ length: count }, () => 'NULL').join(', ')})`;
+    const { rows } = await client.query(`EXPLAIN (FORMAT JSON) EXECUTE statement${parameters}`);
+    await client.query('DEALLOCATE statement');
+    const [{ Plan }] = (rows[0] as { 'QUERY PLAN': [{ Plan: PlanNode }] })['QUERY PLAN'];
+    return flatten(Plan);
+  }
+
+  it.each(Object.values(STATEMENTS))('$name reads no whole table', async ({ name, text }) => {
+    const nodes = await planOf(text);
+    const whole = nodes
+      .filter((node) => node['Node Type'] === 'Seq Scan' && BIG.test(node['Relation Name'] ?? ''))
+      .map((node) => node['Relation Name']);
+    expect(MAY_READ_ALL.includes(name) ? [] : whole).toEqual([]);
+
+    const wanted = INDEXES[name];
+    if (wanted === undefined) return;
+    const used = [...new Set(nodes.map((node) => node['Index Name'] ?? '').filter((index) => index !== ''))].sort();
+    for (const index of used)
+      expect(
+        wanted.some((pattern) => new RegExp(`^${pattern}$`).test(index)),
+        index,
+      ).toBe(true);
+    for (const pattern of wanted)
+      expect(
+        used.some((index) => new RegExp(`^${pattern}$`).test(index)),
+        pattern,
+      ).toBe(true);
+  });
+});
+
+describe('statements', () => {
+  it('are one file each, all of them loaded', () => {
+    const directory = new URL('../../../src/adapters/postgres/sql', import.meta.url);
+    const files = readdirSync(directory).map((file) => `roomline_${file.replace('.sql', '')}`);
+    expect(
+      Object.values(STATEMENTS)
+        .map((statement) => statement.name)
+        .sort(),
+    ).toEqual(files.sort());
+  });
+});
+
+function flatten(node: PlanNode): PlanNode[] {
+  return [node, ...(node.Plans ?? []).flatMap(flatten)];
+}

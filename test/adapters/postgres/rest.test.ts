@@ -1,0 +1,128 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { PostgresStores } from '../../../src/adapters/postgres/stores.ts';
+import { claimBy, decide, World } from '../../conformance/world.ts';
+import { postgresServers } from '../../support/postgres.ts';
+import { ack, pause, START } from '../../support/rooms.ts';
+import { Database } from './database.ts';
+
+describe.each(postgresServers())('$name: rooms at rest', (server) => {
+  let database: Database;
+  let opened: PostgresStores;
+  let world: World;
+  beforeAll(async () => {
+    database = await Database.create(server);
+  });
+  afterAll(() => database.close());
+  beforeEach(() => {
+    opened = database.stores();
+    world = new World(opened.stores);
+  });
+  afterEach(() => database.closeOpened());
+
+  async function emptyRoom(name: string): Promise<void> {
+    const proof = await world.worker(`${world.channel}-${name}`);
+    await world.apply(await world.roomWith(1, name), proof, claimBy(proof), ack(1));
+  }
+
+  function rest(idleSince = START + 1, limit = 10) {
+    return opened.maintenance.moveToRest([world.shard], idleSince, limit);
+  }
+
+  async function resting(): Promise<string[]> {
+    const { rows } = await database.query('SELECT room FROM resting_rooms WHERE shard = $1 ORDER BY id', [world.shard]);
+    return rows.map((row: { room: string }) => row.room);
+  }
+
+  it('are those that have been empty for long, of the shards asked for, up to a limit', async () => {
+    for (const name of ['one', 'two', 'three']) await emptyRoom(name);
+    await world.roomWith(1, 'waiting');
+    await world.apply(await world.read('three'), null, pause);
+
+    expect(await rest(START)).toEqual([]);
+    expect(await opened.maintenance.moveToRest([world.shard + 1], START + 1, 10)).toEqual([]);
+    expect(await rest(START + 1, 1)).toHaveLength(1);
+    expect(await rest()).toHaveLength(1);
+    expect(await resting()).toEqual(['one', 'two']);
+  });
+
+  it('are left out where somebody works on them', async () => {
+    await emptyRoom('locked');
+    const other = await database.session();
+    await other.query('BEGIN; SELECT FROM rooms FOR NO KEY UPDATE');
+    expect(await rest()).toEqual([]);
+    await other.query('ROLLBACK');
+    expect(await rest()).toHaveLength(1);
+  });
+
+  it('are still found and read, but not scanned', async () => {
+    await emptyRoom('room');
+    const before = await world.stored();
+    await rest();
+
+    expect(await world.stored()).toEqual(before);
+    expect(await world.stores.rooms.readRooms([before.row])).toEqual([before]);
+    expect(await world.stores.rooms.scan([world.shard], 'all', START, 10, null)).toEqual([]);
+    expect(await world.stores.history.readSettled(before.row, 1)).toMatchObject({ key: world.key(), sequence: 1 });
+    expect(await world.stores.history.listRoom(before.row, null, 10)).toHaveLength(1);
+  });
+
+  it('come back with an append, and go on with their numbers and version', async () => {
+    await emptyRoom('room');
+    const { row } = await world.stored();
+    await rest();
+    const [repeated, fresh] = await world.append(world.message('m-1'), world.message('m-2'));
+
+    const { shard, id } = row;
+    expect(repeated).toEqual({ kind: 'duplicate', address: { shard, id }, sequence: 1 });
+    expect(fresh).toEqual({ kind: 'appended', row: { ...row, tail: 2 }, sequence: 2 });
+    expect(await resting()).toEqual([]);
+  });
+
+  it('come back with a write, which rides in the next batch', async () => {
+    await emptyRoom('room');
+    const write = decide(await world.read(), pause);
+    await rest();
+
+    expect(await world.write(write)).toEqual({ kind: 'busy' });
+    expect(await world.write(write)).toMatchObject({ kind: 'committed' });
+  });
+
+  it('refuse a write of an old version after they came back', async () => {
+    await emptyRoom('room');
+    const room = await world.read();
+    await rest();
+    const stale = decide({ ...room, version: room.version - 1 }, pause);
+
+    expect(await world.write(stale)).toEqual({ kind: 'busy' });
+    expect(await world.write(stale)).toEqual({ kind: 'conflict' });
+  });
+
+  it('are not put to rest again before their append has come through', async () => {
+    await emptyRoom('room');
+    await rest();
+    // The first step of an append, whose process then stops.
+    await world.stores.rooms.compareAndSet(0, [decide(await world.read(), pause)], null);
+
+    expect(await resting()).toEqual([]);
+    expect(await rest()).toEqual([]);
+  });
+
+  it('late appender: two that take one room back at once number one after the other', async () => {
+    await emptyRoom('room');
+    await rest();
+    const others = [database.stores(), database.stores(), database.stores()];
+    const results = await Promise.all(others.map(({ stores }, i) => stores.rooms.append([world.message(`new-${i}`)])));
+
+    expect(
+      results
+        .flat()
+        .map((result) => [result.kind, result.sequence])
+        .sort(),
+    ).toEqual([
+      ['appended', 2],
+      ['appended', 3],
+      ['appended', 4],
+    ]);
+    expect((await database.query('SELECT FROM rooms WHERE shard = $1', [world.shard])).rowCount).toBe(1);
+  });
+});

@@ -1,0 +1,244 @@
+/** What only a real database can do to batches: locks, broken connections, rows that it refuses. */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { refusesRow } from '../../../src/adapters/postgres/failures.ts';
+import { OutcomeUnknownError, type RoomWrite } from '../../../src/engine/ports.ts';
+import { claimBy, decide, World } from '../../conformance/world.ts';
+import { postgresServers } from '../../support/postgres.ts';
+import { ack, pause, START } from '../../support/rooms.ts';
+import { Database } from './database.ts';
+
+const DAY_MS = 86_400_000;
+
+describe.each(postgresServers())('$name', (server) => {
+  let database: Database;
+  beforeAll(async () => {
+    database = await Database.create(server);
+  });
+  afterEach(() => database.closeOpened());
+  afterAll(() => database.close());
+
+  describe('compareAndSet', () => {
+    it('locked row: it is left alone, the rest of its batch is stored', async () => {
+      const world = new World(database.stores().stores);
+      const locked = decide(await world.roomWith(1, 'locked'), pause);
+      const free = decide(await world.roomWith(1, 'free'), pause);
+      const other = await database.session();
+      await other.query('BEGIN');
+      await other.query('SELECT FROM rooms WHERE id = $1 FOR NO KEY UPDATE', [locked.next.id]);
+
+      const results = await world.stores.rooms.compareAndSet(0, [locked, free], null);
+      expect(results.map((result) => result.kind)).toEqual(['busy', 'committed']);
+      await other.query('ROLLBACK');
+      expect(await world.write(locked)).toMatchObject({ kind: 'committed' });
+    });
+
+    it('lock timeout: a batch that waited in vain is busy as a whole and has had no effect', async () => {
+      const world = new World(database.stores({ statementTimeoutMs: 1_000 }).stores);
+      const proof = await world.worker();
+      const claim = decide(await world.roomWith(1, 'claim'), claimBy(proof));
+      const other = decide(await world.roomWith(1, 'other'), pause);
+      const heir = await database.session();
+      await heir.query('BEGIN; SELECT FROM fences FOR UPDATE');
+
+      const results = await world.stores.rooms.compareAndSet(0, [other, claim], proof);
+      expect(results.map((result) => result.kind)).toEqual(['busy', 'busy']);
+      expect((await world.stored('other')).row.version).toBe(0);
+      await heir.query('ROLLBACK');
+      expect((await world.stores.rooms.compareAndSet(0, [other, claim], proof)).map((one) => one.kind)).toEqual([
+        'committed',
+        'committed',
+      ]);
+    });
+
+    it('broken connection: the outcome is unknown, and the lane opens another one', async () => {
+      const world = new World(database.stores().stores);
+      const proof = await world.worker();
+      const claim = decide(await world.roomWith(1), claimBy(proof));
+      const heir = await database.session();
+      await heir.query('BEGIN; SELECT FROM fences FOR UPDATE');
+      const outcome = world.write(claim, proof).catch((error: unknown) => error);
+      await database.waits('roomline lane 0');
+      await database.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'roomline lane 0'`,
+      );
+
+      expect(await outcome).toBeInstanceOf(OutcomeUnknownError);
+      await heir.query('ROLLBACK');
+      expect(await world.write(claim, proof)).toMatchObject({ kind: 'committed' });
+    });
+
+    it('connection that broke while idle: the next call does not notice', async () => {
+      const lost: Error[] = [];
+      const world = new World(database.stores({ onConnectionLost: (error) => lost.push(error) }).stores);
+      const write = decide(await world.roomWith(2), pause);
+      await world.write(write);
+      const broken = await database.query(
+        `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name LIKE 'roomline %'`,
+      );
+      await expect.poll(() => lost.length).toBe(broken.rowCount);
+
+      expect(await world.write(write)).toEqual({ kind: 'conflict' });
+      expect(await world.append(world.message('m-3'))).toMatchObject([{ kind: 'appended', sequence: 3 }]);
+      expect((await world.stored()).row.tail).toBe(3);
+    });
+
+    it('server out of reach: nothing was sent, so nothing is unknown', async () => {
+      const world = new World(database.stores().stores);
+      const write = decide(await world.roomWith(1), pause);
+      const url = new URL(database.url);
+      url.port = '1';
+      const away = new World(database.stores({ url: url.href }).stores);
+
+      const error = await away.write(write).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(Error);
+      expect(error).not.toBeInstanceOf(OutcomeUnknownError);
+      await expect(away.append(away.message('a'))).rejects.not.toBeInstanceOf(OutcomeUnknownError);
+    });
+
+    it('bad row: the error says that the row is refused, and nothing of its batch is stored', async () => {
+      const world = new World(database.stores().stores);
+      const good = decide(await world.roomWith(1, 'good'), pause);
+      const bad = decide(await world.roomWith(1, 'bad'), pause);
+      const next = { ...bad.next, platformId: 'nul\u0000' };
+      const batch: RoomWrite[] = [good, { ...bad, next }];
+
+      const error = await world.stores.rooms.compareAndSet(0, batch, null).catch((reason: unknown) => reason);
+      expect(refusesRow(error)).toBe(true);
+      expect((await world.stored('good')).row.version).toBe(0);
+      expect(await world.write(good)).toMatchObject({ kind: 'committed' });
+    });
+
+    it('a message that is not there to settle leaves the whole batch unstored', async () => {
+      const world = new World(database.stores().stores);
+      const proof = await world.worker();
+      const claimed = await world.apply(await world.roomWith(1), proof, claimBy(proof));
+      const other = decide(await world.roomWith(1, 'other'), pause);
+      const settle = decide(claimed, ack(1));
+      const wrong = { ...settle, facts: settle.facts.map((fact) => ({ ...fact, sequence: 9 })) };
+
+      await expect(world.stores.rooms.compareAndSet(0, [other, wrong], proof)).rejects.toThrow();
+      expect((await world.stored()).row).toMatchObject({ version: claimed.version, settled: 0 });
+      expect((await world.stored('other')).row.version).toBe(0);
+    });
+
+    it('lanes that there are not are refused', async () => {
+      const world = new World(database.stores({ lanes: 1 }).stores);
+      const write = decide(await world.roomWith(1), pause);
+      await expect(world.write(write, null, 1)).rejects.toThrow(/lanes/);
+    });
+  });
+
+  describe('append', () => {
+    it('bad message: nothing of its batch is appended, and the rest can be without it', async () => {
+      const world = new World(database.stores().stores);
+      await world.append(world.message('known', { room: 'one' }));
+      const bad = world.message('x'.repeat(257), { room: 'two' });
+      const good = world.message('good', { room: 'one' });
+
+      const error = await world.append(good, bad).catch((reason: unknown) => reason);
+      expect(refusesRow(error)).toBe(true);
+      expect((await world.stored('one')).row.tail).toBe(1);
+      expect(await world.append(good)).toMatchObject([{ kind: 'appended', sequence: 2 }]);
+    });
+
+    it('appenders of several processes: new rooms are made once, and every sequence given once', async () => {
+      const processes = Array.from({ length: 4 }, () => new World(database.stores().stores));
+      const [first] = processes as [World];
+      const names = Array.from({ length: 10 }, (_, i) => `room-${i}`);
+      const appended = await Promise.all(
+        processes.flatMap(({ stores }, process) =>
+          Array.from({ length: 5 }, (_, batch) => {
+            const order = (process + batch) % 2 === 0 ? names : names.toReversed();
+            return stores.rooms.append(order.map((room) => first.message(`${process}-${batch}`, { room })));
+          }),
+        ),
+      );
+
+      expect(appended.flat().every((result) => result.kind === 'appended')).toBe(true);
+      for (const name of names) {
+        const { row } = await first.stored(name);
+        expect(row.tail).toBe(20);
+        const listed = await first.stores.history.listRoom(row, null, 100);
+        expect(listed.map((one) => one.sequence)).toEqual(Array.from({ length: 20 }, (_, i) => 20 - i));
+      }
+      expect((await database.query('SELECT FROM rooms WHERE channel = $1', [first.channel])).rowCount).toBe(
+        names.length,
+      );
+    });
+
+    it('locked room: the append waits for it and is numbered after what was appended meanwhile', async () => {
+      const world = new World(database.stores().stores);
+      const other = new World(database.stores({ applicationName: 'other' }).stores);
+      const room = await world.roomWith(1);
+      const holder = await database.session();
+      await holder.query('BEGIN');
+      await holder.query('SELECT FROM rooms WHERE id = $1 FOR NO KEY UPDATE', [room.id]);
+      const waiting = other.stores.rooms.append([world.message('m-2'), world.message('m-1')]);
+      await database.waits('other appends');
+      await holder.query('COMMIT');
+
+      expect((await waiting).map((result) => [result.kind, result.sequence])).toEqual([
+        ['appended', 2],
+        ['duplicate', 1],
+      ]);
+    });
+
+    it('broken connection: doing it again says what became of it', async () => {
+      const world = new World(database.stores().stores);
+      const room = await world.roomWith(1);
+      const holder = await database.session();
+      await holder.query('BEGIN');
+      await holder.query('SELECT FROM rooms WHERE id = $1 FOR NO KEY UPDATE', [room.id]);
+      const outcome = world.append(world.message('m-2')).catch((error: unknown) => error);
+      await database.waits('roomline appends');
+      await database.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'roomline appends'`,
+      );
+
+      expect(await outcome).toBeInstanceOf(OutcomeUnknownError);
+      await holder.query('ROLLBACK');
+      expect(await world.append(world.message('m-2'))).toMatchObject([{ kind: 'appended', sequence: 2 }]);
+    });
+
+    it('recognises ids for as long as it is told to, and not for ever', async () => {
+      const world = new World(database.stores({ dedupeDays: 2 }).stores);
+      const proof = await world.worker();
+      await world.apply(await world.roomWith(1), proof, claimBy(proof), ack(1));
+      const later = (days: number) => world.message('m-1', { acceptedAt: START + days * DAY_MS });
+
+      expect(await world.append(later(2))).toMatchObject([{ kind: 'duplicate', sequence: 1 }]);
+      expect(await world.append(later(3))).toMatchObject([{ kind: 'appended', sequence: 2 }]);
+    });
+  });
+
+  describe('while a later version migrates', () => {
+    it('stale plan: statements that were prepared before a column came are prepared again', async () => {
+      const world = new World(database.stores().stores);
+      const proof = await world.worker();
+      const room = await world.roomWith(2);
+      await world.append(world.message('again'));
+      await world.stored();
+      await database.query(
+        'ALTER TABLE rooms ADD COLUMN later integer; ALTER TABLE resting_rooms ADD COLUMN later integer',
+      );
+
+      expect(await world.append(world.message('more'))).toMatchObject([{ kind: 'appended', sequence: 4 }]);
+      expect((await world.stored()).row.tail).toBe(4);
+      expect(await world.write(decide(room, claimBy(proof)), proof)).toMatchObject({ kind: 'committed', tail: 4 });
+    });
+  });
+
+  describe('without prepared statements and session settings, as through a pooler', () => {
+    it('everything works the same', async () => {
+      const world = new World(database.stores({ preparedStatements: false, sessionSettings: 'role' }).stores);
+      const proof = await world.worker();
+      const room = await world.apply(await world.roomWith(2), proof, claimBy(proof));
+      await world.apply(room, proof, ack(1), claimBy(proof));
+
+      expect((await world.stored()).row).toMatchObject({ settled: 1, phase: 'sending' });
+      const [found] = await world.stores.rooms.scan([world.shard], 'due', START, 10, null);
+      expect(found).toEqual(await world.stored());
+      expect(await world.append(world.message('m-1'))).toMatchObject([{ kind: 'duplicate', sequence: 1 }]);
+    });
+  });
+});

@@ -1,0 +1,179 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { AGAIN, Batcher } from '../../src/engine/batcher.ts';
+import { settled } from '../support/engine.ts';
+
+type Flush = {
+  readonly items: readonly number[];
+  answer(results: readonly (string | typeof AGAIN)[]): Promise<void>;
+  fail(error: Error): Promise<void>;
+};
+
+/** A batcher whose flushes the test ends by hand. */
+function controlled(maxRows: number, options: { linger?: () => Promise<void>; pause?: () => Promise<void> } = {}) {
+  const flushes: Flush[] = [];
+  let open = 0;
+  let mostOpen = 0;
+  const batcher = new Batcher<number, string>({
+    maxRows,
+    ...(options.linger === undefined ? {} : { linger: options.linger }),
+    ...(options.pause === undefined ? {} : { pauseBeforeAgain: options.pause }),
+    flush: (items) => {
+      open++;
+      mostOpen = Math.max(mostOpen, open);
+      return new Promise((resolve, reject) => {
+        const end = (act: () => void): Promise<void> => {
+          open--;
+          act();
+          return settled();
+        };
+        flushes.push({
+          items: [...items],
+          answer: (results) => end(() => resolve(results)),
+          fail: (error) => end(() => reject(error)),
+        });
+      });
+    },
+  });
+  return { batcher, flushes, mostOpen: () => mostOpen };
+}
+
+describe('a batcher', () => {
+  it('answers every item once, in order, with one flush in flight, whatever is put off or fails', async () => {
+    const step = fc.oneof(
+      {
+        weight: 3,
+        arbitrary: fc.record({ type: fc.constant('submit' as const), count: fc.integer({ min: 1, max: 4 }) }),
+      },
+      {
+        weight: 2,
+        arbitrary: fc.record({
+          type: fc.constant('answer' as const),
+          again: fc.array(fc.boolean(), { minLength: 5, maxLength: 5 }),
+        }),
+      },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant('fail' as const) }) },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 5 }), fc.array(step, { maxLength: 25 }), async (maxRows, steps) => {
+        const { batcher, flushes, mostOpen } = controlled(maxRows);
+        const answers = new Map<number, string>();
+        let submitted = 0;
+        let ended = 0;
+        let mayFail = true;
+        const put = (item: number) =>
+          void batcher.submit(item).then(
+            (result) => answers.set(item, `${answers.get(item) ?? ''}${result}`),
+            () => answers.set(item, `${answers.get(item) ?? ''}failed`),
+          );
+        const endOne = async (again: readonly boolean[]): Promise<void> => {
+          const flush = flushes[ended];
+          if (flush === undefined) return;
+          ended++;
+          await flush.answer(flush.items.map((item, index) => (again[index] === true ? AGAIN : `done ${item}`)));
+        };
+        for (const one of steps) {
+          if (one.type === 'submit') for (let n = 0; n < one.count; n++) put(submitted++);
+          else if (one.type === 'answer') await endOne(one.again);
+          else if (mayFail && flushes[ended] !== undefined) {
+            mayFail = false;
+            await flushes[ended++]?.fail(new Error('broken'));
+          }
+          await settled();
+        }
+        while (flushes.length > ended) await endOne([]);
+        await batcher.idle();
+
+        expect(mostOpen()).toBeLessThanOrEqual(1);
+        for (const { items } of flushes) {
+          expect(items.length).toBeLessThanOrEqual(maxRows);
+          // What was put off keeps its place before all that came later.
+          expect(items).toEqual([...items].sort((a, b) => a - b));
+        }
+        expect(answers.size).toBe(submitted);
+        for (const [item, answer] of answers) expect([`done ${item}`, 'failed']).toContain(answer);
+        expect(batcher.waiting).toBe(0);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it('lets one turn of the event loop share the first batch', async () => {
+    const { batcher, flushes } = controlled(10);
+    const work = [1, 2, 3].map((item) => batcher.submit(item));
+    await settled();
+    expect(flushes.map(({ items }) => items)).toEqual([[1, 2, 3]]);
+    await flushes[0]?.answer(['a', 'b', 'c']);
+    expect(await Promise.all(work)).toEqual(['a', 'b', 'c']);
+  });
+
+  it('waits for company once, before the first batch after a quiet time', async () => {
+    const company = Promise.withResolvers<void>();
+    let lingers = 0;
+    const { batcher, flushes } = controlled(1, {
+      linger: () => {
+        lingers++;
+        return company.promise;
+      },
+    });
+    const work = [batcher.submit(1), batcher.submit(2)];
+    await settled();
+    expect(flushes).toHaveLength(0);
+    company.resolve();
+    await settled();
+    await flushes[0]?.answer(['a']);
+    await flushes[1]?.answer(['b']);
+    expect(await Promise.all(work)).toEqual(['a', 'b']);
+    expect(lingers).toBe(1);
+  });
+
+  it('pauses before it tries a batch again of which nothing was taken, and only then', async () => {
+    const pauses: PromiseWithResolvers<void>[] = [];
+    const { batcher, flushes } = controlled(10, {
+      pause: () => {
+        const pause = Promise.withResolvers<void>();
+        pauses.push(pause);
+        return pause.promise;
+      },
+    });
+    const work = [batcher.submit(1), batcher.submit(2)];
+    await settled();
+    await flushes[0]?.answer([AGAIN, 'b']);
+    expect(pauses).toHaveLength(0);
+    await flushes[1]?.answer([AGAIN]);
+    expect(pauses).toHaveLength(1);
+    expect(flushes).toHaveLength(2);
+    pauses[0]?.resolve();
+    await settled();
+    await flushes[2]?.answer(['a']);
+    expect(await Promise.all(work)).toEqual(['a', 'b']);
+  });
+
+  it('rejects a batch whose answers do not match its items, and goes on', async () => {
+    const { batcher, flushes } = controlled(1);
+    const first = batcher.submit(1);
+    const refusal = expect(first).rejects.toThrow('answered 0 of 1');
+    const second = batcher.submit(2);
+    await settled();
+    await flushes[0]?.answer([]);
+    await refusal;
+    await flushes[1]?.answer(['b']);
+    expect(await second).toBe('b');
+  });
+
+  it('is idle only when nothing waits and nothing is in flight', async () => {
+    const { batcher, flushes } = controlled(1);
+    let idle = false;
+    const work = [batcher.submit(1), batcher.submit(2)];
+    void batcher.idle().then(() => {
+      idle = true;
+    });
+    await settled();
+    await flushes[0]?.answer(['a']);
+    expect(idle).toBe(false);
+    await flushes[1]?.answer(['b']);
+    await Promise.all(work);
+    await settled();
+    expect(idle).toBe(true);
+  });
+});

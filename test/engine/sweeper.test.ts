@@ -1,0 +1,100 @@
+import { describe, expect, it } from 'vitest';
+import { Bed, channelOf, messageOf, settled } from '../support/engine.ts';
+
+describe('the sweeper', () => {
+  it('finds a room whose signal was lost: another process appended to it', async () => {
+    const bed = new Bed();
+    await bed.boot();
+    const other = await bed.boot();
+    await other.publish('r', ['a']);
+    expect(bed.platform.sends).toEqual([]);
+    await bed.time.advance(5_000);
+    expect(bed.platform.log).toEqual(['r/a']);
+  });
+
+  it('finds messages behind those that its process knows of', async () => {
+    const bed = new Bed({ channels: [channelOf({ policy: { unlockedBy: 'accepted' } })] });
+    const holder = await bed.boot();
+    const other = await bed.boot();
+    await holder.publish('r', ['a']);
+    await other.publish('r', ['b']);
+    await bed.platform.last.accept();
+    // The answer’s own write brings the raised tail along.
+    expect(bed.platform.log).toEqual(['r/a', 'r/b']);
+    await other.publish('r', ['c']);
+    await bed.time.advance(5_000);
+    await bed.platform.last.accept();
+    expect(bed.platform.log).toEqual(['r/a', 'r/b', 'r/c']);
+  });
+
+  it('finds what an append had stored whose answer was lost', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    process.failNext('rooms', 'append', 'run_then_fail');
+    const accepting = process.engine.intake.accept(messageOf('r', 'a'));
+    await bed.time.advance(5_000);
+    await accepting;
+    expect(bed.platform.log).toEqual(['r/a']);
+  });
+
+  it('finds a room past its deadline that is in nobody’s memory', async () => {
+    const bed = new Bed();
+    const holder = await bed.boot();
+    const other = await bed.boot();
+    await other.publish('r', ['a'], { notBefore: bed.time.now + 12_000 });
+    await bed.time.advance(11_999);
+    expect(bed.platform.sends).toEqual([]);
+    await bed.time.advance(1);
+    expect(bed.platform.log).toEqual(['r/a']);
+    expect(holder.failures).toEqual([]);
+  });
+
+  it('goes on after a scan that failed', async () => {
+    const bed = new Bed();
+    const holder = await bed.boot();
+    const other = await bed.boot();
+    await other.publish('r', ['a']);
+    holder.failNext('rooms', 'scan');
+    await bed.time.advance(5_000);
+    expect(bed.platform.sends).toEqual([]);
+    await bed.time.advance(5_000);
+    expect(bed.platform.log).toEqual(['r/a']);
+  });
+
+  it('counts a claimable room that two sweeps found unattended (R6), and no room that stands in a queue', async () => {
+    const bed = new Bed({ channels: [channelOf({ maxConcurrentSends: 1 })] });
+    const process = await bed.boot();
+    await process.publish('open', ['a']);
+    await process.publish('queued', ['a']);
+    await bed.time.advance(12_000);
+    expect(await process.gauge('livenessViolations')).toBe(0);
+    await bed.platform.last.accept();
+
+    // A lease that cannot be renewed: the room cannot be claimed, and stands nowhere.
+    process.faults = ({ method }) => (method === 'renew' ? 'fail_before' : 'run');
+    await bed.time.advance(6_000);
+    for (const { room } of bed.platform.sends) expect(['open', 'queued']).toContain(room);
+    await bed.platform.last.accept();
+    await process.publish('unattended', ['a']);
+    await bed.time.advance(5_000);
+    expect(await process.gauge('livenessViolations')).toBe(0);
+    await bed.time.advance(5_000);
+    expect(await process.gauge('livenessViolations')).toBe(1);
+    process.regainStores();
+    await bed.time.advance(10_000);
+    expect(bed.platform.log.at(-1)).toBe('unattended/a');
+    await settled();
+    expect(await process.gauge('livenessViolations')).toBe(0);
+  });
+
+  it('takes no room of a channel that is not configured for unattended', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    const key = { tenant: 'default', channel: 'gone', room: 'r' };
+    await process.engine.intake.accept(messageOf('r', 'a', { key }));
+    await bed.time.advance(16_000);
+    expect(await process.gauge('livenessViolations')).toBe(0);
+    expect(bed.platform.sends).toEqual([]);
+    expect(await bed.row('r', key)).toMatchObject({ phase: 'idle', tail: 1 });
+  });
+});
