@@ -183,6 +183,7 @@ async function createSystem(config: Config, log: Log, onFailure: (error: unknown
     clients,
     http.service,
     engine.service,
+    postgres.restService(() => [...engine.ownership.shards]),
     ...(queue === null ? [] : [queue.service]),
   ]);
 }

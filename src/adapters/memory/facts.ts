@@ -2,7 +2,14 @@
 import type { HistoryEntry, InboxAck } from '../../engine/ports.ts';
 import type { Fact, Settled } from '../../room/events.ts';
 import type { Attempt } from '../../room/room.ts';
-import { addressOf, copyAttempts, type MemoryDatabase, platformIdKey, type RoomRecord } from './database.ts';
+import {
+  addressOf,
+  copyAttempts,
+  type MemoryDatabase,
+  type MessageRow,
+  platformIdKey,
+  type RoomRecord,
+} from './database.ts';
 import { putDeadLetter } from './dead-letters.ts';
 
 /** @returns acks that waited for a platform id which the fact makes known */
@@ -25,8 +32,7 @@ export function writeFact(database: MemoryDatabase, record: RoomRecord, fact: Fa
 }
 
 function moveToHistory(database: MemoryDatabase, record: RoomRecord, fact: Settled): void {
-  const message = record.messages.get(fact.sequence);
-  if (message === undefined) throw new Error(`room ${record.row.id} has no message ${fact.sequence} to settle`);
+  const message = messageAt(record, fact.sequence);
   record.messages.delete(fact.sequence);
   const entry: HistoryEntry = Object.freeze({
     address: addressOf(record.row),
@@ -55,8 +61,7 @@ function moveToHistory(database: MemoryDatabase, record: RoomRecord, fact: Settl
 }
 
 function markCancelled(record: RoomRecord, sequence: number): void {
-  const message = record.messages.get(sequence);
-  if (message === undefined) throw new Error(`room ${record.row.id} has no message ${sequence} to mark`);
+  const message = messageAt(record, sequence);
   record.messages.set(sequence, { ...message, envelope: Object.freeze({ ...message.envelope, cancelled: true }) });
 }
 
@@ -92,4 +97,16 @@ function addAnswer(record: RoomRecord, fact: Extract<Fact, { kind: 'answered_lat
       revision: entry.revision + 1,
     }),
   );
+}
+
+/** Throws unless every message that the facts settle or mark is there. */
+export function demandMessages(record: RoomRecord, facts: readonly Fact[]): void {
+  for (const fact of facts)
+    if (fact.kind === 'settled' || fact.kind === 'cancel_marked') messageAt(record, fact.sequence);
+}
+
+function messageAt(record: RoomRecord, sequence: number): MessageRow {
+  const message = record.messages.get(sequence);
+  if (message === undefined) throw new Error(`room ${record.row.id} has no message ${sequence} to settle or mark`);
+  return message;
 }

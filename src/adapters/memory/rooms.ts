@@ -21,7 +21,7 @@ import {
   recordAt,
   storedRoom,
 } from './database.ts';
-import { writeFact } from './facts.ts';
+import { demandMessages, writeFact } from './facts.ts';
 
 export class MemoryRoomStore implements RoomStore {
   readonly #database: MemoryDatabase;
@@ -46,10 +46,18 @@ export class MemoryRoomStore implements RoomStore {
     if (rooms.size < writes.length) throw new Error('a batch holds two writes of one room');
     for (const write of writes) demandPossible(write);
     const mayClaim = this.#proves(proof);
-    return writes.map((write) => {
-      if (write.claims && !mayClaim) return { kind: 'fenced' };
+    const taken = writes.map((write): RoomRecord | 'fenced' | 'conflict' => {
+      if (write.claims && !mayClaim) return 'fenced';
       const record = recordAt(this.#database, write.next);
-      if (record === null || record.row.version !== write.expectedVersion) return { kind: 'conflict' };
+      return record === null || record.row.version !== write.expectedVersion ? 'conflict' : record;
+    });
+    // All that can fail is looked at before anything changes, as one statement would do it.
+    for (const [index, record] of taken.entries()) {
+      if (typeof record !== 'string') demandMessages(record, (writes[index] as RoomWrite).facts);
+    }
+    return writes.map((write, index): WriteResult => {
+      const record = taken[index] as RoomRecord | 'fenced' | 'conflict';
+      if (typeof record === 'string') return { kind: record };
       const { tail } = record.row;
       record.row = copyRow(write.next, tail);
       const inbox = write.facts.flatMap((fact): InboxAck[] => writeFact(this.#database, record, fact));

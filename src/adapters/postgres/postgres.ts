@@ -17,18 +17,22 @@ export interface PostgresDependencies {
 export interface Postgres {
   readonly stores: Stores;
   readonly shards: number;
-  readonly maintenance: PostgresStores['maintenance'];
   /** True for an error that the same row would meet again: a value that the store refuses. */
   readonly isPermanent: (error: unknown) => boolean;
   readonly readiness: () => Promise<{ readonly name: string; readonly ok: boolean; readonly detail: string }>;
   /** Does the maintenance; its stop closes every connection. */
   readonly service: Service;
+  /** Puts rooms to rest that have been idle for a day; only for shards that this process holds. */
+  readonly restService: (heldShards: () => readonly number[]) => Service;
 }
 
 const HOUR_MS = 3_600_000;
 const MAINTENANCE_EVERY_MS = HOUR_MS;
 const MAINTENANCE_RETRY_MS = 60_000;
 const PARTITIONS_AHEAD_DAYS = 7;
+/** Rooms idle for this long leave the hot table. */
+const REST_AFTER_MS = 24 * HOUR_MS;
+const REST_BATCH = 1_000;
 /** How long an ack waits for an acceptance to name its message. */
 const INBOX_KEEP_MS = 24 * HOUR_MS;
 
@@ -61,20 +65,38 @@ export async function createPostgres(options: PostgresOptions & PostgresDependen
     }
   }
 
+  async function rest(shards: readonly number[]): Promise<number> {
+    if (shards.length === 0) return MAINTENANCE_RETRY_MS;
+    try {
+      const resting = await maintenance.moveToRest(shards, clock.now() - REST_AFTER_MS, REST_BATCH);
+      return resting.length === REST_BATCH ? 0 : MAINTENANCE_EVERY_MS;
+    } catch (error) {
+      instruments.log.event('postgres.batch_failed', { reason: 'rest', count: 0, ...errorFields(error) });
+      return MAINTENANCE_RETRY_MS;
+    }
+  }
+
+  function loopService(name: string, step: () => Promise<number>, after: () => Promise<void>): Service {
+    return defineService(name, (scope) => {
+      scope.onStop(after);
+      const timers = { schedule: (delayMs: number, callback: () => void) => clock.after(delayMs, callback) };
+      const loop = runLoop(step, { timers, onFailure });
+      scope.onStop(() => loop.stop());
+    });
+  }
+
   return {
     stores,
     shards: checked.shards,
-    maintenance,
     isPermanent: refusesRow,
     readiness: async () => ({ name: 'postgres', ...(await readiness(opened, checked.unsafeSettings)) }),
-    service: defineService('postgres', (scope) => {
-      scope.onStop(() => opened.close());
-      const loop = runLoop(maintain, {
-        timers: { schedule: (delayMs, callback) => clock.after(delayMs, callback) },
-        onFailure,
-      });
-      scope.onStop(() => loop.stop());
-    }),
+    service: loopService('postgres', maintain, () => opened.close()),
+    restService: (heldShards) =>
+      loopService(
+        'rest',
+        () => rest(heldShards()),
+        () => Promise.resolve(),
+      ),
   };
 }
 

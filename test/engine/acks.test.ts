@@ -1,0 +1,193 @@
+/** From the statuses of a webhook call to what becomes of rooms and of the history. */
+import { describe, expect, it } from 'vitest';
+import type { StatusItem } from '../../src/engine/ports.ts';
+import { Bed, CHANNEL, channelOf, nackOf, type Process, START, settled, statusOf } from '../support/engine.ts';
+
+const NEVER_ECHOES = channelOf({ echoesReference: 'never' });
+
+/** How many acks were counted, by kind. */
+async function countsOf(process: Process): Promise<Record<string, number>> {
+  const { values } = await process.instruments.metrics.acks.get();
+  return Object.fromEntries(values.map(({ labels, value }) => [String(labels.kind), value]));
+}
+
+function watermark(to: string, at: number, level: 'delivered' | 'read' = 'delivered'): StatusItem {
+  return { kind: 'watermark', to, level, watermark: at };
+}
+
+describe('statuses', () => {
+  it('of one call are matched by reference or by platform id, and never decide about each other', async () => {
+    const bed = new Bed({ channels: [NEVER_ECHOES] });
+    const process = await bed.boot();
+    for (const room of ['r', 's', 't']) await process.publish(room, ['a']);
+    for (const [index, send] of bed.platform.sends.entries()) await send.accept(`gw-${index}`);
+    const reference = process.references.encode(await bed.row('t'), 1);
+    await process.engine.acks.receive(CHANNEL, [
+      { kind: 'unreadable', code: 'item_type' },
+      statusOf({ reference: 'not-one-of-ours', platformId: 'gw-0' }),
+      statusOf({ platformId: 'nobody-knows' }),
+      statusOf({ level: null, platformId: 'gw-1' }),
+      statusOf({ reference }),
+      statusOf({}),
+      watermark('nobody', START),
+    ]);
+    expect(await bed.outcomes('r')).toEqual(['acked']);
+    expect(await bed.outcomes('s')).toEqual([]);
+    expect(await bed.outcomes('t')).toEqual(['acked']);
+    expect(await countsOf(process)).toEqual({ matched: 2, unknown: 3, ignored: 2 });
+  });
+
+  it('are answered for only when all of them are on disk', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    for (const room of ['r', 's']) await process.publish(room, ['a']);
+    for (const send of bed.platform.sends) await send.accept();
+    process.faults = ({ method }) =>
+      method === 'compareAndSet' ? { action: 'run', beforeMs: 30, afterMs: 10 } : 'run';
+    const rows = await Promise.all(['r', 's'].map((room) => bed.row(room)));
+    let received = false;
+    const receiving = process.engine.acks
+      .receive(
+        CHANNEL,
+        rows.map((row) => statusOf({ reference: process.references.encode(row, 1) })),
+      )
+      .then(() => {
+        received = true;
+      });
+    await bed.time.advance(39);
+    expect(received).toBe(false);
+    await bed.time.advance(1);
+    await receiving;
+    expect(await bed.outcomes('s')).toEqual(['acked']);
+  });
+
+  it('that the store did not take are refused as a whole, and may come again', async () => {
+    const bed = new Bed({ channels: [NEVER_ECHOES] });
+    const process = await bed.boot();
+    await process.publish('r', ['a']);
+    await bed.platform.last.accept('gw-1');
+    process.failNext('inbox', 'matchOrKeep');
+    const items = [statusOf({ platformId: 'gw-1' })];
+    await expect(process.engine.acks.receive(CHANNEL, items)).rejects.toThrow('failed before it began');
+    expect(await bed.outcomes('r')).toEqual([]);
+    await process.engine.acks.receive(CHANNEL, items);
+    expect(await bed.outcomes('r')).toEqual(['acked']);
+  });
+
+  it('of one platform id are kept per channel: another channel’s same id is another message', async () => {
+    const other = channelOf({ key: { tenant: 'default', channel: 'other' }, echoesReference: 'never' });
+    const bed = new Bed({ channels: [NEVER_ECHOES, other] });
+    const process = await bed.boot();
+    await process.publish('r', ['a']);
+    await process.engine.acks.receive(other.key, [statusOf({ platformId: 'gw-1' })]);
+    await bed.platform.last.accept('gw-1');
+    expect(await bed.row('r')).toMatchObject({ phase: 'awaiting_ack', settled: 0 });
+    await process.engine.acks.receive(CHANNEL, [statusOf({ platformId: 'gw-1' })]);
+    expect(await bed.outcomes('r')).toEqual(['acked']);
+  });
+
+  it('keep the platform’s own time in whole ms, and the time of receipt where it gives none', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    for (const room of ['r', 's']) await process.publish(room, ['a']);
+    for (const send of bed.platform.sends) await send.accept();
+    await bed.time.advance(70);
+    await process.ack(bed, 'r', 1, { at: START + 12.75 });
+    await process.ack(bed, 's', 1);
+    expect((await bed.entry('r', 1)).levelAt).toBe(START + 12);
+    expect((await bed.entry('s', 1)).levelAt).toBe(START + 70);
+  });
+
+  it('that go back change nothing; one that contradicts a delivery resends nothing', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    await process.publish('r', ['a', 'b']);
+    await bed.platform.last.accept();
+    await process.ack(bed, 'r', 1, { level: 'read' });
+    await process.ack(bed, 'r', 1, { level: 'delivered' });
+    await process.ack(bed, 'r', 1, { level: null, nack: nackOf({ permanent: true }) });
+    expect(await bed.entry('r', 1)).toMatchObject({ outcome: 'acked', level: 'read', lateNackCode: null });
+    expect(await bed.stores.deadLetters.list(null, 10)).toEqual([]);
+    expect(bed.platform.log).toEqual(['r/a', 'r/b']);
+  });
+});
+
+describe('a nack', () => {
+  it('while its request is open takes effect when that is answered', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    await process.publish('r', ['a', 'b']);
+    await process.ack(bed, 'r', 1, { level: null, nack: nackOf({ permanent: true, code: 'gone' }) });
+    expect(await bed.row('r')).toMatchObject({ phase: 'sending', settled: 0 });
+    await bed.platform.last.accept();
+    expect(await bed.entry('r', 1)).toMatchObject({ outcome: 'failed', code: 'gone' });
+    expect(bed.platform.log).toEqual(['r/a', 'r/b']);
+  });
+
+  it('of a message that waits for its ack sends it again where that may help', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    await process.publish('r', ['a']);
+    await bed.platform.last.accept('gw-1');
+    await process.ack(bed, 'r', 1, { level: null, nack: nackOf({ code: 'queue_full' }), platformId: 'gw-1' });
+    await bed.time.advance(500);
+    expect(bed.platform.sends.map(({ request }) => request.attempt)).toEqual([1, 2]);
+  });
+});
+
+describe('a cumulative ack', () => {
+  it('settles at most the message in flight, and raises those before it', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    await process.publish('r', ['a', 'b', 'c', 'd']);
+    await bed.platform.last.accept();
+    await bed.time.advance(5_000);
+    await bed.platform.last.accept();
+    await process.ack(bed, 'r', 4, { level: 'delivered', cumulative: true });
+    expect(await bed.entry('r', 1)).toMatchObject({ outcome: 'assumed', level: 'delivered' });
+    expect(await bed.outcomes('r')).toEqual(['assumed', 'acked']);
+    expect(await bed.row('r')).toMatchObject({ phase: 'sending', settled: 2 });
+  });
+});
+
+describe('a watermark', () => {
+  async function twoSettledOneOpen(): Promise<{ bed: Bed; process: Process }> {
+    const bed = new Bed({ channels: [NEVER_ECHOES] });
+    const process = await bed.boot();
+    await process.publish('r', ['a', 'b', 'c', 'd']);
+    await bed.platform.last.accept('gw-1', 100);
+    await bed.time.advance(5_000);
+    await bed.platform.last.accept('gw-2', 200);
+    await bed.time.advance(5_000);
+    await bed.platform.last.accept('gw-3', 300);
+    return { bed, process };
+  }
+
+  it('covers by the platform’s own clock, up to and including the message in flight', async () => {
+    const { bed, process } = await twoSettledOneOpen();
+    await process.engine.acks.receive(CHANNEL, [watermark('r', 300)]);
+    expect((await bed.entry('r', 1)).level).toBe('delivered');
+    expect((await bed.entry('r', 2)).level).toBe('delivered');
+    expect(await bed.outcomes('r')).toEqual(['assumed', 'assumed', 'acked']);
+    await settled();
+    expect(await bed.row('r')).toMatchObject({ phase: 'sending', settled: 3 });
+  });
+
+  it('from before the message in flight raises what it covers and settles nothing', async () => {
+    const { bed, process } = await twoSettledOneOpen();
+    await process.engine.acks.receive(CHANNEL, [watermark('r', 150)]);
+    expect((await bed.entry('r', 1)).level).toBe('delivered');
+    expect((await bed.entry('r', 2)).level).toBe('accepted');
+    expect(await bed.row('r')).toMatchObject({ phase: 'awaiting_ack', settled: 2, level: 'accepted' });
+  });
+
+  it('proves nothing of a message that the platform gave no time', async () => {
+    const bed = new Bed({ channels: [NEVER_ECHOES] });
+    const process = await bed.boot();
+    await process.publish('r', ['a']);
+    await process.engine.acks.receive(CHANNEL, [watermark('r', 1_000)]);
+    await bed.platform.last.accept('gw-1', null);
+    await process.engine.acks.receive(CHANNEL, [watermark('r', 1_000)]);
+    expect(await bed.row('r')).toMatchObject({ phase: 'awaiting_ack', settled: 0 });
+  });
+});
