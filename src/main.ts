@@ -152,7 +152,7 @@ async function createSystem(config: Config, log: Log, onFailure: (error: unknown
     : null;
 
   const http = createHttpServer(
-    { ...config.http, keys: config.auth.keys, roles: ['api', 'webhook'], openMetricsOnLoopback: true },
+    { ...config.http, keys: config.auth.keys },
     {
       ...answers,
       readiness: async () => [

@@ -90,7 +90,7 @@ export function waysToGoOn(url: string, apiKey: string, paint: Paint): string[] 
     `  curl -s ${auth} ${url}/v1/rooms/demo/alice`,
     paint('dim', '  # health and metrics'),
     `  curl -s ${url}/readyz`,
-    `  curl -s ${url}/metrics`,
+    `  curl -s ${auth} ${url}/metrics`,
     '',
     'Ctrl-C stops everything. The next start goes on from there.',
   ];

@@ -10,6 +10,8 @@ export interface EngineOptions {
   /** Name among several engines of one rig; that of its configuration, process and log files. */
   readonly name?: string;
   readonly config: object;
+  /** Of scope operate, for the metrics. */
+  readonly apiKey: string;
   readonly signal?: AbortSignal;
 }
 
@@ -90,7 +92,7 @@ export class EngineProcess {
   }
 
   metrics(): Promise<Metrics> {
-    return readMetrics(`${this.#url}/metrics`);
+    return readMetrics(`${this.#url}/metrics`, this.#options.apiKey);
   }
 
   async #untilReady(child: Child): Promise<void> {

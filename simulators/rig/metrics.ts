@@ -40,8 +40,8 @@ export function parseMetrics(text: string): Metrics {
 }
 
 /** @throws Error where nobody answers, or not with 200. */
-export async function readMetrics(url: string): Promise<Metrics> {
-  const response = await fetch(url);
+export async function readMetrics(url: string, apiKey: string): Promise<Metrics> {
+  const response = await fetch(url, { headers: { authorization: `Bearer ${apiKey}` } });
   if (!response.ok) throw new Error(`${url}: ${response.status}`);
   return parseMetrics(await response.text());
 }

@@ -124,6 +124,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
 
     const engine = new EngineProcess({
       directory,
+      apiKey: secrets.apiKey(),
       config: engineConfig(
         {
           httpPort,

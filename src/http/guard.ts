@@ -12,10 +12,6 @@ export function createAuthorizer(keys: readonly StoredKey[], wallClockMs: () => 
   };
 }
 
-export function isLoopback(address: string | undefined): boolean {
-  return address !== undefined && /^(?:::1|(?:::ffff:)?127\.\d{1,3}\.\d{1,3}\.\d{1,3})$/.test(address);
-}
-
 /** Requests between the arrival of their headers and the end of their answer. */
 export class OpenRequests {
   #count = 0;

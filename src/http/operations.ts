@@ -2,14 +2,12 @@
 import type { FastifyInstance } from 'fastify';
 import type { HttpDependencies } from './dependencies.ts';
 import { addEndpoint } from './endpoint.ts';
-import { type Guard, isLoopback } from './guard.ts';
+import type { Guard } from './guard.ts';
 import { healthSchema, readinessSchema } from './schemas.ts';
 
 export interface OperationsOptions {
   readonly isStopping: () => boolean;
   readonly authorizeOperator: Guard;
-  /** Calls from this machine need no key for the metrics. */
-  readonly openMetricsOnLoopback: boolean;
   readonly answerTimeoutMs: number;
 }
 
@@ -37,10 +35,7 @@ export function addOperationRoutes(app: FastifyInstance, to: HttpDependencies, o
   addEndpoint(app, options.answerTimeoutMs, {
     method: 'GET',
     url: '/metrics',
-    onRequest: async (request, reply) => {
-      if (options.openMetricsOnLoopback && isLoopback(request.raw.socket.remoteAddress)) return;
-      await options.authorizeOperator(request, reply);
-    },
+    onRequest: options.authorizeOperator,
     handler: async (_request, reply) => {
       const { contentType, text } = await to.metricsText();
       return reply.type(contentType).send(text);

@@ -26,8 +26,6 @@ export interface HttpServerOptions {
   /** 0 for no limit. */
   readonly maxRequestsPerSocket: number;
   readonly keys: readonly StoredKey[];
-  readonly roles: readonly ('api' | 'webhook')[];
-  readonly openMetricsOnLoopback: boolean;
   /** How long an answer may take once the request is there; then it is 503. */
   readonly answerTimeoutMs?: number;
   /** More requests than this at once are refused with 503. */
@@ -118,10 +116,10 @@ function buildServer(
   });
 
   const authorize = createAuthorizer(options.keys, to.wallClockMs);
-  const { openMetricsOnLoopback, bodyLimitBytes, webhookBodyLimitBytes } = options;
+  const { bodyLimitBytes, webhookBodyLimitBytes } = options;
   const answerTimeoutMs = options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS;
   const authorizeOperator = authorize('operate');
-  addOperationRoutes(app, to, { isStopping, authorizeOperator, openMetricsOnLoopback, answerTimeoutMs });
+  addOperationRoutes(app, to, { isStopping, authorizeOperator, answerTimeoutMs });
   const limit = open.limit(options.maxOpenRequests ?? MAX_OPEN_REQUESTS);
   const bound = (scope: FastifyInstance): void => {
     scope.addHook('onRequest', async () => {
@@ -129,20 +127,16 @@ function buildServer(
     });
     scope.addHook('onRequest', limit);
   };
-  if (options.roles.includes('api')) {
-    app.register(async (scope) => {
-      bound(scope);
-      scope.removeAllContentTypeParsers();
-      scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-      addMessageRoutes(scope, to, { authorize, bodyLimitBytes, answerTimeoutMs });
-      addRoomRoutes(scope, to, { authorize, answerTimeoutMs });
-    });
-  }
-  if (options.roles.includes('webhook')) {
-    app.register(async (scope) => {
-      bound(scope);
-      addWebhookRoutes(scope, to, { bodyLimitBytes: webhookBodyLimitBytes, answerTimeoutMs });
-    });
-  }
+  app.register(async (scope) => {
+    bound(scope);
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+    addMessageRoutes(scope, to, { authorize, bodyLimitBytes, answerTimeoutMs });
+    addRoomRoutes(scope, to, { authorize, answerTimeoutMs });
+  });
+  app.register(async (scope) => {
+    bound(scope);
+    addWebhookRoutes(scope, to, { bodyLimitBytes: webhookBodyLimitBytes, answerTimeoutMs });
+  });
   return app;
 }

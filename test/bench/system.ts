@@ -135,6 +135,11 @@ export async function until(
   }
 }
 
+/** Messages of the channel that the platform has accepted so far. */
+export async function accepted(rig: Rig, channel: string): Promise<number> {
+  return (await rig.platform.stats()).channels[channel]?.accepted ?? 0;
+}
+
 /** Whether the platform has accepted so many messages of the channel and told of all of them. */
 export async function allTold(rig: Rig, channel: string, messages: number): Promise<boolean> {
   const stats = await rig.platform.stats();

@@ -11,6 +11,7 @@ import { memoryMb } from './machine.ts';
 import { Observations } from './observations.ts';
 import type { BenchOptions } from './options.ts';
 import {
+  accepted,
   allTold,
   batches,
   CHANNEL,
@@ -28,6 +29,8 @@ import { LONG_ACK_TIMEOUT_MS, RUN_DEADLINE_MS, type Workload, type WorkloadConte
 
 const ACK_DELAY = { minMs: 0, maxMs: 5 };
 const SENDS = 256;
+/** Messages of each room before the clock starts: code is compiled and connections are open then. */
+const WARM_UP = 5;
 
 interface Load {
   readonly rooms: number;
@@ -50,7 +53,8 @@ export const throughput: Workload = {
   describe(options) {
     const { rooms, messages } = sizeOf(options);
     const acks = `acks after ${ACK_DELAY.minMs}–${ACK_DELAY.maxMs} ms`;
-    return `throughput: ${rooms} rooms × ${messages} messages, ${acks}, one per webhook call, no loss`;
+    const load = `${rooms} rooms × ${messages} messages after ${WARM_UP} each to warm up`;
+    return `throughput: ${load}, ${acks}, one per webhook call, no loss`;
   },
 
   measure(context) {
@@ -89,17 +93,19 @@ async function throughRoomline(rig: Rig, context: WorkloadContext): Promise<Meas
   const count = size.rooms * size.messages;
   const url = rig.postgres.url(DATABASE);
   const pid = await startEngine(rig, context);
+  const memoryAtStart = memoryMb(pid);
+  await warmUp(rig, CHANNEL, pid, context);
   const memoryBefore = memoryMb(pid);
   const writtenBefore = await writtenBy(url);
   const metricsBefore = await rig.engine.metrics();
-  const sent = await send(rig, `${context.run}-roomline`, CHANNEL, pid, context);
+  const sent = await send(rig, `${context.run}-roomline`, CHANNEL, size, pid, context);
   const metrics = await rig.engine.metrics();
   const memory = memoryMb(pid);
   await rig.untilDrained({ deadlineMs: RUN_DEADLINE_MS, signal });
   await rig.engine.stop();
   sayProfile(context);
   const written = await writtenBy(url);
-  const final = await rig.database.finalState(CHANNEL);
+  const final = await rig.database.finalState(CHANNEL, `${sent.run}-`);
   const observations = new Observations(sent.run);
   const verdict = await judge(rig, 'Roomline', { ...sent, final, options: oracleOptions(count) }, observations);
   if (verdict.messages.outcomes.acked !== count) {
@@ -120,19 +126,22 @@ async function throughRoomline(rig: Rig, context: WorkloadContext): Promise<Meas
       figure('Roomline: rows per append', '', append.rows / append.statements),
       figure('Roomline: rows per compare-and-set', '', compareAndSet.rows / compareAndSet.statements),
       figure('Roomline: compare-and-set rows per message', '', compareAndSet.rows / count),
-      figure('Roomline: memory before', 'MB', memoryBefore),
-      figure('Roomline: memory after', 'MB', memory),
+      figure('Roomline: memory at its start', 'MB', memoryAtStart),
+      figure('Roomline: memory before the load', 'MB', memoryBefore),
+      figure('Roomline: memory after the load', 'MB', memory),
     ],
   };
 }
 
 async function throughBaseline(rig: Rig, context: WorkloadContext, sends: number): Promise<Measured> {
-  const { rooms, messages } = sizeOf(context.options);
-  const count = rooms * messages;
+  const size = sizeOf(context.options);
+  const count = size.rooms * size.messages;
   const baseline = await startBaseline(rig, sends, context.signal);
+  const { pid } = baseline.child;
   try {
+    await warmUp(rig, BASELINE_CHANNEL, pid, context);
     const writtenBefore = await writtenBy(baseline.databaseUrl);
-    const sent = await send(rig, `${context.run}-baseline`, BASELINE_CHANNEL, baseline.child.pid, context);
+    const sent = await send(rig, `${context.run}-baseline`, BASELINE_CHANNEL, size, pid, context);
     await baseline.child.stop();
     const written = await writtenBy(baseline.databaseUrl);
     const observations = new Observations(sent.run);
@@ -152,21 +161,32 @@ interface Sent {
   readonly cpu: CpuTimes;
 }
 
+async function warmUp(rig: Rig, channel: string, pid: number, context: WorkloadContext): Promise<void> {
+  const { rooms } = sizeOf(context.options);
+  await send(rig, `${context.run}-warm-up-${channel}`, channel, { rooms, messages: WARM_UP }, pid, context);
+}
+
 /** Publishes the load and waits until the platform has told of all of it and was answered. */
-async function send(rig: Rig, run: string, channel: string, pid: number, context: WorkloadContext): Promise<Sent> {
-  const { options, signal, say } = context;
-  const { rooms, messages } = sizeOf(options);
+async function send(
+  rig: Rig,
+  run: string,
+  channel: string,
+  { rooms, messages }: Load,
+  pid: number,
+  { signal, say }: WorkloadContext,
+): Promise<Sent> {
   const { publisher, log } = rig.publisher(run);
   // Made before the clock starts: what publishers do to make their messages is not ours to measure.
   const all = [...load(run, channel, rooms, messages)];
+  const total = (await accepted(rig, channel)) + all.length;
   const cpuBefore = cpuTimes(rig, pid);
   const startedAt = Date.now();
   await publisher.publish(all, { signal });
-  say(`  ${channel}: published in ${Date.now() - startedAt} ms`);
-  const done = () => allTold(rig, channel, all.length);
+  const publishedMs = Date.now() - startedAt;
+  const done = () => allTold(rig, channel, total);
   await until('all messages are delivered and told of', done, { deadlineMs: RUN_DEADLINE_MS, signal });
   const cpu = cpuBetween(cpuBefore, cpuTimes(rig, pid));
-  say(`  ${channel}: delivered in ${Date.now() - startedAt} ms`);
+  say(`  ${run}: published in ${publishedMs} ms, delivered in ${Date.now() - startedAt} ms`);
   return { run, published: log.entries(), startedAt, cpu };
 }
 

@@ -8,7 +8,7 @@ import { histogramQuantile } from './histogram.ts';
 import { memoryMb } from './machine.ts';
 import { Observations } from './observations.ts';
 import type { BenchOptions } from './options.ts';
-import { CHANNEL, cpuBetween, cpuTimes, judge, othersMs, RunNotClean, until, withSystem } from './system.ts';
+import { accepted, CHANNEL, cpuBetween, cpuTimes, judge, othersMs, RunNotClean, until, withSystem } from './system.ts';
 import { RUN_DEADLINE_MS, type Workload } from './workload.ts';
 
 /** Long enough that the last message is accepted before the first one times out. */
@@ -45,8 +45,8 @@ export const timeouts: Workload = {
       const metricsBefore = await rig.engine.metrics();
       const { publisher, log } = rig.publisher(run);
       await publisher.publish(load(run, CHANNEL, rooms, 1), { signal });
-      const accepted = async () => ((await rig.platform.stats()).channels[CHANNEL]?.accepted ?? 0) >= rooms;
-      await until('all messages are accepted', accepted, { deadlineMs: RUN_DEADLINE_MS, signal });
+      const allAccepted = async () => (await accepted(rig, CHANNEL)) >= rooms;
+      await until('all messages are accepted', allAccepted, { deadlineMs: RUN_DEADLINE_MS, signal });
       const memoryOpen = memoryMb(pid);
       say(`  ${rooms} messages wait for acks`);
       const cpuBefore = cpuTimes(rig, pid);

@@ -152,8 +152,6 @@ const OPTIONS: HttpServerOptions = {
     hash: keys[scope].hash,
     scopes: [scope],
   })),
-  roles: ['api', 'webhook'],
-  openMetricsOnLoopback: false,
 };
 
 export function makeServer(change: Partial<HttpServerOptions> = {}, backend = new Backend()) {

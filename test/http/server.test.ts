@@ -50,13 +50,6 @@ describe('the server as a service', () => {
     await Promise.all([silent.answer, keptAlive.answer]);
     await expect(fetch(`${url}/healthz`)).rejects.toThrow();
   });
-
-  it('serves only the roles that it has', async () => {
-    const { call } = await startServer({ roles: ['webhook'] });
-    expect((await call('/v1/channels', { headers: bearer('read') })).status).toBe(404);
-    expect((await call('/v1/webhooks/default/support', { method: 'POST', body: '{}' })).status).toBe(200);
-    expect((await call('/healthz')).status).toBe(200);
-  });
 });
 
 describe('every refusal is a problem document', () => {

@@ -135,18 +135,19 @@ export class System {
     this.count('engine killed');
   }
 
-  /** Kills the server; it stays away for at least so long, and is back with its recovered data afterwards. */
-  async killPostgres(awayMs: number, meanwhile: () => Promise<void> = async () => undefined): Promise<void> {
+  /** Kills the server, and starts it again on its data afterwards. */
+  async killPostgres(meanwhile: () => Promise<void> = async () => undefined): Promise<void> {
     await this.rig.postgres.kill9();
     this.count('Postgres killed');
-    await Promise.all([delay(awayMs), meanwhile()]);
+    await meanwhile();
     await this.rig.postgres.restart();
   }
 
-  async killPubSub(awayMs: number, meanwhile: () => Promise<void> = async () => undefined): Promise<void> {
+  /** Kills the process, and starts it again with what nobody acknowledged. */
+  async killPubSub(meanwhile: () => Promise<void> = async () => undefined): Promise<void> {
     await this.rig.pubsub.kill9();
     this.count('Pub/Sub killed');
-    await Promise.all([delay(awayMs), meanwhile()]);
+    await meanwhile();
     await this.rig.pubsub.start();
   }
 

@@ -104,6 +104,7 @@ describe('A Roomline that is ended or stands still', { timeout: TEST_TIMEOUT_MS 
     const second = new EngineProcess({
       directory,
       name: 'engine-second',
+      apiKey: system.rig.apiKey,
       config: { ...config, http: { ...config.http, port } },
     });
     const path = `/v1/webhooks/default/${channel}`;

@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createPubSubServer } from '../../../simulators/pubsub/server.ts';
 import type { NewMessage } from '../../../src/engine/ports.ts';
 import { setup } from '../../simulators/pubsub/client.ts';
-import { nextEvent } from '../../support/events.ts';
+import { eventually, nextEvent } from '../../support/events.ts';
 import { findPubSubEmulator, isPubSubEmulatorRequired, startPubSubEmulator } from '../../support/pubsub-emulator.ts';
 import { inOrder, messages, newName, payload, untilFlowing, untilLost, World } from './fixture.ts';
 
@@ -77,6 +77,31 @@ describe.each(implementations)('intake from $name', ({ start, hasExactlyOnce }) 
     await queue.service.start();
     await world.untilCommitted(20);
     expect(world.room('a')).toEqual(inOrder(20));
+  });
+
+  it('holds no more than allowed, however many hours the store is away', async () => {
+    // The client looks after its leases at a random moment within seconds: here after a fiftieth of that.
+    const random = vi.spyOn(Math, 'random').mockReturnValue(0.02);
+    onTestFinished(() => {
+      random.mockRestore();
+      vi.useRealTimers();
+    });
+    const { publish, at } = await begin();
+    const gate = Promise.withResolvers<void>();
+    const world = new World({ beforeAppend: () => gate.promise });
+    const { queue, outstanding, mostOutstanding } = world.process({ ...at, maxOutstandingMessages: 5 });
+    await queue.service.start();
+    await publish(messages('a', 1, 5));
+    await eventually('intake is full', () => outstanding() === 5);
+    await publish(messages('a', 6, 25));
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 2 * 3_600_000 });
+    const { length } = random.mock.calls;
+    await eventually('the leases were looked after', () => random.mock.calls.length >= length + 5);
+    expect(mostOutstanding()).toBe(5);
+    vi.useRealTimers();
+    gate.resolve();
+    await world.untilCommitted(25);
+    expect(world.room('a')).toEqual(inOrder(25));
   });
 
   it('says that messages can flow before there are any', async () => {

@@ -89,7 +89,7 @@ describe('how to go on', () => {
         curl -s -H "authorization: Bearer $KEY" http://127.0.0.1:8080/v1/rooms/demo/alice
         # health and metrics
         curl -s http://127.0.0.1:8080/readyz
-        curl -s http://127.0.0.1:8080/metrics
+        curl -s -H "authorization: Bearer $KEY" http://127.0.0.1:8080/metrics
 
       Ctrl-C stops everything. The next start goes on from there.
       "
