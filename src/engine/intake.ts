@@ -139,7 +139,7 @@ export class Intake {
       instruments.log.event('intake.batch_failed', { source: 'all', count: batch.length, ...errorFields(error) });
       if (!isPermanent(error)) {
         if (this.#closed) this.#givenUp = true;
-        if (this.#givenUp) throw error;
+        if (this.#givenUp) throw new RoomlineError('not_ready', { detail: 'intake has ended', cause: error });
         // Appending again is safe: what had committed is found by its id.
         return batch.map((): Outcome | typeof AGAIN => AGAIN);
       }

@@ -5,6 +5,8 @@ import type { Permit } from './channels.ts';
 /** An event on its way, and who waits for its verdict. */
 export interface Posted {
   readonly event: RoomEvent;
+  /** It has been put off once, to be decided against the row as it is. */
+  rechecked: boolean;
   readonly resolve: (verdict: Verdict) => void;
   readonly reject: (error: unknown) => void;
 }

@@ -8,6 +8,8 @@
  *   H4  a room found `sending` without an open send of this process goes through *unknown*
  *   H5  a room leaves memory only when nothing of it waits, is open or is timed
  *   H6  a claimable room that had to give its permit back asks again as soon as claims are possible again
+ *   H7  an ack or nack of an attempt that memory does not know may be of one that another process began: the row is read
+ *       before it is ignored
  */
 
 import { RoomlineError } from '../errors.ts';
@@ -220,14 +222,14 @@ export class Rooms {
   #enqueue(resident: Resident, event: RoomEvent): Promise<Verdict> {
     if (event.type === 'ack') resident.ackArrivedAt ??= this.#to.clock.monotonic();
     return new Promise((resolve, reject) => {
-      resident.posted.push({ event, resolve, reject });
+      resident.posted.push({ event, rechecked: false, resolve, reject });
       this.#wake(resident);
     });
   }
 
   /** For events that nobody waits for; they are decided until the store takes them. */
   #tell(resident: Resident, event: RoomEvent): void {
-    resident.posted.push({ event, resolve: () => undefined, reject: () => undefined });
+    resident.posted.push({ event, rechecked: false, resolve: () => undefined, reject: () => undefined });
     this.#wake(resident);
   }
 
@@ -294,6 +296,11 @@ export class Rooms {
     }
     const before = resident.room;
     const course = this.#course(resident, [...evidence, ...posted.map((one) => one.event)]);
+    if (putOffUnknownAttempts(course, posted)) {
+      resident.posted.unshift(...posted);
+      resident.stale = true;
+      return;
+    }
     if (course.room.version === resident.room.version) {
       // Nothing to store: what was learnt stays in memory.
       resident.room = course.room;
@@ -595,3 +602,17 @@ export class Rooms {
 function isHeadless(room: Room): boolean {
   return hasHead(room) && headEnvelope(room) === null;
 }
+
+/** H7. True where one of the events has to be decided once more. */
+function putOffUnknownAttempts(course: Course, posted: readonly Posted[]): boolean {
+  const first = course.verdicts.length - posted.length;
+  const unknown = posted.filter(({ event, rechecked }, index) => {
+    const verdict = course.verdicts[first + index];
+    if (rechecked || (event.type !== 'ack' && event.type !== 'nack') || verdict?.kind !== 'ignored') return false;
+    return UNKNOWN_ATTEMPT.has(verdict.reason);
+  });
+  for (const one of unknown) one.rechecked = true;
+  return unknown.length > 0;
+}
+
+const UNKNOWN_ATTEMPT: ReadonlySet<string> = new Set(['not_begun', 'nothing_open', 'stale_attempt']);

@@ -257,9 +257,10 @@ describe('a platform that asks to wait', () => {
     await bed.time.advance(10);
     for (const send of bed.platform.sends.slice()) {
       await send.refuse({ scope: 'channel', retryAfterMs: 1_000, code: 'throttled' });
+      await bed.time.advance(10);
     }
     expect(conditionOf(process)).toMatchObject({ state: 'slowed', until: START + 1_010 });
-    await bed.time.advance(1_000);
+    await bed.time.advance(800);
     expect(bed.platform.sends).toHaveLength(21);
   });
 
@@ -307,6 +308,20 @@ describe('an ack outage', () => {
     expect(await bed.outcomes('g')).toEqual(['assumed']);
     await bed.time.advance(1);
     expect(await bed.outcomes('g')).toEqual(['assumed', 'assumed']);
+  });
+
+  it('is no word on a channel that is stopped', async () => {
+    const bed = new Bed({
+      channels: [channelOf({ ...settings, ackOutage: { afterMs: 0, minTimeouts: 1, gapMs: 100 } })],
+    });
+    const process = await bed.boot();
+    await process.publish('r', ['a']);
+    await bed.platform.last.accept();
+    await process.publish('s', ['a']);
+    await bed.platform.last.refuse({ scope: 'channel', retryAfterMs: 30_000, code: 'throttled' });
+    await bed.time.advance(10_000);
+    expect(await bed.outcomes('r')).toEqual(['assumed']);
+    expect(conditionOf(process)).toMatchObject({ state: 'slowed', reason: 'throttled' });
   });
 
   it('is not declared while acks come in between', async () => {

@@ -47,6 +47,20 @@ describe('an attempt', () => {
     expect(bed.platform.last.request.body).toEqual(messageOf('r', 'a').body);
   });
 
+  it('of a message that has settled leaves its place in memory to another', async () => {
+    const size = messageOf('r', 'a').body.length;
+    const bed = new Bed({ settings: { bodyCacheBytes: 2 * size } });
+    const process = await bed.boot();
+    await process.publish('s', ['a'], { notBefore: START + 1_000 });
+    await process.publish('r', ['a']);
+    await bed.platform.last.accept();
+    await process.ack(bed, 'r', 1);
+    await process.publish('t', ['a']);
+    await bed.time.advance(1_000);
+    expect(bed.platform.log).toEqual(['r/a', 't/a', 's/a']);
+    expect(process.countOf('rooms', 'readBodies')).toBe(0);
+  });
+
   it('whose body cannot be read sends nothing, uses up nothing, backs off, and is made when it can', async () => {
     const bed = new Bed({ settings: { bodyCacheBytes: 0 }, channels: [channelOf({ policy: { maxAttempts: 2 } })] });
     const process = await bed.boot();

@@ -125,6 +125,23 @@ describe('a lost lease', () => {
     expect(bed.platform.last.request.worker).toBe('worker-1.2');
   });
 
+  it('leaves nothing in memory but what is open, and no timer of a room', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    for (const room of ['r', 's']) await process.publish(room, ['a']);
+    for (const send of bed.platform.sends) await send.accept();
+    await process.publish('later', ['a'], { notBefore: START + 100_000 });
+    process.faults = ({ method }) => (method === 'renew' || method === 'register' ? 'fail_before' : 'run');
+    await bed.time.advance(4_000);
+    const { rooms } = process.engine;
+    expect(rooms.size).toBe(3);
+    process.faults = ({ method }) => (method === 'register' ? 'fail_before' : 'run');
+    await bed.stores.ownership.release('worker-1.1');
+    await bed.time.advance(900);
+    expect(process.engine.ownership.worker).toBeNull();
+    expect(rooms.size).toBe(0);
+  });
+
   it('does not interrupt an open request: its answer counts', async () => {
     const bed = new Bed({ channels: [channelOf({ sendTimeoutMs: 5_000 })] });
     const process = await bed.boot();

@@ -130,6 +130,25 @@ describe('acks come when they like', () => {
     expect(await bed.row('r')).toMatchObject({ phase: 'awaiting_ack', settled: 1 });
   });
 
+  it('an ack at a process that does not hold the room settles what the holder claimed meanwhile', async () => {
+    const bed = new Bed();
+    const holder = await bed.boot();
+    const other = await bed.boot();
+    await holder.publish('r', ['a', 'b', 'c']);
+    await acceptAndAck(bed, holder, 'r', 1);
+    await bed.platform.last.accept();
+    // The other one is still recording a late status when the ack of a message comes that it has not seen begin.
+    other.faults = ({ method }) => (method === 'updateSettled' ? { action: 'run', afterMs: 50 } : 'run');
+    const late = other.ack(bed, 'r', 1, { level: 'read' });
+    await bed.time.advance(10);
+    await holder.ack(bed, 'r', 2);
+    await bed.platform.last.accept();
+    const ack = other.ack(bed, 'r', 3);
+    await bed.time.advance(100);
+    await Promise.all([late, ack]);
+    expect(await bed.outcomes('r')).toEqual(['acked', 'acked', 'acked']);
+  });
+
   it('a late ack raises its own message and unlocks nothing', async () => {
     const bed = new Bed();
     const process = await bed.boot();
@@ -155,6 +174,18 @@ describe('acks come when they like', () => {
     expect(await bed.stores.deadLetters.list(null, 10)).toMatchObject([
       { reason: 'failed_after_assumed', sequence: 1 },
     ]);
+  });
+
+  it('a late ack and a late failure of one message that come together are both recorded', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    await process.publish('r', ['a']);
+    await bed.platform.last.accept();
+    await bed.time.advance(5_000);
+    const reference = process.references.encode(await bed.row('r'), 1);
+    const failure = statusOf({ reference, level: null, nack: nackOf({ permanent: true, code: 'undeliverable' }) });
+    await process.engine.acks.receive(CHANNEL, [statusOf({ reference, level: 'sent' }), failure]);
+    expect(await bed.entry('r', 1)).toMatchObject({ level: 'sent', lateNackCode: 'undeliverable' });
   });
 
   it('an ack that an acceptance makes known settles, though it came first', async () => {
