@@ -1,6 +1,7 @@
-import type { RoomEvent, Verdict } from '../room/events.ts';
+import type { IgnoredReason, RoomEvent, Verdict } from '../room/events.ts';
 import type { Room } from '../room/room.ts';
 import type { Permit } from './channels.ts';
+import type { Course } from './course.ts';
 
 /** An event on its way, and who waits for its verdict. */
 export interface Posted {
@@ -52,3 +53,31 @@ export function newResident(room: Room): Resident {
 export function attemptKey(attempt: { readonly sequence: number; readonly attempt: number }): string {
   return `${attempt.sequence}/${attempt.attempt}`;
 }
+
+/** Events that may wait for a room while the store fails. */
+const MAX_POSTED_WHILE_FAILING = 16;
+
+/** Callers of further events are told to come again. */
+export function isFull(resident: Resident): boolean {
+  return resident.failing && resident.posted.length >= MAX_POSTED_WHILE_FAILING;
+}
+
+/** What was decided about these events came to nothing: they are decided again, before all others, on the row as it is. */
+export function decideAgain(resident: Resident, posted: readonly Posted[]): void {
+  resident.posted.unshift(...posted);
+  resident.stale = true;
+}
+
+/** H7. True where one of the events has to be decided once more. */
+export function putOffUnknownAttempts(course: Course, posted: readonly Posted[]): boolean {
+  const first = course.verdicts.length - posted.length;
+  const unknown = posted.filter(({ event, rechecked }, index) => {
+    const verdict = course.verdicts[first + index];
+    if (rechecked || (event.type !== 'ack' && event.type !== 'nack') || verdict?.kind !== 'ignored') return false;
+    return UNKNOWN_ATTEMPT.has(verdict.reason);
+  });
+  for (const one of unknown) one.rechecked = true;
+  return unknown.length > 0;
+}
+
+const UNKNOWN_ATTEMPT: ReadonlySet<IgnoredReason> = new Set(['not_begun', 'nothing_open', 'stale_attempt']);

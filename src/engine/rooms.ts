@@ -38,7 +38,15 @@ import type { Tenure } from './ownership.ts';
 import { channelName, envelopeOf, POLICY_OF_MISSING_CHANNEL, roomOf } from './policy.ts';
 import type { AckInbox, Chance, Clock, NewMessage, RoomStore, StoredRoom } from './ports.ts';
 import { reportSettled } from './report.ts';
-import { attemptKey, newResident, type Posted, type Resident } from './resident.ts';
+import {
+  attemptKey,
+  decideAgain,
+  isFull,
+  newResident,
+  type Posted,
+  putOffUnknownAttempts,
+  type Resident,
+} from './resident.ts';
 import type { RoomWriter, Written } from './settle.ts';
 
 export interface RoomsDependencies {
@@ -59,8 +67,6 @@ export interface RoomsDependencies {
 const STORE_RETRY_MS = 250;
 /** How long a room waits after its claim was refused; meanwhile the lease is looked at. */
 const FENCED_RETRY_MS = 50;
-/** Events that may wait for a room while the store fails; callers of more are told to come again. */
-const MAX_POSTED_WHILE_FAILING = 16;
 /** How long a graceful end waits for the store, from when the last send must have ended. */
 const DRAIN_STORE_MS = 2_000;
 
@@ -114,9 +120,7 @@ export class Rooms {
       this.#rest(resident);
       return null;
     }
-    if (resident.failing && resident.posted.length >= MAX_POSTED_WHILE_FAILING) {
-      throw new RoomlineError('not_ready', { detail: 'the store is away' });
-    }
+    if (isFull(resident)) throw new RoomlineError('not_ready', { detail: 'the store is away' });
     return this.#enqueue(resident, event);
   }
 
@@ -290,15 +294,13 @@ export class Rooms {
     const posted = resident.posted.splice(0);
     const evidence = await this.#evidence(resident.room, posted);
     if (evidence === null) {
-      resident.posted.unshift(...posted);
-      resident.stale = true;
+      decideAgain(resident, posted);
       return this.#putOff(resident);
     }
     const before = resident.room;
     const course = this.#course(resident, [...evidence, ...posted.map((one) => one.event)]);
     if (putOffUnknownAttempts(course, posted)) {
-      resident.posted.unshift(...posted);
-      resident.stale = true;
+      decideAgain(resident, posted);
       return;
     }
     if (course.room.version === resident.room.version) {
@@ -316,8 +318,7 @@ export class Rooms {
       return;
     }
     if (course.claims) this.#giveBack(resident);
-    resident.posted.unshift(...posted);
-    resident.stale = true;
+    decideAgain(resident, posted);
     if (written === null) await this.#putOff(resident);
     if (written?.kind === 'fenced') {
       this.#to.tenure.suspect(course.room.attempts.at(-1)?.generation ?? 0);
@@ -602,17 +603,3 @@ export class Rooms {
 function isHeadless(room: Room): boolean {
   return hasHead(room) && headEnvelope(room) === null;
 }
-
-/** H7. True where one of the events has to be decided once more. */
-function putOffUnknownAttempts(course: Course, posted: readonly Posted[]): boolean {
-  const first = course.verdicts.length - posted.length;
-  const unknown = posted.filter(({ event, rechecked }, index) => {
-    const verdict = course.verdicts[first + index];
-    if (rechecked || (event.type !== 'ack' && event.type !== 'nack') || verdict?.kind !== 'ignored') return false;
-    return UNKNOWN_ATTEMPT.has(verdict.reason);
-  });
-  for (const one of unknown) one.rechecked = true;
-  return unknown.length > 0;
-}
-
-const UNKNOWN_ATTEMPT: ReadonlySet<string> = new Set(['not_begun', 'nothing_open', 'stale_attempt']);

@@ -50,12 +50,12 @@ function children(pid: number): number[] {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
 }
 
-const MIB = 1_048_576;
+export const MIB = 1_048_576;
 
 /** What the process has in physical memory now, in MB (of 2^20 bytes). */
 export function memoryMb(pid: number): number {
   const found = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  return Number(found?.[1] ?? Number.NaN) / 1_024;
+  return (Number(found?.[1] ?? Number.NaN) * 1_024) / MIB;
 }
 
 /** CPU time that all processes of the machine have used, and what other machines took from it. */

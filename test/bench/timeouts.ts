@@ -1,11 +1,12 @@
 /** One message for each of many rooms, and no ack ever: how late the timeouts are that all run at the same time. */
 import pg from 'pg';
 import { DATABASE } from '../../simulators/rig/database.ts';
+import type { Metrics } from '../../simulators/rig/metrics.ts';
 import { load } from '../../simulators/rig/publisher.ts';
 import { sayProfile, startEngine } from './engine.ts';
 import { ascending, figure, quantile } from './figures.ts';
 import { histogramQuantile } from './histogram.ts';
-import { memoryMb } from './machine.ts';
+import { MIB, memoryMb } from './machine.ts';
 import { Observations } from './observations.ts';
 import type { BenchOptions } from './options.ts';
 import { accepted, CHANNEL, cpuBetween, cpuTimes, judge, othersMs, RunNotClean, until, withSystem } from './system.ts';
@@ -48,6 +49,7 @@ export const timeouts: Workload = {
       const allAccepted = async () => (await accepted(rig, CHANNEL)) >= rooms;
       await until('all messages are accepted', allAccepted, { deadlineMs: RUN_DEADLINE_MS, signal });
       const memoryOpen = memoryMb(pid);
+      const heapOpen = heapMb(await rig.engine.metrics());
       say(`  ${rooms} messages wait for acks`);
       const cpuBefore = cpuTimes(rig, pid);
       const settled = async () => (await rig.engine.metrics()).sum('roomline_messages_settled_total') >= rooms;
@@ -95,6 +97,8 @@ export const timeouts: Workload = {
           figure('CPU per timeout, Postgres', 'µs', (cpu.postgres * 1_000) / rooms),
           figure('memory before', 'MB', memoryBefore),
           figure('memory with all open', 'MB', memoryOpen),
+          figure('JavaScript heap in use before', 'MB', heapMb(metricsBefore)),
+          figure('JavaScript heap in use with all open', 'MB', heapOpen),
           figure('memory after', 'MB', memoryAfter),
           figure('share of the machine that others used', '%', (othersMs(cpu) / (cpu.machine + cpu.stolen)) * 100),
         ],
@@ -118,6 +122,11 @@ async function readWaits(url: string): Promise<Wait[]> {
   } finally {
     await client.end();
   }
+}
+
+/** What is garbage by now still counts. */
+function heapMb(metrics: Metrics): number {
+  return metrics.sum('nodejs_heap_size_used_bytes') / MIB;
 }
 
 /** The greatest number of messages that were accepted and not settled at one moment. */

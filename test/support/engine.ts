@@ -463,3 +463,19 @@ export function messageOf(room: string, id: string, wishes: Partial<NewMessage> 
     key,
   };
 }
+
+/** The same stores with some methods of the room store replaced. */
+export function withRooms(stores: Stores, methods: Partial<Stores['rooms']>): Stores {
+  return { ...stores, rooms: overlaid({ ...methods } as Stores['rooms'], stores.rooms) };
+}
+
+/** `over` where it has the method itself, else `under`. */
+export function overlaid<T extends object>(over: T, under: T): T {
+  return new Proxy(under, {
+    get(target, name) {
+      const own: unknown = Object.hasOwn(over, name) ? Reflect.get(over, name) : undefined;
+      const member: unknown = own ?? Reflect.get(target, name);
+      return typeof member === 'function' && own === undefined ? member.bind(target) : member;
+    },
+  });
+}
