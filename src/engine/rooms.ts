@@ -19,14 +19,11 @@ import {
   hasHead,
   headEnvelope,
   headSequence,
-  type Policy,
   type Room,
   type RoomAddress,
-  type RoomKey,
   type RoomRow,
   withEnvelopes,
 } from '../room/room.ts';
-import { Batcher } from './batcher.ts';
 import type { Bodies } from './bodies.ts';
 import type { Channels, Permit } from './channels.ts';
 import { type Course, inboxEvent, lookupEvents, newCourse, resultEvent, step } from './course.ts';
@@ -35,8 +32,9 @@ import type { Attempts } from './dispatch.ts';
 import type { Instruments } from './instruments.ts';
 import type { Late } from './late.ts';
 import type { Tenure } from './ownership.ts';
-import { channelName, envelopeOf, POLICY_OF_MISSING_CHANNEL, roomOf } from './policy.ts';
+import { channelName, envelopeOf } from './policy.ts';
 import type { AckInbox, Chance, Clock, NewMessage, RoomStore, StoredRoom } from './ports.ts';
+import { RoomReader } from './reader.ts';
 import { reportSettled } from './report.ts';
 import {
   attemptKey,
@@ -74,7 +72,7 @@ export class Rooms {
   readonly #to: RoomsDependencies;
   readonly #residents = new Map<number, Resident>();
   readonly #deadlines: Deadlines;
-  readonly #reads: Batcher<RoomAddress, StoredRoom | null>;
+  readonly #reader: RoomReader;
   readonly #decisions = new Set<Promise<void>>();
   /** Rooms that had a permit while the lease could not be trusted, and stand in no queue. */
   readonly #turnedAway = new Set<Resident>();
@@ -84,9 +82,9 @@ export class Rooms {
 
   constructor(dependencies: RoomsDependencies) {
     this.#to = dependencies;
-    const { clock, store } = dependencies;
+    const { clock, store, channels } = dependencies;
     this.#deadlines = new Deadlines(clock, (id, lateMs) => this.#onDeadline(id, lateMs));
-    this.#reads = new Batcher({ maxRows: 200, flush: (addresses) => store.readRooms(addresses) });
+    this.#reader = new RoomReader(store, channels);
   }
 
   /** Rooms in memory; those at rest are not. */
@@ -111,9 +109,9 @@ export class Rooms {
     if (!this.#to.tenure.clockIsSet) throw new RoomlineError('not_ready', { detail: 'engine time is not known yet' });
     let resident = this.#residents.get(address.id);
     if (resident === undefined) {
-      const stored = await this.#reads.submit(address);
-      if (stored === null) return null;
-      resident = this.#residents.get(address.id) ?? this.#admit(this.#roomOf(stored));
+      const room = await this.#reader.read(address);
+      if (room === null) return null;
+      resident = this.#residents.get(address.id) ?? this.#admit(room);
     }
     const { key } = resident.room;
     if (expected !== undefined && (key.tenant !== expected.tenant || key.channel !== expected.channel)) {
@@ -128,14 +126,13 @@ export class Rooms {
   async view(address: RoomAddress): Promise<Room | null> {
     const resident = this.#residents.get(address.id);
     if (resident !== undefined && !resident.stale) return resident.room;
-    const stored = await this.#reads.submit(address);
-    return stored === null ? null : this.#roomOf(stored);
+    return this.#reader.read(address);
   }
 
   /** Intake appended messages of one room: `row` as that transaction left it. */
   appended(row: RoomRow, messages: readonly { readonly message: NewMessage; readonly sequence: number }[]): void {
     if (!this.#holds(row)) return;
-    const policy = this.#policyOf(row.key);
+    const policy = this.#reader.policyOf(row.key);
     const envelopes = messages.map(({ message, sequence }) =>
       envelopeOf({ ...message, sequence, cancelled: false }, policy),
     );
@@ -150,7 +147,7 @@ export class Rooms {
    * @returns false where the room is claimable and nobody attended to it since the last sweep (R6)
    */
   found(stored: StoredRoom, kind: 'take_over' | 'sweep'): boolean {
-    const room = this.#roomOf(stored);
+    const room = this.#reader.roomOf(stored);
     const resident = this.#residents.get(room.id);
     if (resident === undefined) {
       this.#attend(this.#admit(room));
@@ -262,12 +259,12 @@ export class Rooms {
     for (;;) {
       if (!resident.stale && !isHeadless(resident.room)) return true;
       try {
-        const stored = await this.#reads.submit(resident.room);
+        const room = await this.#reader.read(resident.room);
         resident.failing = false;
-        if (stored === null) return this.#abandon(resident, new Error('the room is gone from the store'));
+        if (room === null) return this.#abandon(resident, new Error('the room is gone from the store'));
         resident.stale = false;
         // The store is the truth, even where it has gone back in time.
-        resident.room = this.#roomOf(stored);
+        resident.room = room;
         // Where messages are missing that must be there nothing can be decided; to ask at once again changes nothing.
         if (isHeadless(resident.room)) await this.#pause(STORE_RETRY_MS);
         return true;
@@ -584,14 +581,6 @@ export class Rooms {
 
   #isOurs(resident: Resident): boolean {
     return this.#residents.get(resident.room.id) === resident;
-  }
-
-  #policyOf(key: RoomKey): Policy {
-    return this.#to.channels.get(key)?.settings.policy ?? POLICY_OF_MISSING_CHANNEL;
-  }
-
-  #roomOf(stored: StoredRoom): Room {
-    return roomOf(stored, this.#policyOf(stored.row.key));
   }
 
   #pause(ms: number): Promise<void> {
