@@ -106,7 +106,6 @@ const LOG_EVENTS = {
   'channel.state': logEvent('warn', ['channel', 'state'], ['account', 'reason']),
   // Anyone can send forged ones: the metric counts them, a line each would drown the log.
   'webhook.refused': logEvent('debug', ['channel', 'code'], ['requestId']),
-  'webhook.item_ignored': logEvent('debug', ['channel', 'reason'], ['requestId']),
   'liveness.violated': logEvent('error', ['tenant', 'channel', 'room', 'sequence', 'state']),
   'postgres.batch_failed': logEvent('warn', ['reason', 'count'], ERROR_FIELDS),
   'operator.acted': logEvent('info', ['key', 'method', 'route'], ['channel', 'room', 'reason']),
@@ -198,7 +197,7 @@ export function errorFields(error: unknown): ErrorLogFields {
 
 export type IntakeSource = 'pubsub' | 'http';
 /** How an ack from a webhook or a lookup met its message. */
-export type AckKind = 'matched' | 'early' | 'late' | 'unknown' | 'ignored';
+export type AckKind = 'matched' | 'late' | 'unknown' | 'ignored';
 export const CHANNEL_STATES = ['open', 'slowed', 'stopped', 'ack_outage'] as const;
 export type ChannelState = (typeof CHANNEL_STATES)[number];
 
@@ -283,7 +282,6 @@ export function recordChannelState(metrics: Metrics, channel: string, state: Cha
 export interface TelemetryEvents {
   'intake.committed': { readonly source: IntakeSource; readonly appended: number; readonly duplicates: number };
   'intake.refused': { readonly source: IntakeSource; readonly code: ErrorCode };
-  'attempt.started': { readonly room: RoomKey; readonly sequence: number; readonly attempt: number };
   'attempt.finished': {
     readonly room: RoomKey;
     readonly sequence: number;

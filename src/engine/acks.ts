@@ -4,8 +4,9 @@
  * matches nothing waits in the ack inbox. One item never decides about another.
  */
 
+import { RoomlineError } from '../errors.ts';
 import type { Verdict } from '../room/events.ts';
-import type { RoomAddress } from '../room/room.ts';
+import type { Room, RoomAddress } from '../room/room.ts';
 import { shardOf } from '../room/shard.ts';
 import type { AckKind } from '../telemetry.ts';
 import type { Channel, Channels } from './channels.ts';
@@ -28,6 +29,10 @@ export interface AckDependencies {
   readonly shards: number;
   readonly instruments: Instruments;
 }
+
+/** How long a watermark waits for the answer to an open attempt, and how often that is looked at. */
+const ANSWER_WAIT_MS = 2_000;
+const ANSWER_POLL_MS = 20;
 
 type Status = Extract<StatusItem, { kind: 'status' }>;
 type Watermark = Extract<StatusItem, { kind: 'watermark' }>;
@@ -110,7 +115,7 @@ export class Acks {
       this.#count(channel, 'unknown');
       return;
     }
-    const room = (await rooms.view(stored.row)) ?? null;
+    const room = await this.#whenAnswered(stored.row);
     if (room === null) return;
     const { level } = item;
     const watermark = wholeMs(item.watermark);
@@ -123,6 +128,21 @@ export class Acks {
     }
     const event = { type: 'ack', sequence: room.settled + 1, level, at: watermark, cumulative: false } as const;
     this.#countVerdict(channel, await rooms.post(room, event, channel));
+  }
+
+  /**
+   * The room, once the platform's answer to its open attempt is stored: only that tells whether a watermark covers it.
+   * @throws RoomlineError `not_ready` where that takes long: the platform tells its watermark again
+   */
+  async #whenAnswered(address: RoomAddress): Promise<Room | null> {
+    const { rooms, clock } = this.#to;
+    for (let waitedMs = 0; ; waitedMs += ANSWER_POLL_MS) {
+      const room = await rooms.view(address);
+      if (room === null || room.phase !== 'sending') return room;
+      if (waitedMs >= ANSWER_WAIT_MS)
+        throw new RoomlineError('not_ready', { detail: 'an attempt is not answered yet' });
+      await new Promise<void>((resolve) => clock.after(ANSWER_POLL_MS, resolve));
+    }
   }
 
   /** Any ack, late ones too, shows that the channel's acks have not stopped. */

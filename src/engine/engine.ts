@@ -111,6 +111,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     store,
     rooms,
     ownership,
+    channels,
     clock,
     everyMs: settings.sweepEveryMs,
     instruments,

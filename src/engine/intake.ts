@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { RoomlineError } from '../errors.ts';
-import type { RoomRow } from '../room/room.ts';
+import type { RoomAddress, RoomRow } from '../room/room.ts';
 import { errorFields } from '../telemetry.ts';
 import { AGAIN, Batcher } from './batcher.ts';
 import type { Instruments } from './instruments.ts';
@@ -37,6 +37,8 @@ export class Intake {
   readonly #lane: Batcher<NewMessage, Outcome>;
   readonly #outstanding = { pubsub: 0, http: 0 };
   #closed = false;
+  /** The last append failed: its messages may be stored all the same, and come back as duplicates. */
+  #answerLost = false;
   /** The store failed while closing: from then on everything is refused, so that nothing overtakes what was. */
   #givenUp = false;
 
@@ -138,6 +140,7 @@ export class Intake {
     } catch (error) {
       instruments.log.event('intake.batch_failed', { source: 'all', count: batch.length, ...errorFields(error) });
       if (!isPermanent(error)) {
+        this.#answerLost = true;
         if (this.#closed) this.#givenUp = true;
         if (this.#givenUp) throw new RoomlineError('not_ready', { detail: 'intake has ended', cause: error });
         // Appending again is safe: what had committed is found by its id.
@@ -152,6 +155,14 @@ export class Intake {
     }
   }
 
+  /** A statement whose answer was lost may have appended the message: nobody has told its room. */
+  #tellRoom(address: RoomAddress, sequence: number): void {
+    this.#to.rooms.post(address, { type: 'tail_raised', tail: sequence, envelopes: [] }).catch((error: unknown) => {
+      // The store is away again; the sweep finds the room.
+      this.#to.instruments.log.event('intake.batch_failed', { source: 'all', count: 1, ...errorFields(error) });
+    });
+  }
+
   #committed(batch: readonly NewMessage[], results: readonly AppendResult[]): void {
     const { rooms, instruments } = this.#to;
     const perRoom = new Map<number, { row: RoomRow; messages: { message: NewMessage; sequence: number }[] }>();
@@ -159,7 +170,9 @@ export class Intake {
     results.forEach((result, index) => {
       const message = batch[index] as NewMessage;
       if (result.kind !== 'appended') {
-        if (result.kind === 'duplicate') counts[message.source].duplicates++;
+        if (result.kind !== 'duplicate') return;
+        counts[message.source].duplicates++;
+        if (this.#answerLost) this.#tellRoom(result.address, result.sequence);
         return;
       }
       counts[message.source].appended++;
@@ -167,6 +180,7 @@ export class Intake {
       known.messages.push({ message, sequence: result.sequence });
       perRoom.set(result.row.id, known);
     });
+    this.#answerLost = false;
     for (const { row, messages } of perRoom.values()) rooms.appended(row, messages);
     for (const source of ['pubsub', 'http'] as const) {
       const { appended, duplicates } = counts[source];

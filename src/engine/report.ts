@@ -1,5 +1,5 @@
 import type { Settled } from '../room/events.ts';
-import type { Room } from '../room/room.ts';
+import { headSequence, type Room, type RoomRow } from '../room/room.ts';
 import type { Instruments } from './instruments.ts';
 import { channelName } from './policy.ts';
 
@@ -19,4 +19,19 @@ export function reportSettled(instruments: Instruments, room: Room, fact: Settle
   telemetry.emit('message.dead_lettered', { room: key, sequence, reason });
   const where = { tenant: key.tenant, channel: key.channel, room: hash(key.room), sequence };
   log.event('message.dead_lettered', { ...where, outcome, reason });
+}
+
+/** A room waits for an operator from now on. */
+export function reportHeld(instruments: Instruments, room: RoomRow): void {
+  instruments.log.event('room.held', { ...placeOf(instruments, room), reason: room.reason ?? 'unknown' });
+}
+
+/** R6 is broken: the room is claimable, and nobody attends to it. */
+export function reportViolation(instruments: Instruments, room: RoomRow): void {
+  instruments.log.event('liveness.violated', { ...placeOf(instruments, room), state: room.phase });
+}
+
+function placeOf({ hash }: Instruments, room: RoomRow) {
+  const { tenant, channel, room: name } = room.key;
+  return { tenant, channel, room: hash(name), sequence: headSequence(room) };
 }

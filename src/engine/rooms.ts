@@ -35,7 +35,7 @@ import type { Tenure } from './ownership.ts';
 import { channelName, envelopeOf } from './policy.ts';
 import type { AckInbox, Chance, Clock, NewMessage, RoomStore, StoredRoom } from './ports.ts';
 import { RoomReader } from './reader.ts';
-import { reportSettled } from './report.ts';
+import { reportHeld, reportSettled } from './report.ts';
 import {
   attemptKey,
   decideAgain,
@@ -357,6 +357,7 @@ export class Rooms {
 
   async #afterwards(resident: Resident, before: Room, course: Course, posted: readonly Posted[]): Promise<void> {
     for (const fact of course.facts) if (fact.kind === 'settled') this.#onSettled(resident, before, fact);
+    if (course.room.phase === 'held' && before.phase !== 'held') reportHeld(this.#to.instruments, course.room);
     const claimed = course.claims ? resident.permit : null;
     if (claimed !== null) {
       resident.permit = null;

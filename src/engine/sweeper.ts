@@ -4,9 +4,11 @@
  */
 
 import type { RoomAddress } from '../room/room.ts';
+import type { Channels } from './channels.ts';
 import type { Instruments } from './instruments.ts';
 import type { Ownership } from './ownership.ts';
 import type { Clock, RoomStore } from './ports.ts';
+import { reportViolation } from './report.ts';
 import type { Rooms } from './rooms.ts';
 import { defineService, runLoop, type Service } from './service.ts';
 
@@ -14,6 +16,7 @@ export interface SweeperOptions {
   readonly store: RoomStore;
   readonly rooms: Rooms;
   readonly ownership: Ownership;
+  readonly channels: Channels;
   readonly clock: Clock;
   readonly everyMs: number;
   readonly instruments: Instruments;
@@ -37,16 +40,19 @@ export function createSweeper(options: SweeperOptions): Service {
 }
 
 async function sweep(options: SweeperOptions): Promise<void> {
-  const { ownership, instruments, rooms } = options;
+  const { ownership, instruments, rooms, channels } = options;
   const shards = [...ownership.shards];
   instruments.metrics.roomsActive.set(rooms.size);
+  for (const channel of channels.all()) instruments.metrics.permitQueue.set({ channel: channel.name }, channel.queued);
   if (shards.length === 0) return;
   let found = 0;
   let violations = 0;
   try {
     await readAll(options.store, shards, 'due', options.clock.now(), (stored) => {
       found++;
-      if (!rooms.found(stored, 'sweep')) violations++;
+      if (rooms.found(stored, 'sweep')) return;
+      violations++;
+      reportViolation(instruments, stored.row);
     });
   } catch (error) {
     ownership.storeFailed(error);

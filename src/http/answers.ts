@@ -17,8 +17,8 @@ import { RoomlineError } from '../errors.ts';
 import type { ChannelView as ChannelCondition } from '../room/explain.ts';
 import type { RoomKey, RoomRow } from '../room/room.ts';
 import { shardOf } from '../room/shard.ts';
-import type { HttpDependencies, WebhookReceipt } from './dependencies.ts';
-import type { MessageView } from './schemas.ts';
+import type { HttpDependencies, Page, WebhookReceipt } from './dependencies.ts';
+import type { MessageView, RoomView } from './schemas.ts';
 import { viewOfRoom, viewOfSettled, viewOfWaiting } from './views.ts';
 
 export interface AnswerSources {
@@ -63,6 +63,34 @@ export function createAnswers(from: AnswerSources): Answers {
     return (await stores.rooms.findRoom(key, shardOf(key, shards)))?.row ?? null;
   }
 
+  async function findMessage(id: string): Promise<MessageView | null> {
+    const target = references.decode(id);
+    if (target === null) return null;
+    const { address, sequence } = target;
+    // A message settles between two reads at most once: what was not waiting then is settled now.
+    const waiting = await stores.history.readWaiting(address, sequence);
+    if (waiting !== null) {
+      const room = await engine.rooms.view(address);
+      if (room !== null && room.settled < sequence) return viewOfWaiting(id, waiting, room);
+    }
+    const settled = await stores.history.readSettled(address, sequence);
+    return settled === null ? null : viewOfSettled(id, settled);
+  }
+
+  async function findRoom(key: RoomKey): Promise<RoomView | null> {
+    const row = await findRow(key);
+    const room = row === null ? null : await engine.rooms.view(row);
+    if (room === null) return null;
+    return viewOfRoom(room, conditionOf(engine.channels, key), engine.ownership.holds(room.shard), clock.now());
+  }
+
+  async function listMessages(key: RoomKey, page: Page): Promise<readonly MessageView[] | null> {
+    const row = await findRow(key);
+    if (row === null) return null;
+    const entries = await stores.history.listRoom(row, page.before, page.limit);
+    return entries.map((entry) => viewOf(references.encode(row, entry.sequence), entry, row));
+  }
+
   return {
     channelExists: (tenant, channel) => engine.channels.get({ tenant, channel }) !== null,
 
@@ -71,33 +99,9 @@ export function createAnswers(from: AnswerSources): Answers {
       return engine.intake.accept(admitted(draft, { shards, now: clock.now(), source: 'http', fallbackId }));
     },
 
-    async findMessage(id) {
-      const target = references.decode(id);
-      if (target === null) return null;
-      const { address, sequence } = target;
-      // A message settles between two reads at most once: what was not waiting then is settled now.
-      const waiting = await stores.history.readWaiting(address, sequence);
-      if (waiting !== null) {
-        const room = await engine.rooms.view(address);
-        if (room !== null && room.settled < sequence) return viewOfWaiting(id, waiting, room);
-      }
-      const settled = await stores.history.readSettled(address, sequence);
-      return settled === null ? null : viewOfSettled(id, settled);
-    },
-
-    async findRoom(key) {
-      const row = await findRow(key);
-      const room = row === null ? null : await engine.rooms.view(row);
-      if (room === null) return null;
-      return viewOfRoom(room, conditionOf(engine.channels, key), engine.ownership.holds(room.shard), clock.now());
-    },
-
-    async listMessages(key, page) {
-      const row = await findRow(key);
-      if (row === null) return null;
-      const entries = await stores.history.listRoom(row, page.before, page.limit);
-      return entries.map((entry) => viewOf(references.encode(row, entry.sequence), entry, row));
-    },
+    findMessage: (id) => fromStore(findMessage(id)),
+    findRoom: (key) => fromStore(findRoom(key)),
+    listMessages: (key, page) => fromStore(listMessages(key, page)),
 
     channels: () =>
       engine.channels.all().map((channel) => {
@@ -121,15 +125,20 @@ export function createAnswers(from: AnswerSources): Answers {
       const verdict = client.verify(headers, raw, wallClockMs());
       if (verdict.kind === 'refused') return verdict;
       const items = client.readStatuses(raw);
-      try {
-        await engine.acks.receive(key, items);
-      } catch (error) {
-        if (error instanceof RoomlineError) throw error;
-        throw new RoomlineError('not_ready', { detail: 'the statuses could not be stored', cause: error });
-      }
+      await fromStore(engine.acks.receive(key, items));
       return { kind: 'stored', statuses: items.length };
     },
   };
+}
+
+/** What a store that is away cannot answer or take now is `not_ready`: the caller comes again. */
+async function fromStore<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof RoomlineError) throw error;
+    throw new RoomlineError('not_ready', { detail: 'the store is away', cause: error });
+  }
 }
 
 function viewOf(id: string, entry: HistoryEntry | WaitingMessage, row: RoomRow): MessageView {

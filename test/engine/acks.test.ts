@@ -185,9 +185,32 @@ describe('a watermark', () => {
     const bed = new Bed({ channels: [NEVER_ECHOES] });
     const process = await bed.boot();
     await process.publish('r', ['a']);
-    await process.engine.acks.receive(CHANNEL, [watermark('r', 1_000)]);
     await bed.platform.last.accept('gw-1', null);
     await process.engine.acks.receive(CHANNEL, [watermark('r', 1_000)]);
     expect(await bed.row('r')).toMatchObject({ phase: 'awaiting_ack', settled: 0 });
+  });
+
+  it('that overtakes the answer to the open attempt waits for it, and settles', async () => {
+    const bed = new Bed({ channels: [NEVER_ECHOES] });
+    const process = await bed.boot();
+    await process.publish('r', ['a']);
+    const received = process.engine.acks.receive(CHANNEL, [watermark('r', 300)]);
+    await settled();
+    await bed.platform.last.accept('gw-1', 300);
+    await bed.time.advance(20);
+    await received;
+    expect(await bed.outcomes('r')).toEqual(['acked']);
+  });
+
+  it('is to be told again where that answer does not come soon', async () => {
+    const bed = new Bed({ channels: [NEVER_ECHOES] });
+    const process = await bed.boot();
+    await process.publish('r', ['a']);
+    const refused = expect(process.engine.acks.receive(CHANNEL, [watermark('r', 300)])).rejects.toMatchObject({
+      code: 'not_ready',
+    });
+    await bed.time.advance(2_100);
+    await refused;
+    expect(await bed.row('r')).toMatchObject({ phase: 'sending', settled: 0 });
   });
 });
