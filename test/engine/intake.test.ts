@@ -145,6 +145,18 @@ describe('intake', () => {
     expect(await idsOf(bed, 'r')).toEqual(['a', 'b']);
   });
 
+  it('tells a room what had been stored for it by an append whose answer was lost', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    failAppends(process, ['run_then_fail']);
+    const accepting = process.engine.intake.accept(messageOf('r', 'a'));
+    // Long before the next sweep.
+    await bed.time.advance(1_000);
+    await accepting;
+    await settled();
+    expect(bed.platform.log).toEqual(['r/a']);
+  });
+
   it('refuses requests beyond its bound, but never a message of the queue', async () => {
     const bed = new Bed({ settings: { maxWaiting: 3 } });
     const process = await bed.boot();

@@ -27,16 +27,6 @@ describe('the sweeper', () => {
     expect(bed.platform.log).toEqual(['r/a', 'r/b', 'r/c']);
   });
 
-  it('finds what an append had stored whose answer was lost', async () => {
-    const bed = new Bed();
-    const process = await bed.boot();
-    process.failNext('rooms', 'append', 'run_then_fail');
-    const accepting = process.engine.intake.accept(messageOf('r', 'a'));
-    await bed.time.advance(5_000);
-    await accepting;
-    expect(bed.platform.log).toEqual(['r/a']);
-  });
-
   it('finds a room past its deadline that is in nobody’s memory', async () => {
     const bed = new Bed();
     const holder = await bed.boot();
