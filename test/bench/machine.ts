@@ -58,14 +58,15 @@ export function memoryMb(pid: number): number {
   return (Number(found?.[1] ?? Number.NaN) * 1_024) / MIB;
 }
 
-/** CPU time that all processes of the machine have used, and what other machines took from it. */
-export function machineMs(): { busy: number; stolen: number } {
-  const [user, nice, system, , , irq, softirq, steal] = readFileSync('/proc/stat', 'utf8')
-    .split('\n', 1)[0]!
+/** CPU time of the whole machine: what its processes used, what other machines took from it, and all there was. */
+export function machineMs(): { busy: number; stolen: number; all: number } {
+  const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n', 1);
+  const [user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0] = line
     .split(/\s+/)
     .slice(1)
-    .map(Number) as [number, number, number, number, number, number, number, number];
-  return { busy: (user + nice + system + irq + softirq) * TICK_MS, stolen: steal * TICK_MS };
+    .map((ticks) => Number(ticks) * TICK_MS);
+  const busy = user + nice + system + irq + softirq;
+  return { busy, stolen: steal, all: busy + idle + iowait + steal };
 }
 
 /** Such as `2 × AMD EPYC, 24 GB, Node v24.21.0`. */

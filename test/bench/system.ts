@@ -68,13 +68,15 @@ export interface CpuTimes {
   readonly pubsub: number;
   /** This process: it publishes. */
   readonly publisher: number;
+  /** What all processes of the machine used, and other machines took from it. */
   readonly machine: number;
-  readonly stolen: number;
+  /** What there was to use. */
+  readonly all: number;
 }
 
 /** @param enginePid of whatever engine is measured */
 export function cpuTimes(rig: Rig, enginePid: number): CpuTimes {
-  const { busy, stolen } = machineMs();
+  const { busy, stolen, all } = machineMs();
   const own = process.cpuUsage();
   return {
     engine: cpuMs(enginePid),
@@ -82,8 +84,8 @@ export function cpuTimes(rig: Rig, enginePid: number): CpuTimes {
     platform: cpuMs(rig.platform.child?.pid ?? 0),
     pubsub: cpuMs(rig.pubsub.child?.pid ?? 0),
     publisher: (own.user + own.system) / 1_000,
-    machine: busy,
-    stolen,
+    machine: busy + stolen,
+    all,
   };
 }
 
@@ -95,13 +97,13 @@ export function cpuBetween(before: CpuTimes, after: CpuTimes): CpuTimes {
     pubsub: after.pubsub - before.pubsub,
     publisher: after.publisher - before.publisher,
     machine: after.machine - before.machine,
-    stolen: after.stolen - before.stolen,
+    all: after.all - before.all,
   };
 }
 
-/** What others used of the machine, in ms. */
-export function othersMs({ engine, postgres, platform, pubsub, publisher, machine, stolen }: CpuTimes): number {
-  return Math.max(0, machine - engine - postgres - platform - pubsub - publisher) + stolen;
+/** Share of the machine that was used, but not by the parts of this system, in %. */
+export function othersShare({ engine, postgres, platform, pubsub, publisher, machine, all }: CpuTimes): number {
+  return (Math.max(0, machine - engine - postgres - platform - pubsub - publisher) / all) * 100;
 }
 
 /** What Postgres has written so far, and how many transactions of this database it has committed. */

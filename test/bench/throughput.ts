@@ -19,7 +19,7 @@ import {
   cpuBetween,
   cpuTimes,
   judge,
-  othersMs,
+  othersShare,
   RunNotClean,
   until,
   withSystem,
@@ -231,7 +231,7 @@ function figuresOf(who: string, passed: Passed, count: number): Figure[] {
     figure(`${who}: CPU per message, publisher`, 'µs', each(cpu.publisher)),
     figure(`${who}: transactions per message`, '', passed.transactions / count),
     figure(`${who}: WAL per message`, 'bytes', passed.walBytes / count),
-    figure(`${who}: share of the machine that others used`, '%', (othersMs(cpu) / (cpu.machine + cpu.stolen)) * 100),
+    figure(`${who}: share of the machine that others used`, '%', othersShare(cpu)),
   ];
 }
 

@@ -9,7 +9,17 @@ import { histogramQuantile } from './histogram.ts';
 import { MIB, memoryMb } from './machine.ts';
 import { Observations } from './observations.ts';
 import type { BenchOptions } from './options.ts';
-import { accepted, CHANNEL, cpuBetween, cpuTimes, judge, othersMs, RunNotClean, until, withSystem } from './system.ts';
+import {
+  accepted,
+  CHANNEL,
+  cpuBetween,
+  cpuTimes,
+  judge,
+  othersShare,
+  RunNotClean,
+  until,
+  withSystem,
+} from './system.ts';
 import { RUN_DEADLINE_MS, type Workload } from './workload.ts';
 
 /** Long enough that the last message is accepted before the first one times out. */
@@ -100,7 +110,7 @@ export const timeouts: Workload = {
           figure('JavaScript heap in use before', 'MB', heapMb(metricsBefore)),
           figure('JavaScript heap in use with all open', 'MB', heapOpen),
           figure('memory after', 'MB', memoryAfter),
-          figure('share of the machine that others used', '%', (othersMs(cpu) / (cpu.machine + cpu.stolen)) * 100),
+          figure('share of the machine that others used', '%', othersShare(cpu)),
         ],
       };
     });
