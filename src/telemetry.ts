@@ -204,6 +204,8 @@ export type ChannelState = (typeof CHANNEL_STATES)[number];
 /** The closed list of metrics, all on one registry of its own. Names as exported: `roomline_` and snake case. */
 export type Metrics = ReturnType<typeof createMetrics>;
 
+/** From a moment to the week that a queue may keep a message. */
+const LONG_SECONDS = [0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 900, 3_600, 14_400, 86_400];
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 export function createMetrics(options: { readonly version: string; readonly processMetrics?: boolean }) {
@@ -225,6 +227,8 @@ export function createMetrics(options: { readonly version: string; readonly proc
     return new Histogram({ name: `roomline_${name}`, help, labelNames, buckets, registers });
   }
 
+  /** Called before every exposition, for gauges that are read rather than counted. */
+  const beforeRender = new Set<() => void>();
   const buildInfo = gauge('build_info', 'Always 1; the labels name what runs', ['version', 'node_version']);
   buildInfo.set({ version: options.version, node_version: process.versions.node }, 1);
   if (options.processMetrics === true) collectDefaultMetrics({ register: registry });
@@ -232,7 +236,11 @@ export function createMetrics(options: { readonly version: string; readonly proc
   return {
     registry,
     /** The exposition text of every metric. */
-    render: () => registry.metrics(),
+    render: () => {
+      for (const update of beforeRender) update();
+      return registry.metrics();
+    },
+    beforeRender,
     contentType: registry.contentType,
 
     intakeReceived: counter('intake_received_total', 'Messages that reached intake', ['source']),
@@ -240,6 +248,15 @@ export function createMetrics(options: { readonly version: string; readonly proc
     intakeRefused: counter('intake_refused_total', 'Messages refused by intake', ['source', 'code']),
     intakeOutstanding: gauge('intake_outstanding', 'Messages received and not yet committed', ['source']),
     intakeCommitSeconds: histogram('intake_commit_seconds', 'From receipt to commit of a message', SECONDS, ['source']),
+    intakeLagSeconds: histogram(
+      'intake_lag_seconds',
+      'From publishing to commit of a message of the queue',
+      LONG_SECONDS,
+    ),
+    intakeOldestSeconds: gauge(
+      'intake_oldest_seconds',
+      'Age of the oldest message of the queue in hand, since publishing',
+    ),
     messagesAccepted: counter('messages_accepted_total', 'Messages committed by intake', ['source']),
     messagesSettled: counter('messages_settled_total', 'Messages settled', ['outcome', 'channel']),
     deadLetters: counter('dead_letters_total', 'Dead letters written', ['reason', 'channel']),

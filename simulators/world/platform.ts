@@ -111,7 +111,7 @@ export class WorldPlatform {
     };
     if (this.outage === 'down' || chance.hit(faults.connectFailure)) {
       fault('connect_failure');
-      return refused('connect_refused', 'channel', false);
+      return refused(chance.pick(['connect_refused', 'connect_dns', 'connect_tls']), 'channel', false);
     }
     if (this.outage === 'unauthorized') return refused('unauthorized', 'account', true);
     if (this.outage === 'throttled') return refused('throttled', 'channel', false, chance.between(50, 2_000));

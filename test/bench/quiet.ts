@@ -5,7 +5,7 @@ import { sayProfile, startEngine } from './engine.ts';
 import { ascending, figure, quantile } from './figures.ts';
 import { Observations } from './observations.ts';
 import type { BenchOptions } from './options.ts';
-import { allTold, CHANNEL, cpuBetween, cpuTimes, judge, othersShare, until, withSystem } from './system.ts';
+import { allTold, CHANNEL, cpuBetween, cpuTimes, judge, until, withSystem } from './system.ts';
 import { LONG_ACK_TIMEOUT_MS, RUN_DEADLINE_MS, type Workload } from './workload.ts';
 
 const ACK_DELAY = { minMs: 0, maxMs: 5 };
@@ -69,7 +69,6 @@ export const quiet: Workload = {
           figure('from ack to next send, p99', 'ms', quantile(gaps, 0.99)),
           figure('CPU of the engine', '%', (cpu.engine / elapsedMs) * 100),
           figure('CPU of Postgres', '%', (cpu.postgres / elapsedMs) * 100),
-          figure('share of the machine that others used', '%', othersShare(cpu)),
         ],
       };
     });

@@ -110,7 +110,6 @@ export const timeouts: Workload = {
           figure('JavaScript heap in use before', 'MB', heapMb(metricsBefore)),
           figure('JavaScript heap in use with all open', 'MB', heapOpen),
           figure('memory after', 'MB', memoryAfter),
-          figure('share of the machine that others used', '%', othersShare(cpu)),
         ],
       };
     });

@@ -26,24 +26,36 @@ export class MessageHandler {
   readonly #to: MessageHandlerDependencies;
   /** Messages that intake will not take in this process any more. */
   readonly #held: Message[] = [];
-  #outstanding = 0;
+  /** Messages in hand, in the order in which they came. */
+  readonly #outstanding = new Set<Message>();
   #idle: (() => void)[] = [];
 
   constructor(dependencies: MessageHandlerDependencies) {
     this.#to = dependencies;
-    dependencies.signal.addEventListener('abort', () => this.#giveBack(), { once: true });
+    const { metrics } = dependencies.instruments;
+    const tellOldest = (): void => metrics.intakeOldestSeconds.set(this.#oldestSeconds());
+    metrics.beforeRender.add(tellOldest);
+    dependencies.signal.addEventListener(
+      'abort',
+      () => {
+        metrics.beforeRender.delete(tellOldest);
+        this.#giveBack();
+      },
+      { once: true },
+    );
   }
 
   handle(message: Message): void {
-    this.#outstanding++;
+    this.#outstanding.add(message);
     void this.#process(message).finally(() => {
-      if (--this.#outstanding === 0) for (const resolve of this.#idle.splice(0)) resolve();
+      this.#outstanding.delete(message);
+      if (this.#outstanding.size === 0) for (const resolve of this.#idle.splice(0)) resolve();
     });
   }
 
   /** Resolves when nothing is at intake or on its way to the dead letters. */
   idle(): Promise<void> {
-    if (this.#outstanding === 0) return Promise.resolve();
+    if (this.#outstanding.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
@@ -59,8 +71,10 @@ export class MessageHandler {
       const detail = 'the store refuses a value of this message';
       return this.#refuse(message, new RoomlineError('field_invalid', { field: 'body', rule: 'storable', detail }));
     }
-    if (result.kind === 'accepted') message.ack();
-    else {
+    if (result.kind === 'accepted') {
+      this.#to.instruments.metrics.intakeLagSeconds.observe(this.#ageSeconds(message));
+      message.ack();
+    } else {
       const rule = 'an id names one message of its room';
       await this.#refuse(message, new RoomlineError('message_id_conflict', { field: 'messageId', rule }));
     }
@@ -82,6 +96,15 @@ export class MessageHandler {
       return new RoomlineError('ordering_key_mismatch', { field: 'orderingKey', rule });
     }
     return parsed;
+  }
+
+  #oldestSeconds(): number {
+    const [oldest] = this.#outstanding;
+    return oldest === undefined ? 0 : this.#ageSeconds(oldest);
+  }
+
+  #ageSeconds(message: Message): number {
+    return Math.max(0, (this.#to.clock.now() - message.publishTime.getTime()) / 1000);
   }
 
   /** Keeps a payload that can never be accepted, with its reason, and then lets the queue forget it. */
