@@ -9,17 +9,7 @@ import { histogramQuantile } from './histogram.ts';
 import { MIB, memoryMb } from './machine.ts';
 import { Observations } from './observations.ts';
 import type { BenchOptions } from './options.ts';
-import {
-  accepted,
-  CHANNEL,
-  cpuBetween,
-  cpuTimes,
-  judge,
-  othersShare,
-  RunNotClean,
-  until,
-  withSystem,
-} from './system.ts';
+import { accepted, CHANNEL, cpuBetween, cpuTimes, judge, RunNotClean, until, withSystem } from './system.ts';
 import { RUN_DEADLINE_MS, type Workload } from './workload.ts';
 
 /** Long enough that the last message is accepted before the first one times out. */
