@@ -2,7 +2,7 @@
  * Everything that Roomline tells about itself, as three closed lists: log events, metrics, and in-process events.
  * Message bodies and secrets have no field to go into; rooms and recipients appear in logs as keyed hashes only.
  */
-import { createHmac } from 'node:crypto';
+import { createHmac, createSecretKey } from 'node:crypto';
 import { type DestinationStream, pino } from 'pino';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { type ErrorCode, RoomlineError } from './errors.ts';
@@ -16,8 +16,9 @@ export type RecipientHash = string & { readonly [hashed]: true };
 
 /** Makes the function that turns rooms and recipients into their log form: 16 hexadecimal digits of an HMAC-SHA256. */
 export function recipientHasher(key: string): (recipient: string) => RecipientHash {
+  const prepared = createSecretKey(key, 'utf8');
   return (recipient) =>
-    createHmac('sha256', key).update('log:').update(recipient).digest('hex').slice(0, 16) as RecipientHash;
+    createHmac('sha256', prepared).update('log:').update(recipient).digest('hex').slice(0, 16) as RecipientHash;
 }
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';

@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, timingSafeEqual } from 'node:crypto';
 import type { RoomAddress } from '../room/room.ts';
 
 /** Where a message is to be found, as its reference tells without a look-up. */
@@ -23,8 +23,9 @@ const CHECK_BYTES = 6;
 const REFERENCE = /^[A-Za-z0-9_-]{26}$/;
 
 export function createReferences(secret: string): References {
+  const key = createSecretKey(secret, 'utf8');
   const check = (content: Uint8Array): Buffer =>
-    createHmac('sha256', secret).update('reference:').update(content).digest().subarray(0, CHECK_BYTES);
+    createHmac('sha256', key).update('reference:').update(content).digest().subarray(0, CHECK_BYTES);
   return {
     encode({ shard, id }, sequence) {
       const content = Buffer.allocUnsafe(CONTENT_BYTES);

@@ -1,5 +1,5 @@
 /** Signatures as the Standard Webhooks specification describes them, over the raw bytes of a call. */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
 import type { PlatformChannel } from '../engine/ports.ts';
 
 /** How far the time of a signature may be from ours, either way. */
@@ -34,12 +34,13 @@ export function createVerifier(secrets: readonly string[]): PlatformChannel['ver
   };
 }
 
-function keyOf(secret: string): Buffer {
-  if (secret.startsWith(BASE64_PREFIX)) return Buffer.from(secret.slice(BASE64_PREFIX.length), 'base64');
-  return Buffer.from(secret);
+/** A key object is prepared once; raw bytes would be prepared again for every signature. */
+function keyOf(secret: string): KeyObject {
+  const inBase64 = secret.startsWith(BASE64_PREFIX);
+  return createSecretKey(inBase64 ? Buffer.from(secret.slice(BASE64_PREFIX.length), 'base64') : Buffer.from(secret));
 }
 
-function sign(key: Buffer, id: string, timestamp: string, raw: Uint8Array): Buffer {
+function sign(key: KeyObject, id: string, timestamp: string, raw: Uint8Array): Buffer {
   return Buffer.from(createHmac('sha256', key).update(`${id}.${timestamp}.`).update(raw).digest('base64'));
 }
 
