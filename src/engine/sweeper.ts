@@ -27,7 +27,11 @@ const PAGE = 500;
 
 export function createSweeper(options: SweeperOptions): Service {
   return defineService('sweeper', (scope) => {
-    const { clock, onFailure, everyMs } = options;
+    const { clock, onFailure, everyMs, instruments } = options;
+    const { beforeRender } = instruments.metrics;
+    const tell = (): void => tellQueues(options);
+    beforeRender.add(tell);
+    scope.onStop(() => void beforeRender.delete(tell));
     const loop = runLoop(
       async () => {
         await sweep(options);
@@ -39,11 +43,15 @@ export function createSweeper(options: SweeperOptions): Service {
   });
 }
 
-async function sweep(options: SweeperOptions): Promise<void> {
-  const { ownership, instruments, rooms, channels } = options;
-  const shards = [...ownership.shards];
+/** How many rooms are in memory, and how many of them wait for a permit, at the moment of asking. */
+function tellQueues({ rooms, channels, instruments }: SweeperOptions): void {
   instruments.metrics.roomsActive.set(rooms.size);
   for (const channel of channels.all()) instruments.metrics.permitQueue.set({ channel: channel.name }, channel.queued);
+}
+
+async function sweep(options: SweeperOptions): Promise<void> {
+  const { ownership, instruments, rooms } = options;
+  const shards = [...ownership.shards];
   if (shards.length === 0) return;
   let found = 0;
   let violations = 0;

@@ -77,6 +77,14 @@ describe('the sweeper', () => {
     expect(await process.gauge('livenessViolations')).toBe(0);
   });
 
+  it('tells how many rooms wait for a permit whenever the metrics are asked for, not only when it sweeps', async () => {
+    const bed = new Bed({ channels: [channelOf({ maxConcurrentSends: 1 })] });
+    const process = await bed.boot();
+    for (const room of ['open', 'first', 'second']) await process.publish(room, ['a']);
+    expect(await process.instruments.metrics.render()).toMatch(/roomline_permit_queue\{channel="[^"]+"\} 2\n/);
+    expect(await process.instruments.metrics.render()).toContain('roomline_rooms_active 3\n');
+  });
+
   it('takes no room of a channel that is not configured for unattended', async () => {
     const bed = new Bed();
     const process = await bed.boot();

@@ -419,7 +419,7 @@ export class Process {
     await settled();
   }
 
-  async gauge(name: 'livenessViolations' | 'shardsHeld' | 'roomsActive'): Promise<number> {
+  async gauge(name: 'livenessViolations' | 'shardsHeld'): Promise<number> {
     const { values } = await this.instruments.metrics[name].get();
     return values[0]?.value ?? 0;
   }
