@@ -83,6 +83,11 @@ const CATALOGUE = {
     'The service is starting or has lost a dependency',
     'See /readyz for the dependency; repeat.',
   ),
+  another_history: retryable(
+    503,
+    'The database is not the one whose past is known',
+    'Repeat later. Operators: "roomline database status" says more; docs/guarantees.md says what to decide.',
+  ),
   rate_limited: retryable(429, 'Too many requests with this key', 'Repeat after the time in Retry-After.'),
   request_timeout: retryable(
     408,
@@ -108,6 +113,11 @@ const CATALOGUE = {
     'Set postgres.shards to the number that the database was created with.',
   ),
   schema_outdated: entry(500, 'The database schema is not the one this version needs', 'Run "roomline migrate".'),
+  database_in_recovery: entry(
+    500,
+    'The database server is a standby that has not been promoted',
+    'Point postgres.url at the primary: nothing may be decided from what a standby says.',
+  ),
   node_unsupported: entry(
     500,
     'This version of Node.js cannot run Roomline',

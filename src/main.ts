@@ -8,10 +8,12 @@ import { type Config, loadConfig } from './config.ts';
 import { createEngine } from './engine/engine.ts';
 import type { Instruments } from './engine/instruments.ts';
 import { MESSAGE_LIMITS, parseMessage } from './engine/message.ts';
+import { explainHistory } from './engine/ownership.ts';
 import { type ChannelSettings, channelName } from './engine/policy.ts';
-import type { ChannelKey, PlatformChannel } from './engine/ports.ts';
+import type { AnotherHistory, ChannelKey, PlatformChannel } from './engine/ports.ts';
 import { createReferences } from './engine/reference.ts';
 import { defineService, type Service, serviceGroup } from './engine/service.ts';
+import { RoomlineError } from './errors.ts';
 import { admitted, createAnswers } from './http/answers.ts';
 import { createHttpServer } from './http/server.ts';
 import { createPlatformChannel } from './platforms/registry.ts';
@@ -35,7 +37,16 @@ export async function serve(options: ServeOptions): Promise<void> {
   process.once('uncaughtException', (error) => end.failure('uncaught_exception', error));
   process.once('unhandledRejection', (error) => end.failure('unhandled_rejection', error));
 
-  const system = await createSystem(config, log, (error) => end.failure('engine', error));
+  const system = await createSystem(config, log, (error) => end.failure('engine', error)).catch((error: unknown) => {
+    // What is wrong with the settings or the database is for the command to say.
+    if (error instanceof RoomlineError) throw error;
+    end.failure('start', error);
+    return null;
+  });
+  if (system === null) {
+    process.exitCode = 1;
+    return;
+  }
   log.event('process.started', { version: VERSION, nodeVersion: process.versions.node });
   try {
     await system.start();
@@ -157,6 +168,7 @@ async function createSystem(config: Config, log: Log, onFailure: (error: unknown
       ...answers,
       readiness: async () => [
         await postgres.readiness(),
+        databaseReadiness(engine.ownership.anotherHistory),
         {
           name: 'ownership',
           ok: engine.ownership.shards.size > 0,
@@ -186,6 +198,11 @@ async function createSystem(config: Config, log: Log, onFailure: (error: unknown
     postgres.restService(() => [...engine.ownership.shards]),
     ...(queue === null ? [] : [queue.service]),
   ]);
+}
+
+function databaseReadiness(anotherHistory: AnotherHistory | null): { name: string; ok: boolean; detail: string } {
+  if (anotherHistory === null) return { name: 'database', ok: true, detail: 'its past is the known one' };
+  return { name: 'database', ok: false, detail: explainHistory(anotherHistory) };
 }
 
 function channelSettings(channel: Config['channels'][number]): ChannelSettings {

@@ -54,6 +54,7 @@ interface LogFieldTypes {
   readonly room: RecipientHash;
   readonly route: string;
   readonly rule: string;
+  readonly seen: string;
   readonly sequence: number;
   readonly service: string;
   readonly shards: number;
@@ -61,6 +62,7 @@ interface LogFieldTypes {
   readonly source: string;
   readonly state: string;
   readonly status: number;
+  readonly stored: string;
   readonly syscall: string;
   readonly tenant: string;
   readonly version: string;
@@ -109,6 +111,11 @@ const LOG_EVENTS = {
   'webhook.refused': logEvent('debug', ['channel', 'code'], ['requestId']),
   'liveness.violated': logEvent('error', ['tenant', 'channel', 'room', 'sequence', 'state']),
   'postgres.batch_failed': logEvent('warn', ['reason', 'count'], ERROR_FIELDS),
+  'postgres.unsafe': logEvent('error', ['reason']),
+  'postgres.safe': logEvent('info', []),
+  'database.another_history': logEvent('error', ['reason', 'stored', 'seen']),
+  'database.adopted': logEvent('warn', []),
+  'database.uncomparable': logEvent('warn', ['reason', 'rule']),
   'operator.acted': logEvent('info', ['key', 'method', 'route'], ['channel', 'room', 'reason']),
 } as const satisfies Record<string, LogEventEntry>;
 
@@ -285,6 +292,8 @@ export function createMetrics(options: { readonly version: string; readonly proc
     permitQueue: gauge('permit_queue', 'Rooms that wait for a permit', ['channel']),
     channelState: gauge('channel_state', '1 for the state that the channel is in', ['channel', 'state']),
     shardsHeld: gauge('shards_held', 'Shards that this worker holds'),
+    unsafeSettings: gauge('postgres_unsafe_settings', 'Settings of Postgres under which commits may be lost'),
+    anotherHistory: gauge('database_another_history', '1 while the database is not the one whose past is known'),
     livenessViolations: gauge('liveness_violations', 'Claimable rooms that two sweeps in a row found unattended'),
   };
 }
@@ -321,6 +330,8 @@ export interface TelemetryEvents {
   'sweep.finished': { readonly rooms: number; readonly violations: number };
   'dependency.lost': { readonly dependency: string };
   'dependency.back': { readonly dependency: string };
+  'database.another_history': { readonly reason: 'timeline' | 'cluster' };
+  'database.adopted': Record<string, never>;
 }
 export type TelemetryEventName = keyof TelemetryEvents;
 type Listener<E extends TelemetryEventName> = (event: TelemetryEvents[E]) => void;

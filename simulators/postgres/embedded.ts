@@ -304,7 +304,7 @@ async function untilReady(child: ChildProcess): Promise<string | null> {
     lines.on('line', (line) => {
       said.push(line);
       if (said.length > 50) said.shift();
-      if (line.includes('database system is ready to accept connections')) isReady(true);
+      if (/database system is ready to accept (read-only )?connections/.test(line)) isReady(true);
     });
   });
   const timer = new AbortController();

@@ -15,6 +15,7 @@ const status = await runCommand(process.argv.slice(2), {
   serve: async (options) => (await import('../main.ts')).serve(options),
   migrate: async (databaseUrl, shards) =>
     (await import('../adapters/postgres/migrate.ts')).migrate(databaseUrl, { shards }),
+  openDatabase: async (config) => (await import('./database-tool.ts')).openDatabaseTool(config),
 });
 // `serve` may have set a status of its own.
 if (status !== 0) process.exitCode = status;

@@ -4,6 +4,8 @@ import { type Config, ConfigError, loadConfig } from '../config.ts';
 import { ERRORS, RoomlineError } from '../errors.ts';
 import { createKey, type Scope } from '../http/keys.ts';
 import { type ApiAccess, CommandError, callApi } from './api.ts';
+import { addDatabaseCommands } from './database.ts';
+import type { DatabaseTool } from './database-tool.ts';
 
 export interface CommandContext {
   readonly version: string;
@@ -13,6 +15,7 @@ export interface CommandContext {
   readonly fetch: typeof fetch;
   readonly serve: (options: { configFile?: string }) => Promise<void>;
   readonly migrate: (databaseUrl: string, shards: number) => Promise<void>;
+  readonly openDatabase: (config: Config) => Promise<DatabaseTool>;
 }
 
 const DEFAULT_URL = 'http://127.0.0.1:8080';
@@ -54,6 +57,13 @@ function createProgram(context: CommandContext): Command {
     .exitOverride()
     .configureOutput({ writeOut: context.print, writeErr: context.printError });
   addServerCommands(program, context);
+  addDatabaseCommands(program, {
+    print: context.print,
+    printError: context.printError,
+    configOf: (options) => configOf(context, options),
+    open: context.openDatabase,
+    user: context.env.USER ?? context.env.LOGNAME ?? 'unknown',
+  });
   addKeyCommands(program, context);
   addApiCommands(program, context);
   return program;

@@ -6,12 +6,13 @@
  *       query; a claim or send begins only if the lease outlives the longest that a send can take
  *   O3  a dead worker is fenced in a transaction of its own, and its rooms are read only after that commit
  *   O4  after a claim whose commit is unknown the generation rises before anything is decided again
+ *   O5  in a database whose past is not the known one no life begins or goes on, until an operator has decided
  */
 
 import { type Lease, outlives } from '../room/shard.ts';
 import { errorFields } from '../telemetry.ts';
 import type { Instruments } from './instruments.ts';
-import type { ClaimProof, OwnershipStore, SettableClock } from './ports.ts';
+import type { AnotherHistory, ClaimProof, DatabaseIdentity, OwnershipStore, SettableClock } from './ports.ts';
 import { defineService, runLoop, type Service } from './service.ts';
 
 /** What the rest of the engine asks of ownership. */
@@ -68,6 +69,7 @@ export class Ownership implements Tenure {
   #clockIsSet = false;
   #wake: () => void = () => undefined;
   #storeUp = true;
+  #anotherHistory: AnotherHistory | null = null;
   #ending = false;
 
   constructor(options: OwnershipOptions) {
@@ -105,6 +107,11 @@ export class Ownership implements Tenure {
   /** The store answered the last renewal. */
   get storeUp(): boolean {
     return this.#storeUp;
+  }
+
+  /** Not null while nothing is claimed because the database may have lost what had been committed. */
+  get anotherHistory(): AnotherHistory | null {
+    return this.#anotherHistory;
   }
 
   holds(shard: number): boolean {
@@ -170,7 +177,7 @@ export class Ownership implements Tenure {
         instruments.telemetry.emit('dependency.back', { dependency: 'postgres' });
       }
       const life = this.#life;
-      if (life === null) return 0;
+      if (life === null) return this.#anotherHistory === null ? 0 : renewEveryMs;
       this.#tending ??= this.#tend(life).finally(() => {
         this.#tending = null;
         if (this.#life !== life) this.#wake();
@@ -202,9 +209,11 @@ export class Ownership implements Tenure {
     const { store, clock, leaseMs, newWorkerId } = this.#options;
     const worker = newWorkerId();
     const sentAt = clock.monotonic();
-    const { databaseTimeMs, generation } = await store.register(worker, leaseMs);
+    const { databaseTimeMs, generation, anotherHistory } = await store.register(worker, leaseMs);
     clock.synchronize(databaseTimeMs, sentAt, clock.monotonic());
     this.#clockIsSet = true;
+    this.#noteHistory(anotherHistory);
+    if (anotherHistory !== null) return;
     await this.#options.onBegun();
     this.#doubted = false;
     this.#life = { worker, generation, lease: { renewedAtMonotonicMs: sentAt, lifeMs: leaseMs } };
@@ -214,8 +223,9 @@ export class Ownership implements Tenure {
     const { store, clock, leaseMs } = this.#options;
     const sentAt = clock.monotonic();
     const renewed = await store.renew(life.worker, leaseMs);
-    if (renewed === null) {
-      this.#lose(life);
+    if (renewed === null || renewed.anotherHistory !== null) {
+      this.#noteHistory(renewed?.anotherHistory ?? null);
+      this.#lose(life, renewed === null ? 'lease_ended' : 'another_history');
       return;
     }
     clock.synchronize(renewed.databaseTimeMs, sentAt, clock.monotonic());
@@ -246,14 +256,31 @@ export class Ownership implements Tenure {
     }
   }
 
-  #lose(life: Life): void {
+  #noteHistory(found: AnotherHistory | null): void {
+    const { log, metrics, telemetry } = this.#options.instruments;
+    const before = this.#anotherHistory;
+    this.#anotherHistory = found;
+    if ((before === null) === (found === null)) return;
+    metrics.anotherHistory.set(found === null ? 0 : 1);
+    if (found === null) {
+      log.event('database.adopted', {});
+      telemetry.emit('database.adopted', {});
+      return;
+    }
+    const { stored, seen } = found;
+    const reason = stored.systemIdentifier === seen.systemIdentifier ? 'timeline' : 'cluster';
+    log.event('database.another_history', { reason, stored: nameOf(stored), seen: nameOf(seen) });
+    telemetry.emit('database.another_history', { reason });
+  }
+
+  #lose(life: Life, reason: 'lease_ended' | 'another_history'): void {
     const { instruments, onLost } = this.#options;
     this.#life = null;
     this.#shards.clear();
     instruments.metrics.shardsHeld.set(0);
     const { worker, generation } = life;
-    instruments.log.event('ownership.lost', { worker, generation, reason: 'lease_ended' });
-    instruments.telemetry.emit('ownership.lost', { worker, reason: 'lease_ended' });
+    instruments.log.event('ownership.lost', { worker, generation, reason });
+    instruments.telemetry.emit('ownership.lost', { worker, reason });
     onLost();
   }
 
@@ -272,3 +299,16 @@ export class Ownership implements Tenure {
 }
 
 const STORE_RETRY_MS = 250;
+
+function nameOf({ systemIdentifier, timeline }: DatabaseIdentity): string {
+  return `cluster ${systemIdentifier}, timeline ${timeline}`;
+}
+
+/** For readiness: what is wrong, and what to do about it. */
+export function explainHistory({ stored, seen }: AnotherHistory): string {
+  const what =
+    stored.systemIdentifier === seen.systemIdentifier
+      ? `another timeline (${seen.timeline}, was ${stored.timeline})`
+      : `another cluster (${seen.systemIdentifier}, was ${stored.systemIdentifier})`;
+  return `${what}: rooms are held until an operator decides: roomline database status`;
+}

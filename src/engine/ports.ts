@@ -107,10 +107,11 @@ export interface RoomStore {
   /**
    * Appends in one transaction: lock the rooms in id order, dedupe, number, insert, raise the tails. All or nothing;
    * results in the order of the batch. Two messages with one id in one batch: the second is a duplicate or a conflict.
+   * @throws RoomlineError `another_history` where the database is not the one whose past is known
    */
   append(batch: readonly NewMessage[]): Promise<AppendResult[]>;
   /**
-   * One statement on the lane's own connection. At most one write per room and batch.
+   * One statement on the lane's own connection. At most one write per room and batch. No proof holds in another history.
    * @throws where it is not known whether it committed (`OutcomeUnknownError`), or where it did not.
    */
   compareAndSet(lane: number, writes: readonly RoomWrite[], proof: ClaimProof | null): Promise<WriteResult[]>;
@@ -225,13 +226,42 @@ export interface AckInbox {
 
 // ---------------------------------------------------------------------------------------------------------- ownership
 
+/** One line of a database's life: a promoted standby goes on on a new timeline, a restored dump is another cluster. */
+export interface DatabaseIdentity {
+  /** A number of 64 bits, in digits. */
+  readonly systemIdentifier: string;
+  readonly timeline: number;
+}
+
+/** The database is not, or no longer, the one whose past is known: what had been committed may be gone. */
+export interface AnotherHistory {
+  readonly stored: DatabaseIdentity;
+  readonly seen: DatabaseIdentity;
+}
+
 export interface OwnershipStore {
   /** The number of shards, fixed when the database was created. */
   shardCount(): Promise<number>;
-  /** Makes the worker's heartbeat and fence rows; `worker` must be new. */
-  register(worker: string, leaseMs: number): Promise<{ readonly databaseTimeMs: number; readonly generation: number }>;
-  /** Null where the worker was fenced, or where its lease had ended. Runs on a reserved connection. */
-  renew(worker: string, leaseMs: number): Promise<{ readonly databaseTimeMs: number } | null>;
+  /**
+   * Makes the worker's heartbeat and fence rows; `worker` must be new. In another history nothing is made, and the
+   * generation is 0.
+   */
+  register(
+    worker: string,
+    leaseMs: number,
+  ): Promise<{
+    readonly databaseTimeMs: number;
+    readonly generation: number;
+    readonly anotherHistory: AnotherHistory | null;
+  }>;
+  /**
+   * Null where the worker was fenced, or where its lease had ended. Runs on a reserved connection. In another history
+   * nothing is renewed.
+   */
+  renew(
+    worker: string,
+    leaseMs: number,
+  ): Promise<{ readonly databaseTimeMs: number; readonly anotherHistory: AnotherHistory | null } | null>;
   /** Workers whose lease has ended and that still have shards or an open fence. */
   expiredWorkers(): Promise<string[]>;
   /**

@@ -94,7 +94,9 @@ export function createAnswers(from: AnswerSources): Answers {
   return {
     channelExists: (tenant, channel) => engine.channels.get({ tenant, channel }) !== null,
 
-    publish(draft) {
+    async publish(draft) {
+      // Until it is decided which past is the true one, what this one takes may be lost with it.
+      if (engine.ownership.anotherHistory !== null) throw new RoomlineError('another_history', { retryAfterMs: 5_000 });
       const fallbackId = `http:${randomUUID()}`;
       return engine.intake.accept(admitted(draft, { shards, now: clock.now(), source: 'http', fallbackId }));
     },

@@ -59,7 +59,9 @@ export type RoomEvent =
   | { readonly type: 'resume' }
   | { readonly type: 'skip'; readonly sequence: number }
   | { readonly type: 'retry'; readonly sequence: number }
-  | { readonly type: 'cancel'; readonly sequence: number };
+  | { readonly type: 'cancel'; readonly sequence: number }
+  /** What was committed may be gone, and an operator has every room that waits for something held. */
+  | { readonly type: 'history_changed' };
 
 export const EVENT_TYPES = [
   'tail_raised',
@@ -76,6 +78,7 @@ export const EVENT_TYPES = [
   'skip',
   'retry',
   'cancel',
+  'history_changed',
 ] as const satisfies readonly RoomEvent['type'][];
 
 export type SettleReason =
@@ -158,6 +161,8 @@ export type IgnoredReason =
   | 'not_paused'
   | 'not_head'
   | 'not_held'
+  | 'already_held'
+  | 'attempt_open'
   | 'already_marked';
 
 export type Verdict =

@@ -29,7 +29,7 @@ export function explain(room: Room, channel: ChannelView, held: boolean, now: nu
     case 'unknown':
       return `the outcome of ${head} is unknown (${lastCode(room)}); evidence is waited for ${left(room.until, now)}${of}`;
     case 'held':
-      return `${head} is held (${room.reason}, ${lastCode(room)}) until an operator retries, skips or cancels it${of}`;
+      return `${head} is held (${room.reason}, ${heldFor(room)}) until an operator retries, skips or cancels it${of}`;
     default:
       return room.phase satisfies never;
   }
@@ -62,6 +62,10 @@ function levelLine(room: Room): string {
 function noAnswer(room: Room): boolean {
   const result = room.attempts.at(-1)?.result;
   return result === 'unknown' || result === 'interrupted';
+}
+
+function heldFor(room: Room): string {
+  return room.reason === 'history_changed' ? 'the database may have lost what became of it' : lastCode(room);
 }
 
 function lastCode(room: Room): string {

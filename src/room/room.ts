@@ -33,7 +33,7 @@ export const WAITING_REASONS = ['not_before', 'limit', 'channel', 'paused'] as c
 export type WaitingReason = (typeof WAITING_REASONS)[number];
 
 /** Why a room in `held` waits for an operator. */
-export const HELD_REASONS = ['refused', 'attempts_exhausted', 'outcome_unknown'] as const;
+export const HELD_REASONS = ['refused', 'attempts_exhausted', 'outcome_unknown', 'history_changed'] as const;
 export type HeldReason = (typeof HELD_REASONS)[number];
 
 export const ACK_LEVELS = ['none', 'accepted', 'sent', 'delivered', 'read'] as const;
@@ -203,11 +203,6 @@ export function headEnvelope(room: Room): Envelope | null {
 /** True where a message of the head may be at the platform although it was not acked. */
 export function possiblyDelivered(room: RoomRow): boolean {
   return room.attempts.some((attempt) => attempt.result !== 'refused');
-}
-
-/** True while the request of the head's last attempt has no answer yet, as far as the row knows. */
-export function attemptOpen(room: RoomRow): boolean {
-  return room.phase === 'sending';
 }
 
 /**

@@ -63,6 +63,8 @@ export function transition(room: Room, event: RoomEvent, now: number): Decision 
       return onOperatorSettle(room, event.sequence, 'cancel', now);
     case 'retry':
       return onRetry(room, event.sequence, now);
+    case 'history_changed':
+      return onHistoryChanged(room, now);
     default:
       return event satisfies never;
   }
@@ -390,8 +392,7 @@ function onPause(room: Room, now: number): Decision {
   const paused: Room = { ...room, paused: true };
   const stops = room.phase === 'idle' || room.phase === 'ready' || room.phase === 'waiting';
   if (!stops) return applied(room, paused, [], now);
-  // A limit that the platform set outlives the pause.
-  const gapUntil = room.reason === 'limit' ? Math.max(room.gapUntil, room.until ?? 0) : room.gapUntil;
+  const gapUntil = limitedUntil(room);
   return applied(room, { ...paused, phase: 'waiting', reason: 'paused', until: null, gapUntil }, [], now);
 }
 
@@ -429,6 +430,22 @@ function onRetry(room: Room, sequence: number, now: number): Decision {
   const settledOnTheWay: Fact[] = [];
   const fresh: Room = { ...room, spent: 0, phase: 'ready', reason: null, until: null };
   return applied(room, readyOrLater(fresh, now, settledOnTheWay), settledOnTheWay, now);
+}
+
+/**
+ * Whatever the head had come to may be older than what really happened to it: it waits for an operator, who may retry it
+ * although it was accepted. An open attempt is taken over first.
+ */
+function onHistoryChanged(room: Room, now: number): Decision {
+  if (!hasHead(room)) return ignored(room, 'nothing_waits');
+  if (room.phase === 'held') return ignored(room, 'already_held');
+  if (room.phase === 'sending') return ignored(room, 'attempt_open');
+  return hold(room, { ...room, gapUntil: limitedUntil(room), bytesLeft: false }, 'history_changed', now);
+}
+
+/** A limit that the platform set outlives the wait for an operator. */
+function limitedUntil(room: Room): number {
+  return room.reason === 'limit' ? Math.max(room.gapUntil, room.until ?? 0) : room.gapUntil;
 }
 
 // ----------------------------------------------------------------------------------------------------------- settling
@@ -486,7 +503,7 @@ function advance(
     at: now,
     version,
     firstClaimVersion: room.firstClaimVersion,
-    possiblyDelivered: outcome !== 'acked' && room.attempt > 0 && possiblyDelivered(room),
+    possiblyDelivered: outcome !== 'acked' && possiblyDelivered(room),
     deadLetter: outcome === 'failed',
     level: room.level,
     levelAt: room.levelAt,

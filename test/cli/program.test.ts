@@ -25,6 +25,7 @@ async function run(args: string[], change: Partial<CommandContext> = {}) {
     fetch,
     serve: async (options) => void served.push(options),
     migrate: async (url) => void migrated.push(url),
+    openDatabase: () => Promise.reject(new Error('no database was expected')),
     ...change,
   });
   return { status, ...printed, served, migrated };

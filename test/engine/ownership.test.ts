@@ -160,6 +160,20 @@ describe('a lost lease', () => {
     expect(bed.platform.log).toEqual(['r/a', 's/a']);
   });
 
+  it('that its worker has not noticed does not interrupt what its successor sends', async () => {
+    const bed = new Bed();
+    const stale = await bed.boot();
+    const holder = await bed.boot();
+    stale.faults = ({ method }) => (method === 'renew' ? 'fail_before' : 'run');
+    await bed.time.until(() => holder.engine.ownership.shards.size === SHARDS);
+    expect(stale.engine.ownership.shards.size).toBe(SHARDS);
+    await holder.publish('r', ['a']);
+    const scansBefore = stale.countOf('rooms', 'scan');
+    await bed.time.until(() => stale.countOf('rooms', 'scan') > scansBefore + 1);
+    expect(await bed.row('r')).toMatchObject({ phase: 'sending', attempt: 1 });
+    expect(bed.platform.log).toEqual(['r/a']);
+  });
+
   it('gives back every permit, so that the next life can claim', async () => {
     const bed = new Bed({ channels: [channelOf({ maxConcurrentSends: 1 })] });
     const process = await bed.boot();

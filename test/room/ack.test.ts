@@ -78,6 +78,11 @@ describe('judgeLate', () => {
     expect(judgeLate(first.next, failure)).toEqual({ kind: 'ignored', reason: 'already_failed' });
   });
 
+  test('a failure after an ack that promised less than delivery makes a dead letter of its own', () => {
+    expect(judgeLate(settled('acked', 'sent'), failure)).toMatchObject({ deadLetter: 'failed_after_acked' });
+    expect(judgeLate(settled('skipped', 'sent'), failure)).toMatchObject({ deadLetter: null });
+  });
+
   test('a raised level brings its own time', () => {
     expect(judgeLate(settled('assumed', 'sent'), lateAck('read'))).toEqual({
       kind: 'raised',

@@ -40,6 +40,7 @@ const steps = fc.array(
       { weight: 4, arbitrary: fc.constantFrom('ack', 'nack') },
       { weight: 3, arbitrary: fc.constantFrom('taken_over', 'pause', 'resume', 'resume', 'forget', 'reload') },
       { weight: 2, arbitrary: fc.constantFrom('skip', 'retry', 'cancel') },
+      { weight: 1, arbitrary: fc.constantFrom('history_changed', 'retry') },
     ),
     waitMs: mostly(0, 1, 50, 500, 5_000),
     atDeadline: mostly(true, false),
@@ -124,6 +125,7 @@ class World {
         return { type: step.kind, chance };
       case 'pause':
       case 'resume':
+      case 'history_changed':
         return { type: step.kind };
       case 'skip':
       case 'retry':
@@ -222,7 +224,7 @@ describe('random histories', () => {
     const demanded = [
       ...PHASES.map((phase) => (phase === 'held' ? 'phase held refused' : `phase ${phase}`)),
       ...['not_before', 'limit', 'channel', 'paused'].map((reason) => `phase waiting ${reason}`),
-      ...['attempts_exhausted', 'outcome_unknown'].map((reason) => `phase held ${reason}`),
+      ...['attempts_exhausted', 'outcome_unknown', 'history_changed'].map((reason) => `phase held ${reason}`),
       ...['acked by ack', 'acked by accepted', 'assumed by ack_timeout', 'assumed by assume_policy'],
       ...['failed by refused', 'failed by attempts_exhausted', 'failed by outcome_unknown'],
       ...['expired by expired', 'cancelled by operator', 'skipped by operator'],

@@ -40,11 +40,23 @@ const BROKEN: Readonly<Record<InvariantId, readonly Room[]>> = {
     { ...sending, until: START },
     { ...paused, until: START },
     { ...paused, reason: 'limit' },
+    { ...idle, until: START },
+    { ...idle, phase: 'ready', until: START },
+    { ...sending, phase: 'held', reason: 'refused', attempts: awaiting.attempts, until: START },
+    { ...awaiting, phase: 'backing_off', until: null },
+    { ...uncertain, until: null },
   ],
-  I5: [{ ...idle, phase: 'sending' }],
+  I5: [
+    { ...idle, phase: 'sending' },
+    { ...idle, phase: 'awaiting_ack', until: START },
+    { ...idle, phase: 'backing_off', until: START },
+    { ...idle, phase: 'unknown', until: START },
+  ],
   I6: [
     { ...idle, level: 'sent' },
     { ...idle, platformId: 'gw-1' },
+    { ...idle, attempt: 1, firstClaimVersion: 1 },
+    { ...idle, attempts: awaiting.attempts },
   ],
   I7: [
     { ...awaiting, mark: 'skip' },
@@ -83,5 +95,10 @@ describe('invariants', () => {
       expect(brokenInvariants(room)).toEqual([id]);
       expect(() => assertInvariants(room)).toThrow(`${id}: ${INVARIANTS[id]}`);
     }
+  });
+
+  test('that are broken together are all named', () => {
+    const room: Room = { ...emptyRoom(), settled: 1, version: -1 };
+    expect(() => assertInvariants(room)).toThrow(`I1: ${INVARIANTS.I1}; I2: ${INVARIANTS.I2}`);
   });
 });

@@ -6,7 +6,7 @@ import type { Decision, RoomEvent } from '../../src/room/events.ts';
 import type { Room } from '../../src/room/room.ts';
 
 interface Message {
-  readonly attempts: ('open' | 'accepted' | 'refused' | 'unknown' | 'interrupted' | 'nacked')[];
+  readonly attempts: ('open' | 'accepted' | 'refused' | 'unknown' | 'interrupted' | 'nacked' | 'doubted')[];
   level: number;
   cancelled: boolean;
   ordered: boolean;
@@ -97,6 +97,8 @@ export class ReferenceModel {
     if (answered && before.nack !== null) end('nacked');
     if (event.type === 'skip' || event.type === 'cancel') this.#message(event.sequence).ordered = true;
     if (event.type === 'retry') message.ordered = false;
+    // What was accepted in a history that is doubted may be sent again when an operator says so.
+    if (event.type === 'retry' && before.reason === 'history_changed' && last >= 0) end('doubted');
   }
 
   #judgeAttempt(before: Room, event: RoomEvent, room: Room, now: number): void {

@@ -82,6 +82,7 @@ const UNTRIED = {
   skip: '-> ready',
   retry: 'not_held',
   cancel: '-> ready',
+  history_changed: '-> held',
 } as const;
 
 /** A head whose attempt was refused: a second answer is stale, an ack settles it all the same. */
@@ -96,6 +97,7 @@ const ABOUT_THE_HEAD: Readonly<Record<RoomName, Cells>> = {
     skip: 'not_accepted_yet',
     retry: 'not_accepted_yet',
     cancel: 'not_accepted_yet',
+    history_changed: 'nothing_waits',
   },
   idle: { ...UNTRIED, permit_granted: '-> sending', deadline_due: 'no_deadline' },
   ready: { ...UNTRIED, permit_granted: '-> sending', deadline_due: 'no_deadline' },
@@ -127,6 +129,7 @@ const ABOUT_THE_HEAD: Readonly<Record<RoomName, Cells>> = {
     skip: '-> sending',
     retry: 'not_held',
     cancel: '-> sending',
+    history_changed: 'attempt_open',
   },
   awaiting_ack: {
     tail_raised: 'noted',
@@ -143,6 +146,7 @@ const ABOUT_THE_HEAD: Readonly<Record<RoomName, Cells>> = {
     skip: '-> ready',
     retry: 'not_held',
     cancel: '-> ready',
+    history_changed: '-> held',
   },
   backing_off: {
     ...REFUSED,
@@ -166,6 +170,7 @@ const ABOUT_THE_HEAD: Readonly<Record<RoomName, Cells>> = {
     skip: '-> ready',
     retry: 'not_held',
     cancel: '-> ready',
+    history_changed: '-> held',
   },
   held: {
     ...REFUSED,
@@ -173,6 +178,7 @@ const ABOUT_THE_HEAD: Readonly<Record<RoomName, Cells>> = {
     deadline_due: 'no_deadline',
     pause: '-> held',
     retry: '-> ready',
+    history_changed: 'already_held',
   },
 };
 
@@ -223,6 +229,7 @@ function eventOf(type: EventType, room: Room, sequence: number): RoomEvent {
       return deadline();
     case 'pause':
     case 'resume':
+    case 'history_changed':
       return { type };
     case 'skip':
     case 'retry':

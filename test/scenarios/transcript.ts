@@ -4,7 +4,7 @@
  *
  *   room unlocked_by=delivered ack_timeout=5s …   a new room, time 0, with its channel's policy
  *   append [N] [not_before=5s] [expires=9s] [failure=hold] [ack_timeout=2s]     N messages; times count from now
- *   permit · take over · pause · resume · skip N · retry N · cancel N · why
+ *   permit · take over · pause · resume · skip N · retry N · cancel N · history changed · why
  *   accepted|refused|unknown [message=N] [attempt=N] …      about the last attempt that was sent, unless it is named
  *   ack N LEVEL [cumulative] · nack N permanent|retryable [scope=…] [code=…] [retry_after=…] [id=…]
  *   advance 5s · deadline [silent]                a deadline event; `silent`: nothing else on the channel was answered
@@ -121,6 +121,8 @@ class Player {
       }
       case 'take':
         return { type: 'taken_over', chance };
+      case 'history':
+        return { type: 'history_changed' };
       case 'ack': {
         const level = (rest[1] ?? 'delivered') as Exclude<AckLevel, 'none'>;
         const cumulative = rest.includes('cumulative');

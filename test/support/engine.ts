@@ -9,6 +9,7 @@ import type { Instruments } from '../../src/engine/instruments.ts';
 import { bodyDigest } from '../../src/engine/intake.ts';
 import { type ChannelSettings, channelName } from '../../src/engine/policy.ts';
 import type {
+  AnotherHistory,
   ChannelKey,
   HistoryEntry,
   IntakeResult,
@@ -231,6 +232,8 @@ export interface BedOptions {
   readonly settings?: Partial<EngineSettings>;
   /** How wrong a process's wall clock is before it has asked the database. */
   readonly wallWrongByMs?: number;
+  /** What is wrong with the database's past at this moment. */
+  readonly anotherHistory?: () => AnotherHistory | null;
   /** Laid over the memory stores, under the faults: what every process sees. */
   readonly database?: (stores: Stores) => Stores;
 }
@@ -252,7 +255,8 @@ export class Bed {
 
   constructor(options: BedOptions = {}) {
     this.#options = options;
-    const memory = createMemoryStores({ shards: SHARDS, now: () => this.time.now });
+    const anotherHistory = options.anotherHistory ?? (() => null);
+    const memory = createMemoryStores({ shards: SHARDS, now: () => this.time.now, anotherHistory });
     this.stores = this.#watched(options.database?.(memory) ?? memory);
   }
 
@@ -419,7 +423,7 @@ export class Process {
     await settled();
   }
 
-  async gauge(name: 'livenessViolations' | 'shardsHeld'): Promise<number> {
+  async gauge(name: 'livenessViolations' | 'shardsHeld' | 'anotherHistory'): Promise<number> {
     const { values } = await this.instruments.metrics[name].get();
     return values[0]?.value ?? 0;
   }

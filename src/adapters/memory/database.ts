@@ -2,7 +2,15 @@
  * The tables that the memory stores share. Everything kept here is a frozen copy, so that no caller can change what is
  * stored by changing what it passed in or was given.
  */
-import type { ChannelKey, DeadLetter, HistoryEntry, InboxAck, StoredEnvelope, StoredRoom } from '../../engine/ports.ts';
+import type {
+  AnotherHistory,
+  ChannelKey,
+  DeadLetter,
+  HistoryEntry,
+  InboxAck,
+  StoredEnvelope,
+  StoredRoom,
+} from '../../engine/ports.ts';
 import { ENVELOPE_WINDOW, hasHead, headSequence, type RoomAddress, type RoomRow } from '../../room/room.ts';
 
 /** A message that has not settled. */
@@ -38,6 +46,8 @@ export interface MemoryDatabase {
   readonly shards: number;
   /** Engine time in ms: the clock of this database. */
   readonly now: () => number;
+  /** Not null while the database is said to have gone back in time. */
+  readonly anotherHistory: () => AnotherHistory | null;
   readonly rooms: Map<number, RoomRecord>;
   readonly roomIds: Map<string, number>;
   /** Ids of each shard's rooms, ascending. */
@@ -54,10 +64,15 @@ export interface Fence {
   generation: number;
 }
 
-export function createDatabase(shards: number, now: () => number): MemoryDatabase {
+export function createDatabase(
+  shards: number,
+  now: () => number,
+  anotherHistory: () => AnotherHistory | null = () => null,
+): MemoryDatabase {
   return {
     shards,
     now,
+    anotherHistory,
     rooms: new Map(),
     roomIds: new Map(),
     byShard: new Map(),

@@ -1,4 +1,4 @@
-import type { OwnershipStore } from '../../engine/ports.ts';
+import type { AnotherHistory, OwnershipStore } from '../../engine/ports.ts';
 import { type Fence, type MemoryDatabase, nextMicrotask } from './database.ts';
 
 /** Leases run by the database's clock. No statement outlasts its microtask, so a fence never finds an open batch. */
@@ -17,22 +17,32 @@ export class MemoryOwnershipStore implements OwnershipStore {
     return this.#database.shards;
   }
 
-  async register(worker: string, leaseMs: number): Promise<{ databaseTimeMs: number; generation: number }> {
+  async register(
+    worker: string,
+    leaseMs: number,
+  ): Promise<{ databaseTimeMs: number; generation: number; anotherHistory: AnotherHistory | null }> {
     await nextMicrotask();
     const { fences, now } = this.#database;
+    const anotherHistory = this.#database.anotherHistory();
+    if (anotherHistory !== null) return { databaseTimeMs: now(), generation: 0, anotherHistory };
     if (fences.has(worker)) throw new Error(`worker ${worker} is registered already`);
     const databaseTimeMs = now();
     fences.set(worker, { leaseEndsAt: databaseTimeMs + leaseMs, fenced: false, generation: 1 });
-    return { databaseTimeMs, generation: 1 };
+    return { databaseTimeMs, generation: 1, anotherHistory };
   }
 
-  async renew(worker: string, leaseMs: number): Promise<{ databaseTimeMs: number } | null> {
+  async renew(
+    worker: string,
+    leaseMs: number,
+  ): Promise<{ databaseTimeMs: number; anotherHistory: AnotherHistory | null } | null> {
     await nextMicrotask();
-    const fence = this.#fenceOf(worker);
     const databaseTimeMs = this.#database.now();
+    const anotherHistory = this.#database.anotherHistory();
+    if (anotherHistory !== null) return { databaseTimeMs, anotherHistory };
+    const fence = this.#fenceOf(worker);
     if (fence.fenced || fence.leaseEndsAt <= databaseTimeMs) return null;
     fence.leaseEndsAt = databaseTimeMs + leaseMs;
-    return { databaseTimeMs };
+    return { databaseTimeMs, anotherHistory };
   }
 
   async expiredWorkers(): Promise<string[]> {

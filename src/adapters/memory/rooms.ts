@@ -9,6 +9,7 @@ import type {
   StoredRoom,
   WriteResult,
 } from '../../engine/ports.ts';
+import { RoomlineError } from '../../errors.ts';
 import { brokenInvariants } from '../../room/invariants.ts';
 import { hasHead, headSequence, newRoomRow, type RoomAddress, type RoomKey } from '../../room/room.ts';
 import {
@@ -32,6 +33,7 @@ export class MemoryRoomStore implements RoomStore {
 
   async append(batch: readonly NewMessage[]): Promise<AppendResult[]> {
     await nextMicrotask();
+    if (this.#database.anotherHistory() !== null) throw new RoomlineError('another_history');
     for (const message of batch) this.#demandShard(message.shard);
     const placed = batch.map((message) => this.#place(message));
     // The rooms as the whole batch leaves them: that is what its one transaction commits.
@@ -45,7 +47,7 @@ export class MemoryRoomStore implements RoomStore {
     const rooms = new Set(writes.map((write) => write.next.id));
     if (rooms.size < writes.length) throw new Error('a batch holds two writes of one room');
     for (const write of writes) demandPossible(write);
-    const mayClaim = this.#proves(proof);
+    const mayClaim = this.#database.anotherHistory() === null && this.#proves(proof);
     const taken = writes.map((write): RoomRecord | 'fenced' | 'conflict' => {
       if (write.claims && !mayClaim) return 'fenced';
       const record = recordAt(this.#database, write.next);

@@ -1,4 +1,4 @@
-import type { Stores } from '../../engine/ports.ts';
+import type { AnotherHistory, Stores } from '../../engine/ports.ts';
 import { MemoryChannelStore } from './channels.ts';
 import { createDatabase } from './database.ts';
 import { MemoryDeadLetterStore } from './dead-letters.ts';
@@ -11,6 +11,8 @@ export interface MemoryStoresOptions {
   readonly shards: number;
   /** The database's clock: engine time in ms. */
   readonly now: () => number;
+  /** For tests of a database that has gone back in time. */
+  readonly anotherHistory?: () => AnotherHistory | null;
 }
 
 /**
@@ -18,7 +20,7 @@ export interface MemoryStoresOptions {
  * there are no timers and no chance, so that the same calls always give the same answers.
  */
 export function createMemoryStores(options: MemoryStoresOptions): Stores {
-  const database = createDatabase(options.shards, options.now);
+  const database = createDatabase(options.shards, options.now, options.anotherHistory);
   return {
     rooms: new MemoryRoomStore(database),
     history: new MemoryHistoryStore(database),

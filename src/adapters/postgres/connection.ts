@@ -1,7 +1,9 @@
 import pg from 'pg';
 import { OutcomeUnknownError } from '../../engine/ports.ts';
+import type { ServerView } from './checks.ts';
 import { hadNoEffect, hasStalePlan } from './failures.ts';
 import type { PostgresOptions } from './options.ts';
+import type { ServerWatch } from './server-watch.ts';
 import { clientConfig } from './session.ts';
 import { queryOf, type Statement } from './statements.ts';
 
@@ -16,12 +18,39 @@ const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
 export class Connection {
   readonly #options: PostgresOptions;
   readonly #purpose: string;
+  readonly #watch: ServerWatch;
+  /** What each session saw of its server when it was last asked. */
+  readonly #views = new WeakMap<pg.Client, ServerView>();
   #client: Promise<pg.Client> | null = null;
   #closed = false;
 
-  constructor(options: PostgresOptions, purpose: string) {
+  constructor(options: PostgresOptions, purpose: string, watch: ServerWatch) {
     this.#options = options;
     this.#purpose = purpose;
+    this.#watch = watch;
+    watch.register(purpose, () => this.look());
+  }
+
+  /**
+   * What its session is on, asked now.
+   * @throws RoomlineError `database_in_recovery`
+   */
+  async look(): Promise<ServerView> {
+    const client = await this.#open();
+    return this.#look(client).catch((error: unknown) => this.#fail(client, 'the look at the server', error));
+  }
+
+  /** The past of the database is the known one, as the session last saw; where it was not, the session looks again. */
+  async isOnKnownHistory(): Promise<boolean> {
+    const client = await this.#open();
+    if (this.#views.get(client)?.anotherHistory === null) return true;
+    return (await this.look()).anotherHistory === null;
+  }
+
+  async #look(client: pg.Client): Promise<ServerView> {
+    const view = await this.#watch.look(this.#purpose, (query) => client.query(query));
+    this.#views.set(client, view);
+    return view;
   }
 
   /**
@@ -89,6 +118,12 @@ export class Connection {
     client.on('end', () => lost(new Error('the connection was closed')));
     await client.connect();
     connected = true;
+    // Whoever has moved the address since the last session, nothing is done before it is known where this one is.
+    await this.#look(client).catch(async (error: unknown) => {
+      connected = false;
+      await client.end().catch(() => undefined);
+      throw error;
+    });
     return client;
   }
 

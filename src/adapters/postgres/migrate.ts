@@ -58,9 +58,14 @@ function quiet(): void {}
 
 /** What a new database holds from the start. */
 async function settle(client: pg.Client, { shards, serviceRole }: MigrateOptions): Promise<void> {
+  // Where the role could not ask before, it may be allowed to by now.
   await client.query(
-    `INSERT INTO settings (shards, system_identifier, timeline) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-    [shards ?? DEFAULT_SHARDS, ...(await clusterIdentity(client))],
+    `INSERT INTO settings AS s (shards, system_identifier, timeline)
+     SELECT $1, system_identifier, timeline FROM cluster_identity()
+     ON CONFLICT (singleton) DO UPDATE
+       SET system_identifier = excluded.system_identifier, timeline = excluded.timeline
+       WHERE s.system_identifier IS NULL`,
+    [shards ?? DEFAULT_SHARDS],
   );
   const { rows } = await client.query('SELECT shards FROM settings');
   const count = (rows[0] as { shards: number }).shards;
@@ -77,20 +82,6 @@ export function shardsMismatch(actual: number, expected: number): RoomlineError 
   });
 }
 
-/** Which cluster this is, and its timeline; nulls where the role may not ask. */
-async function clusterIdentity(client: pg.Client): Promise<[string | null, number | null]> {
-  const { rows } = await client.query(
-    `SELECT has_function_privilege('pg_control_system()', 'EXECUTE')
-       AND has_function_privilege('pg_control_checkpoint()', 'EXECUTE') AS permitted`,
-  );
-  if (!(rows[0] as { permitted: boolean }).permitted) return [null, null];
-  const identity = await client.query(
-    'SELECT s.system_identifier, c.timeline_id FROM pg_control_system() AS s, pg_control_checkpoint() AS c',
-  );
-  const { system_identifier, timeline_id } = identity.rows[0] as { system_identifier: string; timeline_id: number };
-  return [system_identifier, timeline_id];
-}
-
 async function grant(client: pg.Client, role: string): Promise<void> {
   const name = client.escapeIdentifier(role);
   await client.query(`
@@ -98,6 +89,8 @@ async function grant(client: pg.Client, role: string): Promise<void> {
     GRANT SELECT, INSERT, UPDATE, DELETE ON
       rooms, resting_rooms, messages, history, platform_ids, dead_letters, channels, workers, fences, shards TO ${name};
     GRANT SELECT ON settings, ${TABLE} TO ${name};
+    GRANT UPDATE (system_identifier, timeline) ON settings TO ${name};
+    GRANT SELECT, INSERT ON database_decisions TO ${name};
     GRANT USAGE ON SEQUENCE room_ids TO ${name};
     GRANT EXECUTE ON FUNCTION make_history_partitions(date, date), drop_history_partitions(bigint) TO ${name};
   `);

@@ -28,6 +28,8 @@ export interface PostgresOptions {
   readonly historyRetentionDays: number;
   /** Start although committed data may be lost. */
   readonly allowUnsafeSettings: boolean;
+  /** Told when settings become unsafe or safe while the stores are open; with none where all are safe. */
+  readonly onUnsafeSettings?: (unsafeSettings: readonly string[]) => void;
   /** Told of connections that broke while nobody used them; they are opened again when they are needed. */
   readonly onConnectionLost?: (error: Error) => void;
 }

@@ -1,6 +1,7 @@
-import type { OwnershipStore } from '../../engine/ports.ts';
+import type { AnotherHistory, OwnershipStore } from '../../engine/ports.ts';
 import type { Connection } from './connection.ts';
 import type { Pool } from './pool.ts';
+import type { ServerWatch } from './server-watch.ts';
 import { queryOf, STATEMENTS } from './statements.ts';
 
 /** A fence waits this long for a batch that is open; what is open longer is ended. */
@@ -12,6 +13,7 @@ export interface OwnershipStoreOptions {
   /** For what may have to wait for open batches. */
   readonly fences: Connection;
   readonly pool: Pool;
+  readonly watch: ServerWatch;
   /** Told how many sessions were ended because they kept a fence waiting. */
   readonly onBlockersEnded?: (count: number) => void;
 }
@@ -28,16 +30,28 @@ export class PostgresOwnershipStore implements OwnershipStore {
     return only<{ shards: number }>(result.rows, 'the database has no settings: it was not migrated').shards;
   }
 
-  async register(worker: string, leaseMs: number): Promise<{ databaseTimeMs: number; generation: number }> {
+  async register(
+    worker: string,
+    leaseMs: number,
+  ): Promise<{ databaseTimeMs: number; generation: number; anotherHistory: AnotherHistory | null }> {
+    const { anotherHistory, databaseTimeMs } = await this.#options.renewals.look();
+    if (anotherHistory !== null) return { databaseTimeMs, generation: 0, anotherHistory };
     const result = await this.#options.renewals.run(STATEMENTS.registerWorker, [worker, leaseMs]);
     const row = only<{ database_time: number; generation: number }>(result.rows, `worker ${worker} was not registered`);
-    return { databaseTimeMs: row.database_time, generation: row.generation };
+    return { databaseTimeMs: row.database_time, generation: row.generation, anotherHistory: null };
   }
 
-  async renew(worker: string, leaseMs: number): Promise<{ databaseTimeMs: number } | null> {
+  async renew(
+    worker: string,
+    leaseMs: number,
+  ): Promise<{ databaseTimeMs: number; anotherHistory: AnotherHistory | null } | null> {
+    // Every time, not only on a new connection: behind a pooler the server changes without one.
+    const { anotherHistory, databaseTimeMs } = await this.#options.renewals.look();
+    void this.#options.watch.lookAgain();
+    if (anotherHistory !== null) return { databaseTimeMs, anotherHistory };
     const result = await this.#options.renewals.run(STATEMENTS.renewWorker, [worker, leaseMs]);
     const [row] = result.rows as { database_time: number }[];
-    return row === undefined ? null : { databaseTimeMs: row.database_time };
+    return row === undefined ? null : { databaseTimeMs: row.database_time, anotherHistory: null };
   }
 
   async expiredWorkers(): Promise<string[]> {

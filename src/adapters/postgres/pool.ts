@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { OutcomeUnknownError } from '../../engine/ports.ts';
+import { RoomlineError } from '../../errors.ts';
 import { hadNoEffect, hasStalePlan } from './failures.ts';
 import type { PostgresOptions } from './options.ts';
 import { clientConfig } from './session.ts';
@@ -12,7 +13,7 @@ export class Pool {
   #closed: Promise<void> | null = null;
 
   constructor(options: PostgresOptions, max: number) {
-    this.#pool = new pg.Pool({ ...clientConfig(options, 'pool'), max });
+    this.#pool = new pg.Pool({ ...clientConfig(options, 'pool'), max, onConnect: refuseStandby });
     // The pool drops the connection itself.
     this.#pool.on('error', (error) => options.onConnectionLost?.(error));
     // The pool listens to idle connections only. While one is lent, its query tells that it broke.
@@ -54,4 +55,10 @@ export class Pool {
     this.#closed ??= this.#pool.end();
     return this.#closed;
   }
+}
+
+/** Nothing is ever decided from what a standby says: it may be behind. */
+async function refuseStandby(client: pg.ClientBase): Promise<void> {
+  const { rows } = await client.query('SELECT pg_is_in_recovery() AS in_recovery');
+  if ((rows[0] as { in_recovery: boolean }).in_recovery) throw new RoomlineError('database_in_recovery');
 }

@@ -2,7 +2,9 @@
 import type { Instruments } from '../../engine/instruments.ts';
 import type { Clock, Stores } from '../../engine/ports.ts';
 import { defineService, runLoop, type Service } from '../../engine/service.ts';
+import { RoomlineError } from '../../errors.ts';
 import { errorFields } from '../../telemetry.ts';
+import type { ServerView } from './checks.ts';
 import { refusesRow } from './failures.ts';
 import type { PostgresOptions } from './options.ts';
 import { openStores, type PostgresStores } from './stores.ts';
@@ -37,12 +39,18 @@ const REST_BATCH = 1_000;
 const INBOX_KEEP_MS = 24 * HOUR_MS;
 
 /**
- * @throws RoomlineError `schema_outdated`, `shards_mismatch` or `unsafe_postgres_setting`; else what connecting gave
+ * @throws RoomlineError `database_in_recovery`, `schema_outdated`, `shards_mismatch` or `unsafe_postgres_setting`; else
+ *   what connecting gave
  */
 export async function createPostgres(options: PostgresOptions & PostgresDependencies): Promise<Postgres> {
   const { instruments, clock, onFailure } = options;
   const opened = openStores({
     ...options,
+    onUnsafeSettings: (unsafeSettings) => {
+      instruments.metrics.unsafeSettings.set(unsafeSettings.length);
+      if (unsafeSettings.length === 0) instruments.log.event('postgres.safe', {});
+      else instruments.log.event('postgres.unsafe', { reason: unsafeSettings.join(', ') });
+    },
     onConnectionLost: (error) => {
       instruments.log.event('postgres.batch_failed', { reason: 'connection_lost', count: 0, ...errorFields(error) });
     },
@@ -52,6 +60,7 @@ export async function createPostgres(options: PostgresOptions & PostgresDependen
     await opened.close();
     throw error;
   });
+  tellUncomparable(instruments, checked.view);
 
   async function maintain(): Promise<number> {
     try {
@@ -89,7 +98,7 @@ export async function createPostgres(options: PostgresOptions & PostgresDependen
     stores,
     shards: checked.shards,
     isPermanent: refusesRow,
-    readiness: async () => ({ name: 'postgres', ...(await readiness(opened, checked.unsafeSettings)) }),
+    readiness: async () => ({ name: 'postgres', ...(await readiness(opened, options.allowUnsafeSettings)) }),
     service: loopService('postgres', maintain, () => opened.close()),
     restService: (heldShards) =>
       loopService(
@@ -100,16 +109,29 @@ export async function createPostgres(options: PostgresOptions & PostgresDependen
   };
 }
 
-async function readiness(
-  opened: PostgresStores,
-  unsafeSettings: readonly string[],
-): Promise<{ ok: boolean; detail: string }> {
+/** A database whose identity is not known may go back in time and nobody notices: that is said once. */
+function tellUncomparable({ log }: Instruments, { seen, stored }: ServerView): void {
+  if (seen === null) {
+    const rule =
+      'GRANT EXECUTE ON FUNCTION pg_control_system(), pg_current_wal_lsn(), pg_walfile_name(pg_lsn) TO <role>';
+    log.event('database.uncomparable', { reason: 'the role may not ask which cluster and timeline this is', rule });
+  } else if (stored === null) {
+    const rule = 'roomline migrate';
+    log.event('database.uncomparable', { reason: 'no cluster and timeline were stored when it was created', rule });
+  }
+}
+
+async function readiness(opened: PostgresStores, allowUnsafe: boolean): Promise<{ ok: boolean; detail: string }> {
   try {
     const { current } = await opened.schemaVersion();
     if (!current) return { ok: false, detail: 'the schema lacks migrations' };
-    const unsafe = unsafeSettings.length === 0 ? '' : `; commits may be lost: ${unsafeSettings.join(', ')}`;
-    return { ok: true, detail: `answers${unsafe}` };
-  } catch {
-    return { ok: false, detail: 'does not answer' };
+    await opened.look();
+  } catch (error) {
+    const standby = error instanceof RoomlineError && error.code === 'database_in_recovery';
+    return { ok: false, detail: standby ? error.detail : 'does not answer' };
   }
+  const unsafe = opened.unsafeSettings();
+  if (unsafe.length === 0) return { ok: true, detail: 'answers' };
+  const allowed = allowUnsafe ? ' (allowed by postgres.allowUnsafeSettings)' : '';
+  return { ok: allowUnsafe, detail: `commits may be lost: ${unsafe.join(', ')}${allowed}` };
 }

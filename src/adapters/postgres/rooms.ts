@@ -8,6 +8,7 @@ import {
   type StoredRoom,
   type WriteResult,
 } from '../../engine/ports.ts';
+import { RoomlineError } from '../../errors.ts';
 import { ENVELOPE_WINDOW, type RoomAddress, type RoomKey } from '../../room/room.ts';
 import { AppendBatch, type BatchRoom, encodeKeys, type LockedRecord, type NumberedRecord } from './append.ts';
 import { bigints, integers } from './arrays.ts';
@@ -48,6 +49,7 @@ export class PostgresRoomStore implements RoomStore {
     if (batch.length === 0) return [];
     const placed = new AppendBatch(batch);
     for (let tries = 1; ; tries++) {
+      if (!(await this.#appends.isOnKnownHistory())) throw new RoomlineError('another_history');
       try {
         const [lock, append] = await this.#appends.transact([
           [STATEMENTS.lockRooms, encodeKeys(placed.rooms)],
@@ -81,7 +83,9 @@ export class PostgresRoomStore implements RoomStore {
     }
     let answers: Answer[];
     try {
-      const result = await connection.run(STATEMENTS.compareAndSet, encodeWrites(writes, proof));
+      // A fence row of another history proves nothing.
+      const proved = proof !== null && (await connection.isOnKnownHistory()) ? proof : null;
+      const result = await connection.run(STATEMENTS.compareAndSet, encodeWrites(writes, proved));
       answers = decodeAnswers(writes, result.rows as AnswerRecord[]);
     } catch (error) {
       if (mayPass(error)) return writes.map(() => ({ kind: 'busy' }));

@@ -1,8 +1,9 @@
 import type { Stores } from '../../engine/ports.ts';
 import { PostgresChannelStore } from './channels.ts';
-import { appliedMigrations, type Check, checkDatabase } from './checks.ts';
+import { appliedMigrations, type Check, checkDatabase, type ServerView } from './checks.ts';
 import { Connection } from './connection.ts';
 import { PostgresDeadLetterStore } from './dead-letters.ts';
+import { PostgresDecisions } from './decisions.ts';
 import { PostgresHistoryStore } from './history.ts';
 import { PostgresAckInbox } from './inbox.ts';
 import { PostgresMaintenance } from './maintenance.ts';
@@ -11,15 +12,25 @@ import type { PostgresOptions } from './options.ts';
 import { PostgresOwnershipStore } from './ownership.ts';
 import { Pool } from './pool.ts';
 import { PostgresRoomStore } from './rooms.ts';
+import { ServerWatch } from './server-watch.ts';
 
 export interface PostgresStores {
   readonly stores: Stores;
   readonly maintenance: PostgresMaintenance;
+  readonly decisions: PostgresDecisions;
   /**
    * Looks at the database before it is used.
-   * @throws RoomlineError `schema_outdated`, `shards_mismatch` or `unsafe_postgres_setting`; else what connecting gave
+   * @throws RoomlineError `database_in_recovery`, `schema_outdated`, `shards_mismatch` or `unsafe_postgres_setting`; else
+   *   what connecting gave
    */
   check(): Promise<Check>;
+  /**
+   * What the server is like now.
+   * @throws RoomlineError `database_in_recovery`
+   */
+  look(): Promise<ServerView>;
+  /** Settings under which commits may be lost, of any session that the stores have now. */
+  unsafeSettings(): readonly string[];
   /** For readiness: whether the database answers and its schema is the one that this version needs. */
   schemaVersion(): Promise<{ readonly current: boolean; readonly applied: readonly string[] }>;
   close(): Promise<void>;
@@ -30,23 +41,29 @@ const RESERVED = 3;
 
 /** Every store of one database. Connections are opened when they are first needed. */
 export function openStores(options: PostgresOptions): PostgresStores {
-  const lanes = Array.from({ length: options.lanes }, (_, lane) => new Connection(options, `lane ${lane}`));
-  const appends = new Connection(options, 'appends');
-  const renewals = new Connection(options, 'renewals');
-  const fences = new Connection(options, 'fences');
+  const watch = new ServerWatch((unsafeSettings) => options.onUnsafeSettings?.(unsafeSettings));
+  const lanes = Array.from({ length: options.lanes }, (_, lane) => new Connection(options, `lane ${lane}`, watch));
+  const appends = new Connection(options, 'appends', watch);
+  const renewals = new Connection(options, 'renewals', watch);
+  const fences = new Connection(options, 'fences', watch);
   const pool = new Pool(options, Math.max(1, options.poolMax - RESERVED));
+  const look = () => watch.look('pool', (query) => pool.query(query, 'the look at the server'));
+  watch.register('pool', look);
   const { dedupeDays, historyRetentionDays } = options;
   return {
     stores: {
       rooms: new PostgresRoomStore({ lanes, appends, pool, dedupeDays }),
       history: new PostgresHistoryStore(pool),
       inbox: new PostgresAckInbox(pool),
-      ownership: new PostgresOwnershipStore({ renewals, fences, pool }),
+      ownership: new PostgresOwnershipStore({ renewals, fences, pool, watch }),
       channels: new PostgresChannelStore(pool),
       deadLetters: new PostgresDeadLetterStore(pool),
     },
+    decisions: new PostgresDecisions(pool),
     maintenance: new PostgresMaintenance({ pool, dedupeDays, historyRetentionDays }),
-    check: () => checkDatabase(pool, options),
+    check: () => checkDatabase(pool, options, look),
+    look,
+    unsafeSettings: () => watch.unsafeSettings,
     schemaVersion: async () => {
       const applied = await appliedMigrations(pool);
       return { current: KNOWN_MIGRATIONS.every((name) => applied.includes(name)), applied };

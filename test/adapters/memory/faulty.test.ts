@@ -20,7 +20,11 @@ describe('faulty stores', () => {
       calls.push(`${store}.${method}(${args.join()})`);
       return 'run';
     });
-    expect(await faulty.ownership.register('w1', 500)).toEqual({ databaseTimeMs: 1_000, generation: 1 });
+    expect(await faulty.ownership.register('w1', 500)).toEqual({
+      databaseTimeMs: 1_000,
+      generation: 1,
+      anotherHistory: null,
+    });
     expect(await faulty.rooms.readRooms([])).toEqual([]);
     expect(calls).toEqual(['ownership.register(w1,500)', 'rooms.readRooms()']);
   });
@@ -69,7 +73,7 @@ describe('faulty stores', () => {
     expect(await stores.ownership.renew('w1', 500)).not.toBeNull();
 
     timers[1]?.fire();
-    expect(await answer).toEqual({ databaseTimeMs: 1_000, generation: 1 });
+    expect(await answer).toEqual({ databaseTimeMs: 1_000, generation: 1, anotherHistory: null });
     expect(timers.map((timer) => timer.delayMs)).toEqual([30, 70]);
   });
 

