@@ -1,4 +1,4 @@
-/** One seeded source of chance for a whole world (mulberry32), with the few shapes that the world draws from it. */
+/** A seeded source of chance (mulberry32), with the few shapes that a world draws from it. */
 export class WorldChance {
   #state: number;
 
@@ -30,4 +30,18 @@ export class WorldChance {
   pick<T>(from: readonly T[]): T {
     return from[Math.floor(this.uniform() * from.length)] as T;
   }
+}
+
+/**
+ * A stream of its own for each part of a world, so that taking one part out of a plan leaves the draws of all others
+ * as they were.
+ */
+export function chanceFor(seed: number, ...part: readonly (string | number)[]): WorldChance {
+  let hash = Math.imul(seed ^ 0x811c9dc5, 0x01000193) >>> 0;
+  for (const one of part) {
+    const text = String(one);
+    for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
+    hash = Math.imul(hash ^ 0xff, 0x01000193) >>> 0;
+  }
+  return new WorldChance(hash);
 }

@@ -1,53 +1,72 @@
-/** `npm run sim -- --seed N` prints one world's trace; `--seeds FROM..TO` prints one line of totals. */
+/**
+ * `npm run sim -- --seed N` prints one world's trace, `--plan FILE` that of a kept plan, and `--seeds FROM..TO` one line
+ * of totals; `--jobs N` spreads a range over threads. A failure tells how to replay it, and is cut down.
+ */
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { runWorld, type WorldReport } from './world.ts';
+import { drawPlan } from './draw-plan.ts';
+import { type Plan, readPlan } from './plan.ts';
+import { runRange } from './range.ts';
+import { shrink } from './shrink.ts';
+import { addReport, lineOf, newTotals } from './totals.ts';
+import { runPlan } from './world.ts';
 
-const { values } = parseArgs({ options: { seed: { type: 'string' }, seeds: { type: 'string', default: '1..200' } } });
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string' },
+    plan: { type: 'string' },
+    seeds: { type: 'string', default: '1..200' },
+    jobs: { type: 'string', default: '1' },
+    /** How many failures of a range are cut down. */
+    shrink: { type: 'string', default: '1' },
+    /** Prints the plan of `--seed` instead of running it. */
+    show: { type: 'boolean', default: false },
+  },
+});
 
-if (values.seed !== undefined) {
-  const report = await runWorld(wholeNumber(values.seed), console.log);
-  console.log(`${summary([report])}, trace ${report.trace}`);
+if (values.seed !== undefined && values.show) console.log(JSON.stringify(drawPlan(wholeNumber(values.seed)), null, 2));
+else if (values.seed !== undefined) await one(drawPlan(wholeNumber(values.seed)));
+else if (values.plan !== undefined) await one(readPlan(readFileSync(values.plan, 'utf8')));
+else await range(values.seeds, wholeNumber(values.jobs), wholeNumber(values.shrink));
+
+async function one(plan: Plan): Promise<void> {
+  const report = await runPlan(plan, { onLine: (line) => console.log(line) });
+  const totals = newTotals();
+  addReport(totals, report);
+  console.log(`${lineOf(totals)}, trace ${report.trace}`);
   process.exitCode = report.violations.length === 0 ? 0 : 1;
-} else {
-  const [from, to] = values.seeds.split('..').map(wholeNumber);
+}
+
+async function range(seeds: string, jobs: number, mostShrunk: number): Promise<void> {
+  const [from, to] = seeds.split('..').map(wholeNumber);
   if (from === undefined || to === undefined) throw new Error('--seeds takes FROM..TO');
   const startedAt = performance.now();
-  const reports: WorldReport[] = [];
-  for (let seed = from; seed <= to; seed++) {
-    const report = await runWorld(seed);
-    reports.push(report);
-    if (report.violations.length === 0) continue;
-    console.log(`seed ${seed}: ${report.violations[0]}\n  replay: npm run sim -- --seed ${seed}`);
+  const failed: number[] = [];
+  const totals = await runRange(from, to, jobs, ({ seed, violation }) => {
+    failed.push(seed);
+    console.log(`seed ${seed}: ${violation}\n  replay: npm run sim -- --seed ${seed}`);
     process.exitCode = 1;
-  }
+  });
   const seconds = (performance.now() - startedAt) / 1000;
-  console.log(`${summary(reports)}, ${seconds.toFixed(1)} s (${(reports.length / seconds).toFixed(0)} seeds/s)`);
+  const speed = (totals.seeds / seconds).toFixed(0);
+  console.log(`${lineOf(totals)}, ${seconds.toFixed(1)} s (${speed} seeds/s)`);
+  for (const seed of failed.slice(0, mostShrunk)) await cutDown(seed);
 }
 
-function summary(reports: readonly WorldReport[]): string {
-  const sum = (of: (report: WorldReport) => number): number => reports.reduce((total, one) => total + of(one), 0);
-  const broken = reports.filter((one) => one.violations.length > 0).length;
-  return [
-    `${reports.length} seeds, ${broken} with violations`,
-    `${sum((one) => one.events)} events`,
-    `${sum((one) => one.messages)} messages settled`,
-    `${sum((one) => one.duplicates)} duplicates after ${sum((one) => one.unknownOutcomes)} unknown outcomes`,
-    `faults: ${totals(reports.map((one) => one.faults))}`,
-    `states: ${totals(reports.map((one) => one.cells))}`,
-  ].join(', ');
-}
-
-function totals(maps: readonly ReadonlyMap<string, number>[]): string {
-  const all = new Map<string, number>();
-  for (const map of maps) for (const [key, count] of map) all.set(key, (all.get(key) ?? 0) + count);
-  return [...all]
-    .sort(([a], [b]) => a.localeCompare(b))
-    .map(([key, count]) => `${key} ${count}`)
-    .join(' ');
+async function cutDown(seed: number): Promise<void> {
+  const shrunk = await shrink(drawPlan(seed));
+  if (shrunk === null) throw new Error(`seed ${seed} failed once and not again`);
+  const { plan, violation, runs } = shrunk;
+  const messages = plan.rooms.reduce((sum, room) => sum + room.messages.length, 0);
+  console.log(
+    `seed ${seed}, cut down in ${runs} runs to ${plan.processes} processes, ${plan.rooms.length} rooms, ${messages} messages, ` +
+      `${plan.acts.length} acts and ${plan.failpoints.length} failpoints: ${violation}\n` +
+      `  replay: npm run sim -- --plan FILE, with this in FILE:\n${JSON.stringify(plan)}`,
+  );
 }
 
 function wholeNumber(text: string): number {
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw new Error(`${JSON.stringify(text)} is not a seed`);
+  if (!Number.isSafeInteger(value) || value < 0) throw new Error(`${JSON.stringify(text)} is not a whole number`);
   return value;
 }

@@ -1,6 +1,4 @@
 /** Virtual time: one event heap ordered by (time, a seeded tie-break). Nothing happens but what stands in it. */
-import type { SettableClock } from '../../src/engine/ports.ts';
-
 interface Entry {
   readonly at: number;
   readonly tie: number;
@@ -35,8 +33,8 @@ export class VirtualTime {
     return new Promise((resolve) => this.after(delayMs, resolve));
   }
 
-  /** Runs events up to the given time, letting every promise settle after each. */
-  async runUntil(end: number, afterEach: () => void): Promise<void> {
+  /** Runs events up to the given time, letting every promise settle after each. `enough` ends it before, in its place. */
+  async runUntil(end: number, enough: () => boolean): Promise<void> {
     for (let first = this.#heap[0]; first !== undefined && first.at <= end; first = this.#heap[0]) {
       this.#pop();
       if (first.cancelled) continue;
@@ -44,7 +42,7 @@ export class VirtualTime {
       this.events++;
       first.run();
       await settled();
-      afterEach();
+      if (enough()) return;
     }
     this.#now = Math.max(this.#now, end);
   }
@@ -86,48 +84,4 @@ export class VirtualTime {
 /** Microtasks run to their end before the next macrotask: one turn is enough for any chain of promises. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
-}
-
-/** The clock of one simulated process. When the process is dead, its timers stay silent. */
-export class ProcessClock implements SettableClock {
-  readonly #time: VirtualTime;
-  readonly #bootedAt: number;
-  #offset = 0;
-  dead = false;
-  /** While paused (like SIGSTOP) timers are put off to this time. */
-  pausedUntil = 0;
-
-  constructor(time: VirtualTime) {
-    this.#time = time;
-    this.#bootedAt = time.now;
-  }
-
-  now(): number {
-    return this.monotonic() + this.#offset;
-  }
-
-  monotonic(): number {
-    return this.#time.now - this.#bootedAt;
-  }
-
-  after(delayMs: number, callback: () => void): () => void {
-    let cancelled = false;
-    const fire = (): void => {
-      if (this.dead || cancelled) return;
-      if (this.#time.now < this.pausedUntil) {
-        this.#time.after(this.pausedUntil - this.#time.now, fire);
-        return;
-      }
-      callback();
-    };
-    const cancel = this.#time.after(delayMs, fire);
-    return () => {
-      cancelled = true;
-      cancel();
-    };
-  }
-
-  synchronize(databaseTimeMs: number): void {
-    this.#offset = databaseTimeMs - this.monotonic();
-  }
 }

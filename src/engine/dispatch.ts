@@ -20,6 +20,8 @@ export interface DispatchDependencies {
 }
 
 export interface AttemptCallbacks {
+  /** False where an ack has settled the message since it was claimed: a copy could follow the next one. */
+  readonly isWanted: () => boolean;
   /** The request is about to be handed to the platform's client. */
   readonly onLeaving: () => void;
   readonly onResult: (result: SendResult) => void;
@@ -69,7 +71,7 @@ export class Attempts {
     instruments.metrics.openSends.inc({ channel: name });
     let result: SendResult;
     try {
-      const sent = await this.#transmit(room, callbacks.onLeaving);
+      const sent = await this.#transmit(room, callbacks);
       result = sent.result;
       if (sent.reachedPlatform) channels.report(room.key, result, room.id, begunAt);
     } finally {
@@ -80,7 +82,10 @@ export class Attempts {
     callbacks.onResult(result);
   }
 
-  async #transmit(room: Room, onLeaving: () => void): Promise<{ result: SendResult; reachedPlatform: boolean }> {
+  async #transmit(
+    room: Room,
+    { isWanted, onLeaving }: AttemptCallbacks,
+  ): Promise<{ result: SendResult; reachedPlatform: boolean }> {
     const { bodies, platform, references, tenure } = this.#to;
     const sequence = headSequence(room);
     const client = platform(room.key);
@@ -92,6 +97,7 @@ export class Attempts {
       return undefined;
     });
     if (body === undefined) return notSent('store_unavailable', 'room');
+    if (!isWanted()) return notSent('settled_meanwhile', 'room');
     if (body === null) return notSent('body_gone', 'room');
     // The last thing before the bytes leave: a lease that ends before the send could would let another worker in.
     const sameLife = tenure.proof()?.worker === attempt.worker;

@@ -1,5 +1,5 @@
 import type { IgnoredReason, RoomEvent, Verdict } from '../room/events.ts';
-import type { Room } from '../room/room.ts';
+import { headSequence, type Room } from '../room/room.ts';
 import type { Permit } from './channels.ts';
 import type { Course } from './course.ts';
 
@@ -74,7 +74,9 @@ export function putOffUnknownAttempts(course: Course, posted: readonly Posted[])
   const unknown = posted.filter(({ event, rechecked }, index) => {
     const verdict = course.verdicts[first + index];
     if (rechecked || (event.type !== 'ack' && event.type !== 'nack') || verdict?.kind !== 'ignored') return false;
-    return UNKNOWN_ATTEMPT.has(verdict.reason);
+    // A cumulative ack of a message behind the head: memory is behind what was sent.
+    const behind = event.type === 'ack' && event.cumulative && event.sequence > headSequence(course.room);
+    return UNKNOWN_ATTEMPT.has(verdict.reason) || (behind && verdict.reason === 'level_known');
   });
   for (const one of unknown) one.rechecked = true;
   return unknown.length > 0;

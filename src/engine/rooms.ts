@@ -5,13 +5,13 @@
  *   H1  one write of a room is in flight at a time; what arrives meanwhile is decided against its result
  *   H2  a write that was refused is decided again against the row as it is; a room is never dropped for it
  *   H3  a claim is decided only with a permit in hand and a trusted lease; an open send exists only after its commit
- *   H4  a room found `sending` without an open send of this process goes through *unknown*
+ *   H4  a room found `sending` without an open send of this process goes through *unknown*, under a trusted lease only:
+ *       without one the send may be a successor's
  *   H5  a room leaves memory only when nothing of it waits, is open or is timed
  *   H6  a claimable room that had to give its permit back asks again as soon as claims are possible again
  *   H7  an ack or nack of an attempt that memory does not know may be of one that another process began: the row is read
  *       before it is ignored
  */
-
 import { RoomlineError } from '../errors.ts';
 import { isClaimable, nextDeadline, pendingEffects } from '../room/effects.ts';
 import type { Effect, RoomEvent, Settled, Verdict } from '../room/events.ts';
@@ -26,7 +26,7 @@ import {
 } from '../room/room.ts';
 import type { Bodies } from './bodies.ts';
 import type { Channels, Permit } from './channels.ts';
-import { type Course, inboxEvent, lookupEvents, newCourse, resultEvent, step } from './course.ts';
+import { type Course, inboxEvent, lookupEvents, newCourse, resultEvent, step, stepAll } from './course.ts';
 import { Deadlines } from './deadlines.ts';
 import type { Attempts } from './dispatch.ts';
 import type { Instruments } from './instruments.ts';
@@ -65,7 +65,7 @@ export interface RoomsDependencies {
 const STORE_RETRY_MS = 250;
 /** How long a room waits after its claim was refused; meanwhile the lease is looked at. */
 const FENCED_RETRY_MS = 50;
-/** How long a graceful end waits for the store, from when the last send must have ended. */
+/** How long a graceful end waits for the store after the last send must have ended. */
 const DRAIN_STORE_MS = 2_000;
 
 export class Rooms {
@@ -74,7 +74,7 @@ export class Rooms {
   readonly #deadlines: Deadlines;
   readonly #reader: RoomReader;
   readonly #decisions = new Set<Promise<void>>();
-  /** Rooms that had a permit while the lease could not be trusted, and stand in no queue. */
+  /** Rooms that could not go on while the lease could not be trusted, and stand in no queue. */
   readonly #turnedAway = new Set<Resident>();
   #draining = false;
   /** Nothing is timed or tried again any more. */
@@ -160,8 +160,9 @@ export class Rooms {
       return true;
     }
     const served = this.#to.channels.get(room.key) !== null;
-    const unattended =
-      served && isClaimable(resident.room) && resident.permit === null && resident.cancelRequest === null;
+    // Who drains leaves its rooms to its successor.
+    const expected = served && !this.#draining && isClaimable(resident.room);
+    const unattended = expected && resident.permit === null && resident.cancelRequest === null;
     const suspect = unattended && kind === 'sweep' && resident.suspectVersion === resident.room.version;
     resident.suspectVersion = unattended ? resident.room.version : null;
     this.#attend(resident);
@@ -328,7 +329,7 @@ export class Rooms {
     const now = this.#to.clock.now();
     const channel = this.#to.channels.get(resident.room.key);
     const course = newCourse(resident.room, channel?.settings.echoesReference !== 'always');
-    for (const event of events) step(course, event, now);
+    stepAll(course, events, now, this.#to.tenure.outlives(resident.room.shard, 0));
     // A room that has just found its channel silent waits for its turn as a probe.
     if (course.channelSilent || !this.#mayClaim(course.room)) return course;
     const permit = resident.permit ?? channel?.tryAcquire() ?? null;
@@ -420,6 +421,10 @@ export class Rooms {
           break;
         case 'send':
           if (!resident.open.has(attemptKey(effect))) {
+            if (!this.#to.tenure.outlives(room.shard, 0)) {
+              this.#turnedAway.add(resident);
+              break;
+            }
             this.#tell(resident, { type: 'taken_over', chance: this.#to.chance() });
             return;
           }
@@ -468,6 +473,7 @@ export class Rooms {
     const { ackArrivedAt } = resident;
     resident.ackArrivedAt = null;
     attempts.send(room, permit, {
+      isWanted: () => resident.room.settled === room.settled,
       onLeaving: () => {
         if (ackArrivedAt === null) return;
         instruments.metrics.ackToNextSendSeconds.observe((clock.monotonic() - ackArrivedAt) / 1000);

@@ -61,6 +61,24 @@ describe('an attempt', () => {
     expect(process.countOf('rooms', 'readBodies')).toBe(0);
   });
 
+  it('does not send a copy of a message that an ack settles while its body is read: the next may be at the platform', async () => {
+    const bed = new Bed({ settings: { bodyCacheBytes: 0 } });
+    const process = await bed.boot();
+    await process.publish('r', ['a', 'b']);
+    await bed.platform.last.fail();
+    let delayed = 0;
+    process.faults = ({ method }) =>
+      method === 'readBodies' && delayed++ === 0 ? { action: 'run', afterMs: 1_000 } : 'run';
+    await bed.time.until(() => delayed === 1);
+    await process.ack(bed, 'r', 1);
+    await bed.time.advance(2_000);
+    expect(bed.platform.log).toEqual(['r/a', 'r/b']);
+    expect((await bed.entry('r', 1)).attempts).toMatchObject([
+      { number: 1, result: 'unknown' },
+      { number: 2, result: 'refused', code: 'settled_meanwhile' },
+    ]);
+  });
+
   it('whose body cannot be read sends nothing, uses up nothing, backs off, and is made when it can', async () => {
     const bed = new Bed({ settings: { bodyCacheBytes: 0 }, channels: [channelOf({ policy: { maxAttempts: 2 } })] });
     const process = await bed.boot();
