@@ -6,9 +6,13 @@ import { describe, expect, it } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const MAX_LINES = 600;
-/** Packages we name ourselves, and all that they bring along. Raise a number only together with a reason to. */
-const DIRECT_BUDGET = 26;
-const TOTAL_BUDGET = 300;
+/**
+ * Packages we name ourselves, those that run in production, and all that are installed here: mutation testing alone
+ * brings 164, none of which runs elsewhere. Raise a number only together with a reason to.
+ */
+const DIRECT_BUDGET = 28;
+const PRODUCTION_BUDGET = 180;
+const TOTAL_BUDGET = 460;
 
 interface SourceFile {
   /** From the root, with slashes: `src/room/room.ts`. */
@@ -185,6 +189,7 @@ describe('dependencies', () => {
     readonly version?: string;
     readonly resolved?: string;
     readonly integrity?: string;
+    readonly dev?: boolean;
   }
   const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Record<string, object>;
   const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
@@ -210,6 +215,8 @@ describe('dependencies', () => {
 
   it('stay within their budget', () => {
     expect(direct.length, 'direct dependencies').toBeLessThanOrEqual(DIRECT_BUDGET);
+    const inProduction = locked.filter(([, { dev }]) => dev !== true);
+    expect(inProduction.length, 'packages in production').toBeLessThanOrEqual(PRODUCTION_BUDGET);
     expect(locked.length, 'packages in all').toBeLessThanOrEqual(TOTAL_BUDGET);
   });
 });
