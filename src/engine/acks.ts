@@ -48,8 +48,10 @@ export class Acks {
   async receive(channel: ChannelKey, items: readonly StatusItem[]): Promise<void> {
     const byId: Status[] = [];
     const work: Promise<void>[] = [];
+    const said = new Set<string>();
     for (const item of items) {
-      if (item.kind === 'watermark') work.push(this.#onWatermark(channel, item));
+      if (repeats(item, said)) this.#count(channel, 'ignored');
+      else if (item.kind === 'watermark') work.push(this.#onWatermark(channel, item));
       else if (item.kind === 'unreadable') this.#count(channel, 'ignored');
       else if (!this.#hasContent(item)) this.#count(channel, 'ignored');
       else {
@@ -161,6 +163,19 @@ export class Acks {
     this.#to.instruments.metrics.acks.inc({ kind, channel: name });
     this.#to.instruments.telemetry.emit('ack.received', { channel: name, kind });
   }
+}
+
+/** Whether the same call has said it: levels only rise, so that saying it again costs the store work and changes nothing. */
+function repeats(item: StatusItem, said: Set<string>): boolean {
+  if (item.kind === 'unreadable' || (item.kind === 'status' && item.nack !== null)) return false;
+  const what =
+    item.kind === 'watermark'
+      ? [item.to, item.level, item.watermark]
+      : [item.reference, item.platformId, item.level, item.cumulative];
+  const key = JSON.stringify(what);
+  if (said.has(key)) return true;
+  said.add(key);
+  return false;
 }
 
 /** Platforms may give fractions; stored times are whole ms. */

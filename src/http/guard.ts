@@ -1,4 +1,6 @@
 /** What stands before every route: who asks, and whether there is room. */
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { RoomlineError } from '../errors.ts';
 import { requireScope, type Scope, type StoredKey, verifyKey } from './keys.ts';
@@ -16,11 +18,16 @@ export function createAuthorizer(keys: readonly StoredKey[], wallClockMs: () => 
 export class OpenRequests {
   #count = 0;
   #whenNone: (() => void)[] = [];
+  readonly #bySocket = new WeakMap<Socket, Set<FastifyReply>>();
 
   /** Counts a request until its connection is done with it, however that ends. */
-  readonly track: Guard = async (_request, reply) => {
+  readonly track: Guard = async (request, reply) => {
+    const { socket } = request.raw;
+    const ofSocket = this.#bySocket.get(socket) ?? new Set();
+    this.#bySocket.set(socket, ofSocket.add(reply));
     this.#count++;
     reply.raw.once('close', () => {
+      ofSocket.delete(reply);
       this.#count--;
       if (this.#count > 0) return;
       for (const resolve of this.#whenNone.splice(0)) resolve();
@@ -32,6 +39,12 @@ export class OpenRequests {
     return async () => {
       if (this.#count > most) throw new RoomlineError('overloaded', { detail: 'Too many requests are open' });
     };
+  }
+
+  /** Resolves when every request that has arrived as a whole on this connection is answered; at once where none has. */
+  async answered(socket: Socket): Promise<void> {
+    const whole = [...(this.#bySocket.get(socket) ?? [])].filter((reply) => reply.request.raw.complete);
+    await Promise.all(whole.map((reply) => once(reply.raw, 'close')));
   }
 
   /** Resolves when none is open. */

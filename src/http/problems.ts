@@ -1,6 +1,6 @@
 /** Every error that leaves the server is a problem document with a code of the catalogue. */
 import { randomUUID } from 'node:crypto';
-import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { type Problem, RoomlineError, toProblem } from '../errors.ts';
@@ -19,14 +19,16 @@ export function requestIdOf(request: IncomingMessage): string {
 
 export function createErrorHandler(log: Log) {
   return (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
-    const problem = toProblem(known(error), request.id);
+    const problem = toProblem(inOurWords(error), request.id);
     const { method } = request;
     const route = request.routeOptions.url ?? 'none';
     const { status, code, field } = problem;
     if (code === 'internal') {
       log.event('http.request_failed', { requestId: request.id, method, route, status, ...errorFields(error) });
     } else {
-      log.event('http.request_refused', { requestId: request.id, method, route, status, code, field });
+      // The name of an unknown field is the caller's own text.
+      const known = code === 'field_unknown' ? undefined : field;
+      log.event('http.request_refused', { requestId: request.id, method, route, status, code, field: known });
     }
     sendProblem(reply, problem);
   };
@@ -42,7 +44,7 @@ function sendProblem(reply: FastifyReply, problem: Problem): void {
 }
 
 /** Errors of the framework in our own words; anything else stays what it is and becomes `internal`. */
-function known(error: unknown): unknown {
+function inOurWords(error: unknown): unknown {
   if (error instanceof RoomlineError || !(error instanceof Error)) return error;
   const { code, validation, statusCode } = error as FastifyError;
   if (validation !== undefined) return invalidInput(validation[0]);
@@ -70,6 +72,15 @@ function invalidInput(first: NonNullable<FastifyError['validation']>[number] | u
   if (additionalProperty !== undefined) return new RoomlineError('field_unknown', { field: 'query', rule });
   if (missingProperty !== undefined) return new RoomlineError('field_missing', { field: missingProperty, rule });
   return new RoomlineError(first?.keyword === 'type' ? 'field_type' : 'field_invalid', { field: path, rule });
+}
+
+/** A header `Expect` that asks for anything but 100-continue: the request itself is not looked at. */
+export function answerExpectation(request: IncomingMessage, response: ServerResponse): void {
+  const requestId = requestIdOf(request);
+  const problem = toProblem(new RoomlineError('field_invalid', { field: 'expect', rule: '100-continue' }), requestId);
+  const body = JSON.stringify(problem);
+  const length = { 'content-type': PROBLEM_TYPE, 'content-length': Buffer.byteLength(body) };
+  response.writeHead(problem.status, { ...length, 'x-request-id': requestId, connection: 'close' }).end(body);
 }
 
 /** What is no HTTP request, or came too slowly, never reaches a route: it is answered on the bare connection. */

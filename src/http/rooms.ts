@@ -13,12 +13,12 @@ import { channelListSchema, messageListSchema, roomSchema } from './schemas.ts';
 const MAX_PAGE = 200;
 const DEFAULT_PAGE = 50;
 
-const tenantQuery = Type.Object(
+export const tenantQuery = Type.Object(
   { tenant: Type.Optional(Type.String({ description: `Tenant of the channel; "${DEFAULT_TENANT}" by default.` })) },
   { additionalProperties: false },
 );
 
-const pageQuery = Type.Object(
+export const pageQuery = Type.Object(
   {
     ...tenantQuery.properties,
     before: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Page marker.' })),
@@ -49,6 +49,8 @@ export function addRoomRoutes(app: FastifyInstance, to: HttpDependencies, option
     schema: { querystring: pageQuery, response: { 200: messageListSchema } },
     handler: async (request) => {
       const { before = null, limit = DEFAULT_PAGE } = request.query as Static<typeof pageQuery>;
+      checkFinite('before', before);
+      checkFinite('limit', limit);
       const messages = (await to.listMessages(roomKeyOf(request), { before, limit })) ?? noSuchRoom();
       const last = messages.at(-1)?.sequence ?? 1;
       return { messages, before: messages.length === limit && last > 1 ? last : null };
@@ -72,6 +74,12 @@ function roomKeyOf(request: FastifyRequest): RoomKey {
     channel: checkId('channel', channel),
     room: checkId('room', room),
   };
+}
+
+/** The validator reads "Infinity" as a whole number, and then compares it with no bound. */
+function checkFinite(field: string, value: number | null): void {
+  if (value !== null && !Number.isFinite(value))
+    throw new RoomlineError('field_type', { field, rule: 'must be integer' });
 }
 
 function noSuchRoom(): never {

@@ -8,7 +8,13 @@ import { createAuthorizer, OpenRequests } from './guard.ts';
 import type { StoredKey } from './keys.ts';
 import { addMessageRoutes } from './messages.ts';
 import { addOperationRoutes } from './operations.ts';
-import { answerBrokenRequest, createErrorHandler, MAX_HEADER_BYTES, requestIdOf } from './problems.ts';
+import {
+  answerBrokenRequest,
+  answerExpectation,
+  createErrorHandler,
+  MAX_HEADER_BYTES,
+  requestIdOf,
+} from './problems.ts';
 import { addRoomRoutes } from './rooms.ts';
 import { addWebhookRoutes } from './webhooks.ts';
 
@@ -88,6 +94,8 @@ function buildServer(
       headersTimeout: options.headersTimeoutMs,
       connectionsCheckingInterval: options.connectionsCheckingIntervalMs,
       maxHeaderSize: MAX_HEADER_BYTES,
+      // Demanded below, where a refusal is a problem document.
+      requireHostHeader: false,
     },
     requestTimeout: options.requestTimeoutMs,
     keepAliveTimeout: options.keepAliveTimeoutMs,
@@ -98,11 +106,13 @@ function buildServer(
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true, useDefaults: false } },
     genReqId: requestIdOf,
     frameworkErrors: onError,
-    clientErrorHandler: answerBrokenRequest,
+    // What follows a request that has its effect must not speak for it.
+    clientErrorHandler: (error, socket) => void open.answered(socket).then(() => answerBrokenRequest(error, socket)),
     return503OnClosing: false,
   });
   app.server.maxConnections = options.maxConnections;
   app.server.maxHeadersCount = MAX_HEADERS;
+  app.server.on('checkExpectation', answerExpectation);
   app.setErrorHandler(onError);
   app.setNotFoundHandler(() => {
     throw new RoomlineError('not_found');
@@ -110,6 +120,9 @@ function buildServer(
   app.addHook('onRequest', open.track);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+      throw new RoomlineError('field_missing', { field: 'host', rule: 'required by HTTP/1.1' });
+    }
     if (request.raw.url !== undefined && request.raw.url.length > MAX_URL_LENGTH) {
       throw new RoomlineError('field_invalid', { field: 'url', rule: `at most ${MAX_URL_LENGTH} characters` });
     }

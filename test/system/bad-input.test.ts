@@ -1,9 +1,12 @@
 import { createHmac } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { WEBHOOK_SECRET } from '../../simulators/rig/engine-config.ts';
+import { bodyDigest } from '../../src/engine/intake.ts';
+import { MESSAGES } from '../fuzz/corpus/messages.ts';
 import { type System, startSystem, TEST_TIMEOUT_MS, type Traffic } from '../support/system.ts';
 
 const VALID = { channel: 'main', room: 'r', messageId: 'm', content: { text: 'hello' } };
+const hex = (bytes: Uint8Array): string => Buffer.from(bodyDigest(bytes)).toString('hex');
 const DEEP = `${'{"a":'.repeat(40)}1${'}'.repeat(40)}`;
 
 interface BadMessage {
@@ -134,6 +137,27 @@ describe('Bad input', { timeout: TEST_TIMEOUT_MS }, () => {
       expect(new Set(found.map(({ attributes }) => attributes.orderingKey)).size, name).toBe(5);
       if (field !== undefined) expect(found[0]?.detail, name).toContain(field);
     }
+  });
+
+  test('of the whole corpus becomes a dead letter each, byte for byte, with its reason', async () => {
+    // What the queue itself takes: something, and no more than some megabytes at once.
+    const refused = MESSAGES.filter(({ verdict, raw }) => verdict !== 'accepted' && raw.length > 0 && raw.length < 2e6);
+    expect(refused.length).toBeGreaterThan(250);
+    for (let at = 0; at < refused.length; at += 20) {
+      await publishRaw(
+        'corpus',
+        refused.slice(at, at + 20).map(({ raw }) => Buffer.from(raw)),
+      );
+    }
+    const stored = () =>
+      system.query<{ payload: Buffer; reason: string }>(
+        "SELECT payload, reason FROM dead_letters WHERE attributes ->> 'orderingKey' = 'corpus' ORDER BY id",
+      );
+    await system.eventually('all are stored', async () => (await stored()).length >= refused.length);
+    const expected = refused.map(({ raw, verdict }) => `${(verdict as { code: string }).code} ${hex(raw)}`);
+    const found = (await stored()).map(({ payload, reason }) => `${reason} ${hex(payload)}`);
+    expect(found.sort()).toEqual(expected.sort());
+    system.count('bad messages of the corpus', refused.length);
   });
 
   test('with a wrong or missing ordering key, or a taken message id, becomes dead letters', async () => {

@@ -1,4 +1,5 @@
 import type { AckInbox, ChannelKey, InboxAck } from '../../engine/ports.ts';
+import { reaches } from '../../room/ack.ts';
 import { bigints, texts } from './arrays.ts';
 import type { Pool } from './pool.ts';
 import { type AckRecord, inboxAck } from './rows.ts';
@@ -25,19 +26,13 @@ export class PostgresAckInbox implements AckInbox {
     const known = await this.#pool.run(STATEMENTS.matchAcks, [channel.tenant, channel.channel, ids]);
     const matches: (Match | undefined)[] = acks.map(() => undefined);
     for (const record of known.rows as (MatchRecord & { ord: number })[]) matches[record.ord - 1] = matched(record);
-    let unknown = acks.map((ack, index) => ({ ack, index })).filter(({ index }) => matches[index] === undefined);
-    while (unknown.length > 0) {
-      // One statement cannot change a row twice: further acks of the same id go into the next one.
-      const firsts = new Map(unknown.toReversed().map((one) => [one.ack.platformId, one]));
-      const kept = [...firsts.values()];
-      const found = await this.#keep(
-        channel,
-        kept.map(({ ack }) => ack),
-        now,
-      );
-      for (const { ack, index } of kept) matches[index] = found.get(ack.platformId) ?? { kind: 'kept' };
-      unknown = unknown.filter((one) => firsts.get(one.ack.platformId) !== one);
-    }
+    const unknown = acks.map((ack, index) => ({ ack, index })).filter(({ index }) => matches[index] === undefined);
+    if (unknown.length === 0) return matches as Match[];
+    // One statement cannot change a row twice, and one for each repetition could not answer in time.
+    const byId = new Map<string, InboxAck>();
+    for (const { ack } of unknown) byId.set(ack.platformId, joined(byId.get(ack.platformId), ack));
+    const found = await this.#keep(channel, [...byId.values()], now);
+    for (const { ack, index } of unknown) matches[index] = found.get(ack.platformId) ?? { kind: 'kept' };
     return matches as Match[];
   }
 
@@ -69,6 +64,12 @@ export class PostgresAckInbox implements AckInbox {
     const result = await this.#pool.run(STATEMENTS.pruneAcks, [now - keepMs]);
     return (result.rows[0] as { dropped: number }).dropped;
   }
+}
+
+/** Two acks of one id as one, as keep_acks.sql joins them with what is stored. */
+function joined(known: InboxAck | undefined, ack: InboxAck): InboxAck {
+  if (known === undefined) return ack;
+  return { ...(reaches(known.level, ack.level) ? known : ack), nack: known.nack ?? ack.nack };
 }
 
 function matched(record: MatchRecord): Match {

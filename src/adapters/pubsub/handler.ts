@@ -122,7 +122,9 @@ export class MessageHandler {
     if (!stored) return;
     instruments.metrics.intakeRefused.inc({ source: 'pubsub', code });
     instruments.metrics.deadLetters.inc({ reason: code, channel: '' });
-    instruments.log.event('intake.refused', { source: 'pubsub', code, field, rule });
+    // The name of an unknown field is the publisher's own text.
+    const known = code === 'field_unknown' ? undefined : field;
+    instruments.log.event('intake.refused', { source: 'pubsub', code, field: known, rule });
     message.ack();
     instruments.telemetry.emit('intake.refused', { source: 'pubsub', code });
   }

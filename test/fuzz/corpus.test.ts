@@ -1,0 +1,4 @@
+import { describeCorpus } from './corpus-run.ts';
+import { startMemoryRig } from './memory.ts';
+
+describeCorpus('memory stores', startMemoryRig, (rig) => rig.stop());
