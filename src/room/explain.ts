@@ -14,9 +14,8 @@ export function explain(room: Room, channel: ChannelView, held: boolean, now: nu
   const of = room.paused && room.reason !== 'paused' ? `; the room is paused by an operator${behind}` : behind;
   switch (room.phase) {
     case 'idle':
-      if (!hasHead(room)) return 'nothing waits: every accepted message has settled';
-      return `${head} waits for ${nextTurn(channel, held, now)}${of}`;
     case 'ready':
+      if (!hasHead(room)) return 'nothing waits: every accepted message has settled';
       return `${head} waits for ${nextTurn(channel, held, now)}${of}`;
     case 'waiting':
       return `${head} ${waitingLine(room, channel, held, now)}${of}`;

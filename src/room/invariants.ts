@@ -1,4 +1,4 @@
-import { HELD_REASONS, hasHead, type Room, WAITING_REASONS } from './room.ts';
+import { HELD_REASONS, type Room, WAITING_REASONS } from './room.ts';
 
 /**
  * What holds of every room that `transition` returns, numbered for tests and messages. The store's CHECK constraints
@@ -81,7 +81,6 @@ function deadlineFits(room: Room): boolean {
 }
 
 function envelopesFit(room: Room): boolean {
-  if (!hasHead(room)) return room.envelopes.length === 0;
   return room.envelopes.every(
     (envelope, index) => envelope.sequence === room.settled + 1 + index && envelope.sequence <= room.tail,
   );

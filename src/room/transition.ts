@@ -80,7 +80,7 @@ function onTailRaised(room: Room, tail: number, envelopes: readonly Envelope[]):
 function onPermitGranted(room: Room, by: { worker: string; generation: number }, now: number): Decision {
   if (!hasHead(room)) return ignored(room, 'nothing_waits');
   const timerIsDue = room.until !== null && room.until <= now;
-  const afterTimer = room.phase === 'backing_off' || (room.phase === 'waiting' && room.reason !== 'paused');
+  const afterTimer = room.phase === 'backing_off' || room.phase === 'waiting';
   if (room.paused || !(isClaimable(room) || (afterTimer && timerIsDue))) return ignored(room, 'not_claimable');
 
   const settledOnTheWay: Fact[] = [];

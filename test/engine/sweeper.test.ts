@@ -77,6 +77,23 @@ describe('the sweeper', () => {
     expect(await process.gauge('livenessViolations')).toBe(0);
   });
 
+  it('takes no room for unattended that waits for the successor of a process that ends', async () => {
+    const bed = new Bed({ settings: { sweepEveryMs: 1_000 } });
+    const process = await bed.boot();
+    await process.publish('open', ['a', 'b']);
+    const stopped = process.engine.service.stop();
+    const other = await bed.boot();
+    await other.publish('later', ['a']);
+    // The open request keeps the process for as long as it may take.
+    await bed.time.advance(4_500);
+    expect(await process.gauge('livenessViolations')).toBe(0);
+    await bed.platform.last.accept();
+    await bed.time.advance(1_000);
+    await stopped;
+    await bed.time.advance(3_000);
+    expect(bed.platform.log).toEqual(['open/a', 'later/a']);
+  });
+
   it('tells how many rooms wait for a permit whenever the metrics are asked for, not only when it sweeps', async () => {
     const bed = new Bed({ channels: [channelOf({ maxConcurrentSends: 1 })] });
     const process = await bed.boot();

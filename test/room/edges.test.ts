@@ -145,7 +145,9 @@ describe('acceptances', () => {
 });
 
 describe('attempts without an answer', () => {
-  test('let a nack through that names no attempt', () => {
+  test('let a nack through that names another attempt than the one that was answered, or none', () => {
+    const named = roomAfter(sending, START, nacked(1, { permanent: true }, 'gw-7'));
+    expect(transition(named, unknown(1), START).facts).toMatchObject([{ kind: 'settled', outcome: 'failed' }]);
     const marked = roomAfter(sending, START, nacked(1, { permanent: true }));
     expect(transition(marked, unknown(1), START).facts).toMatchObject([{ kind: 'settled', outcome: 'failed' }]);
   });
@@ -255,6 +257,11 @@ describe('expiry', () => {
     expect(transition(fresh, deadline(), START + 1_000).facts).toMatchObject([
       { kind: 'settled', outcome: 'expired', reason: 'expired', possiblyDelivered: false },
     ]);
+  });
+
+  test('does not come with another deadline that is due before it', () => {
+    const refusedOnce = roomAfter(roomWith({ expiresAt: START + 5_000 }), START, permit, refused(1));
+    expect(roomAfter(refusedOnce, START + 1_000, deadline())).toMatchObject({ phase: 'ready', settled: 0 });
   });
 
   test('does not end one that is held, in flight or in doubt', () => {

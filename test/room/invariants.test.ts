@@ -98,6 +98,7 @@ describe('invariants', () => {
   });
 
   test('that are broken together are all named', () => {
+    expect(brokenInvariants({ ...idle, spent: 1 })).toEqual(['I6', 'I8']);
     const room: Room = { ...emptyRoom(), settled: 1, version: -1 };
     expect(() => assertInvariants(room)).toThrow(`I1: ${INVARIANTS.I1}; I2: ${INVARIANTS.I2}`);
   });
