@@ -32,7 +32,8 @@ function causesOf(before: RowRecord, { row, settled, cancelled, claims }: Change
   if (row.level !== before.level && ended !== 'attempt_accepted') causes.add('ack');
   if (causes.size > 0) return [...causes];
   // Two events that undo each other leave nothing but their versions.
-  if (row.version - before.version >= 2 && row.phase === before.phase) return ['pause', 'resume'];
+  const asBefore = row.phase === before.phase || (before.phase === 'idle' && row.phase === 'ready');
+  if (row.version - before.version >= 2 && asBefore) return ['pause', 'resume'];
   return [quietCauseOf(before, row)].filter((cause) => cause !== null);
 }
 

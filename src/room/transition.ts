@@ -73,8 +73,10 @@ export function transition(room: Room, event: RoomEvent, now: number): Decision 
 // ---------------------------------------------------------------------------------------------- the holder's events
 
 function onTailRaised(room: Room, tail: number, envelopes: readonly Envelope[]): Decision {
-  const next = withEnvelopes({ ...room, tail: Math.max(room.tail, tail) }, envelopes);
-  return noted(next);
+  // What is told of a message late, when the tail was known from elsewhere, may be older than a cancel mark on it: such
+  // a message is read from the store when its turn comes.
+  const news = envelopes.filter(({ sequence }) => sequence > room.tail);
+  return noted(withEnvelopes({ ...room, tail: Math.max(room.tail, tail) }, news));
 }
 
 function onPermitGranted(room: Room, by: { worker: string; generation: number }, now: number): Decision {

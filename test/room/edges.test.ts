@@ -302,6 +302,18 @@ describe('a claim', () => {
   });
 });
 
+describe('a cancel mark', () => {
+  test('on a message whose envelope comes later is not overlaid by it', () => {
+    const known = roomAfter(sending, START, { type: 'tail_raised', tail: 3, envelopes: [] });
+    const marked = transition(known, operator('cancel', 2), START);
+    expect(marked.facts).toEqual([{ kind: 'cancel_marked', sequence: 2 }]);
+    const told = roomAfter(marked.room, START, append(envelopeOf(2), envelopeOf(3)));
+    const next = roomAfter(told, START, ack(1));
+    expect(headEnvelope(next)).toBeNull();
+    expect(transition(next, permit, START).verdict).toEqual({ kind: 'ignored', reason: 'envelope_missing' });
+  });
+});
+
 describe('pausing', () => {
   test('keeps a limit of the platform, and no other time', () => {
     const limited = roomAfter(sending, START, refused(1, { scope: 'room', retryAfterMs: 6_000 }));
