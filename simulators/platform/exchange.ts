@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Answer } from './profile.ts';
+import { reset } from './tls.ts';
 import type { World } from './world.ts';
 
 /** What the platform keeps about one client connection. */
@@ -66,8 +67,8 @@ export class Exchange {
     const { socket } = this.#request;
     if (half) {
       this.#response.writeHead(half.status, [...half.headers, 'content-length', String(Buffer.byteLength(half.body))]);
-      this.#response.write(half.body.slice(0, Math.ceil(half.body.length / 2)), () => socket.resetAndDestroy());
-    } else socket.resetAndDestroy();
+      this.#response.write(half.body.slice(0, Math.ceil(half.body.length / 2)), () => reset(socket));
+    } else reset(socket);
     this.#record(0, true);
   }
 

@@ -80,6 +80,7 @@ const readBody = (headers: IncomingHttpHeaders, body: Buffer): SendRequest | { r
     text: text(fields.text),
     media: fields.media !== undefined || (type !== undefined && type !== 'text'),
     key: text(fields.key),
+    run: text(fields.run),
   };
 };
 

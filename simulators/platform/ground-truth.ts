@@ -46,9 +46,13 @@ export interface ReceiptRecord {
   hash?: string;
   /** The publisher's name for the message, when the content carries one. */
   key?: string;
+  /** The publisher's run, when the content carries one: other runs may use the same keys. */
+  run?: string;
   decision: 'accepted' | 'duplicate' | 'refused' | 'dropped';
   /** The accepted message, or the one that a duplicate repeats. */
   m?: number;
+  /** The id that the platform gives it. */
+  id?: string;
   /** A refusal that settles the message for good. */
   permanent?: boolean;
   /** Name of the injected fault, limit or outage, or of the rule that the request broke. */
@@ -134,7 +138,7 @@ export interface LookupRecord {
   status?: string;
 }
 
-/** Outages, held webhooks, changed settings. */
+/** Outages, each handshake that one broke (with `conn` and `how` in its detail), held webhooks, changed settings. */
 export interface EventRecord {
   t: 'event';
   at: number;

@@ -10,6 +10,7 @@ const USAGE = `node simulators/platform/main.ts [options]
   --host HOST             default 127.0.0.1
   --port PORT             default: any free port
   --control-port PORT     control API that outages do not touch; default: any free port
+  --tls                   serve https, with the test certificate in simulators/platform/tls
   --seed SEED             default 1
   --log FILE              append the ground truth here as NDJSON
   --log-only              do not keep the ground truth in memory as well
@@ -25,6 +26,7 @@ const readOptions = (): { options: FakePlatformOptions; outages: OutagePlan[] } 
       host: { type: 'string', default: '127.0.0.1' },
       port: { type: 'string', default: '0' },
       'control-port': { type: 'string', default: '0' },
+      tls: { type: 'boolean', default: false },
       seed: { type: 'string', default: '1' },
       log: { type: 'string' },
       'log-only': { type: 'boolean', default: false },
@@ -58,6 +60,7 @@ const readOptions = (): { options: FakePlatformOptions; outages: OutagePlan[] } 
     host: values.host,
     port: portOf(values.port),
     controlPort: portOf(values['control-port']),
+    tls: values.tls,
     seed: values.seed,
     keepInMemory: !values['log-only'],
     settings: [...(values.instant ? [instant] : []), config.settings ?? {}, byFlags],
@@ -85,7 +88,12 @@ const run = async (): Promise<void> => {
   }
   const platform = createFakePlatform(parsed.options);
   await platform.start();
-  for (const outage of parsed.outages) platform.control.scheduleOutage(outage);
+  try {
+    for (const outage of parsed.outages) platform.control.scheduleOutage(outage);
+  } catch (error) {
+    await platform.stop();
+    throw error;
+  }
 
   const stop = async () => {
     await platform.stop();

@@ -4,6 +4,7 @@ import { Type } from 'typebox';
 import type { Alarm } from './clock.ts';
 import { SettingsError } from './settings.ts';
 import { raise } from './stats.ts';
+import { BROKEN_HANDSHAKES } from './tls.ts';
 import type { World } from './world.ts';
 
 /** A time in which the platform, or one of its channels, is ill. */
@@ -20,6 +21,8 @@ export const OutagePlan = Type.Object(
       Type.Literal('crawl'),
       /** Unprocessed, answered with `status`. */
       Type.Literal('server_error'),
+      /** Open connections are reset, and the TLS handshakes of new ones broken; only of a whole platform with TLS. */
+      Type.Literal('tls'),
     ]),
     /** Starts so long from now. */
     inMs: Type.Optional(Type.Number({ minimum: 0 })),
@@ -30,6 +33,8 @@ export const OutagePlan = Type.Object(
     status: Type.Optional(Type.Integer({ minimum: 500, maximum: 599 })),
     /** The answer says `"processed": false`: a definite refusal. */
     definite: Type.Optional(Type.Boolean()),
+    /** How handshakes are broken; without it, each one in a way that is drawn. */
+    handshake: Type.Optional(Type.Enum([...BROKEN_HANDSHAKES])),
   },
   { additionalProperties: false },
 );
@@ -37,8 +42,11 @@ export type OutagePlan = Static<typeof OutagePlan>;
 
 /** The listener, as far as an outage drives it. */
 export interface Doors {
+  /** TLS is spoken. */
+  readonly tls: boolean;
   close(): void;
   open(): void;
+  cut(): void;
   cutSwallowed(): void;
 }
 
@@ -66,6 +74,12 @@ export class Outages {
     if (plan.kind === 'refuse' && plan.channel !== undefined) {
       throw new SettingsError('outage: only the whole platform can refuse connections; use reset for one channel');
     }
+    if (plan.kind === 'tls' && plan.channel !== undefined) {
+      throw new SettingsError('outage: a handshake names no channel; only those of the whole platform can be broken');
+    }
+    if (plan.kind === 'tls' && !this.#doors.tls) {
+      throw new SettingsError('outage: there are no handshakes to break on plain HTTP; start the platform with --tls');
+    }
     if (plan.channel !== undefined && this.#world.resolver.settings.channels[plan.channel] === undefined) {
       throw new SettingsError(`outage: unknown channel "${plan.channel}"`);
     }
@@ -83,6 +97,11 @@ export class Outages {
     if (this.#active.size === 0) return undefined;
     for (const plan of this.#active) if (plan.channel === undefined || plan.channel === channel) return plan;
     return undefined;
+  }
+
+  /** The outage that breaks handshakes now. */
+  ofTls(): OutagePlan | undefined {
+    return this.active.find(({ kind }) => kind === 'tls');
   }
 
   /** How much longer a channel's answers take now. */
@@ -108,6 +127,7 @@ export class Outages {
     raise(this.#world.stats.faults, `outage_${plan.kind}`);
     this.#world.truth.append({ t: 'event', at: this.#world.now(), event: 'outage_started', detail: plan });
     if (plan.kind === 'refuse') this.#doors.close();
+    if (plan.kind === 'tls') this.#doors.cut();
     if (plan.forMs !== undefined) this.#world.scheduler.after(plan.forMs, () => this.#end(plan));
   }
 

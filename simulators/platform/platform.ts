@@ -24,6 +24,8 @@ export interface FakePlatformOptions {
   port?: number;
   /** Of a second listener for the control API alone, which outages do not touch. */
   controlPort?: number;
+  /** Serve https with the certificate in `tls/`; the control API's own port stays plain (default false). */
+  tls?: boolean;
   profile?: Profile;
   /** Laid over the defaults, one after the other. */
   settings?: SettingsPatch | SettingsPatch[];
@@ -100,8 +102,10 @@ export const createFakePlatform = (options: FakePlatformOptions = {}): FakePlatf
   const phones = new Phones(world, statuses);
   const registry = new Registry(world);
   const outages = new Outages(world, {
+    tls: options.tls ?? false,
     close: () => server.close(),
     open: () => server.open(),
+    cut: () => server.cut(),
     cutSwallowed: () => server.cutSwallowed(),
   });
   const sending = new Sending(world, registry, phones, statuses, outages);
@@ -158,7 +162,8 @@ export const createFakePlatform = (options: FakePlatformOptions = {}): FakePlatf
   };
 
   const handleControl = controlHandler(control, () => world.truth.ndjson());
-  const server = new PlatformServer(world, sending, new Lookup(world, registry), outages, handleControl);
+  const lookup = new Lookup(world, registry);
+  const server = new PlatformServer(world, sending, lookup, outages, handleControl, options.tls ?? false);
   const controlServer = createServer(handleControl);
   const stop = async () => {
     scheduler.stop();

@@ -14,6 +14,8 @@ export interface SendRequest {
   media: boolean;
   /** The publisher's name for the message, if its content carries one. */
   key: string | undefined;
+  /** Its run, likewise. */
+  run: string | undefined;
 }
 
 /** What a request's head says about the sender's attempt; none of it is trusted. */

@@ -35,6 +35,7 @@ export const Purpose = {
   closeConnection: 28,
   holdRequest: 29,
   failedLost: 30,
+  handshake: 31,
   /** Base for faults and rules, to which their position or the hash of their name is added. */
   rule: 1_000,
   fault: 100_000,

@@ -206,7 +206,7 @@ export class Sending {
     const message = this.#registry.add(channel, recipient, request.reference, knobs, request.media || long);
     this.#world.stats.accepted++;
     raise(this.#channelStats(channel), 'accepted');
-    this.#record(incoming, request, { decision: 'accepted', m: message.no, ...fault, ...held }, () => {
+    this.#record(incoming, request, { decision: 'accepted', m: message.no, id: message.id, ...fault, ...held }, () => {
       release();
       this.#statuses.answered(message);
     });
@@ -315,7 +315,7 @@ export class Sending {
   #record(
     { exchange, channel, account, reference }: Incoming,
     request: SendRequest | undefined,
-    verdict: Pick<ReceiptRecord, 'decision' | 'm' | 'permanent' | 'fault' | 'heldMs'>,
+    verdict: Pick<ReceiptRecord, 'decision' | 'm' | 'id' | 'permanent' | 'fault' | 'heldMs'>,
     onEnd: () => void = () => undefined,
   ): void {
     if (verdict.fault !== undefined) raise(this.#world.stats.faults, verdict.fault);
@@ -340,6 +340,7 @@ export class Sending {
       record.to = request.to;
       record.hash = contentHash(request.content);
       if (request.key !== undefined) record.key = request.key;
+      if (request.run !== undefined) record.run = request.run;
     }
     this.#world.truth.append(record);
     this.open++;

@@ -1,11 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo, Server as Listener, Socket } from 'node:net';
 import { type Connection, Exchange } from './exchange.ts';
 import type { Lookup } from './lookup.ts';
 import type { Doors, OutagePlan, Outages } from './outages.ts';
 import type { Answer } from './profile.ts';
+import { Draws, Purpose } from './random.ts';
 import type { Sending } from './sending.ts';
 import { raise } from './stats.ts';
+import { BROKEN_HANDSHAKES, type BrokenHandshake, carrierOf, reset, TlsListener } from './tls.ts';
 import type { World } from './world.ts';
 
 /** A connection that the client ends so soon after an answer may have ended before the client read it. */
@@ -14,7 +16,7 @@ const DOUBT_MS = 250;
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** Listens on `port` (0: any free one) and resolves with the address. Rejects when the port is taken. */
-export const listen = async (server: Server, host: string, port: number): Promise<AddressInfo> => {
+export const listen = async (server: Listener, host: string, port: number): Promise<AddressInfo> => {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, 2_048, () => {
@@ -41,7 +43,11 @@ export class PlatformServer implements Doors {
   readonly #lookup: Lookup;
   readonly #outages: Outages;
   readonly #control: RequestHandler;
-  readonly #server: Server;
+  readonly tls: boolean;
+  readonly #http: Server;
+  /** The same, or the TCP server below TLS. */
+  readonly #listener: Listener;
+  /** By TCP connection, like all that follows. */
   readonly #connections = new WeakMap<Socket, Connection>();
   readonly #open = new Set<Socket>();
   /** Sockets of requests that fell into a black hole. */
@@ -50,14 +56,30 @@ export class PlatformServer implements Doors {
   #host = '127.0.0.1';
   #port = 0;
 
-  constructor(world: World, sending: Sending, lookup: Lookup, outages: Outages, control: RequestHandler) {
+  constructor(world: World, sending: Sending, lookup: Lookup, outages: Outages, control: RequestHandler, tls: boolean) {
     this.#world = world;
     this.#sending = sending;
     this.#lookup = lookup;
     this.#outages = outages;
     this.#control = control;
-    this.#server = createServer({ noDelay: true }, (request, response) => this.#handle(request, response));
-    this.#server.on('connection', (socket) => this.#connected(socket));
+    this.tls = tls;
+    const handle: RequestHandler = (request, response) => this.#handle(request, response);
+    if (tls) {
+      const { http, listener } = new TlsListener(handle, {
+        connected: (carrier) => this.#handshake(this.#connected(carrier)),
+        secured: (socket) => this.#watch(socket),
+        broken: (carrier, how) => this.#broken(carrier, how),
+      });
+      this.#http = http;
+      this.#listener = listener;
+    } else {
+      this.#http = createServer({ noDelay: true }, handle);
+      this.#listener = this.#http;
+      this.#listener.on('connection', (socket) => {
+        this.#connected(socket);
+        this.#watch(socket);
+      });
+    }
     this.applySettings();
   }
 
@@ -66,48 +88,79 @@ export class PlatformServer implements Doors {
   }
 
   async start(host: string, port: number): Promise<string> {
-    const address = await listen(this.#server, host, port);
+    const address = await listen(this.#listener, host, port);
     this.#host = host;
     this.#port = address.port;
-    return `http://${host}:${address.port}`;
+    return `${this.tls ? 'https' : 'http'}://${host}:${address.port}`;
   }
 
   async stop(): Promise<void> {
-    await shut(this.#server);
+    if (!this.#listener.listening) return;
+    await new Promise<void>((resolve) => {
+      this.#listener.close(() => resolve());
+      for (const socket of this.#open) socket.destroy();
+    });
   }
 
   applySettings(): void {
     const { http } = this.#world.resolver.settings;
-    this.#server.keepAliveTimeout = http.keepAliveMs;
-    this.#server.maxRequestsPerSocket = http.maxRequestsPerConnection;
-    this.#server.maxConnections = http.maxConnections;
+    this.#http.keepAliveTimeout = http.keepAliveMs;
+    this.#http.maxRequestsPerSocket = http.maxRequestsPerConnection;
+    this.#listener.maxConnections = http.maxConnections;
   }
 
   /** From now on connections are refused; the open ones are reset. */
   close(): void {
-    this.#server.close();
-    for (const socket of this.#open) socket.resetAndDestroy();
+    this.#listener.close();
+    this.cut();
   }
 
   /** Listens again on the same port. */
   open(): void {
     // Nobody else should have taken the port meanwhile; if so, the platform cannot go on, and says so loudly.
-    this.#server.listen(this.#port, this.#host, 2_048);
+    this.#listener.listen(this.#port, this.#host, 2_048);
+  }
+
+  /** Resets all open connections. */
+  cut(): void {
+    for (const socket of this.#open) reset(socket);
   }
 
   cutSwallowed(): void {
-    for (const socket of this.#swallowed) socket.resetAndDestroy();
+    for (const socket of this.#swallowed) reset(socket);
     this.#swallowed.clear();
   }
 
-  #connected(socket: Socket): void {
+  #connected(socket: Socket): Connection {
     const connection: Connection = { no: ++this.#lastConnection, requests: 0, lastAnswered: undefined };
     this.#connections.set(socket, connection);
     this.#open.add(socket);
-    socket.once('close', (hadError) => {
+    socket.once('close', () => {
       this.#open.delete(socket);
       this.#swallowed.delete(socket);
-      const last = connection.lastAnswered;
+    });
+    return connection;
+  }
+
+  /** How a new connection's handshake is broken now, if it is. */
+  #handshake({ no }: Connection): BrokenHandshake | undefined {
+    const outage = this.#outages.ofTls();
+    if (outage === undefined || outage.handshake !== undefined) return outage?.handshake;
+    const draws = Draws.of(this.#world.seed, `connection ${no}`);
+    return BROKEN_HANDSHAKES[draws.integer(Purpose.handshake, 0, BROKEN_HANDSHAKES.length - 1)];
+  }
+
+  #broken(carrier: Socket, how: BrokenHandshake): void {
+    raise(this.#world.stats.faults, `handshake_${how}`);
+    const detail = { conn: this.#connections.get(carrier)?.no, how };
+    this.#world.truth.append({ t: 'event', at: this.#world.now(), event: 'handshake_broken', detail });
+  }
+
+  /** Of a connection on which requests may come: whether the client ends it too soon after an answer. */
+  #watch(socket: Socket): void {
+    const connection = this.#connections.get(carrierOf(socket));
+    socket.once('close', (hadError) => {
+      const last = connection?.lastAnswered;
       const byClient = hadError || socket.readableEnded;
       if (last && byClient && this.#world.now() - last.at < DOUBT_MS) {
         this.#world.truth.append({ t: 'doubt', r: last.r, at: this.#world.now() });
@@ -122,7 +175,7 @@ export class PlatformServer implements Doors {
       return;
     }
     const route = this.#world.profile.route(request.method ?? '', path);
-    const connection = this.#connections.get(request.socket);
+    const connection = this.#connections.get(carrierOf(request.socket));
     if (route === undefined || connection === undefined) {
       reply(response, { status: 404, headers: ['content-type', 'text/plain'], body: '' });
       return;
@@ -137,7 +190,7 @@ export class PlatformServer implements Doors {
     if (outage?.kind === 'black_hole') {
       this.#world.stats.requests++;
       raise(this.#world.stats.faults, 'swallowed');
-      this.#swallowed.add(request.socket);
+      this.#swallowed.add(carrierOf(request.socket));
     } else if (route === 'lookup') this.#lookUp(request, response, channel, outage);
     else this.#send(request, new Exchange(this.#world, request, response, connection), channel, outage);
   }
@@ -149,7 +202,7 @@ export class PlatformServer implements Doors {
     outage: OutagePlan | undefined,
   ): void {
     if (channel === undefined) reply(response, { status: 401, headers: [], body: '' });
-    else if (outage?.kind === 'reset') request.socket.resetAndDestroy();
+    else if (outage?.kind === 'reset') reset(request.socket);
     else if (outage?.kind === 'server_error') reply(response, { status: outage.status ?? 503, headers: [], body: '' });
     else this.#lookup.handle(channel, request.url ?? '', (answer) => reply(response, answer));
   }

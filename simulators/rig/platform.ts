@@ -13,6 +13,8 @@ export interface PlatformOptions {
   readonly directory: string;
   readonly seed: number | string;
   readonly settings: SettingsPatch;
+  /** It serves https. */
+  readonly tls: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -51,7 +53,7 @@ export class PlatformProcess {
 
   /** Starts it again after `stop` or `kill9`, on the same ports. Accepted messages and their phones are forgotten. */
   async start(): Promise<void> {
-    const { directory, seed, settings, signal } = this.#options;
+    const { directory, seed, settings, tls, signal } = this.#options;
     const config = join(directory, 'platform.json');
     writeFileSync(config, `${JSON.stringify({ settings }, null, 2)}\n`, { mode: 0o600 });
     const log = join(directory, `ground-truth-${this.#lives.length + 1}.ndjson`);
@@ -61,7 +63,7 @@ export class PlatformProcess {
     const [child, addresses] = await Child.start<Addresses>({
       name: 'platform',
       directory,
-      command: [MAIN, '--config', config, '--seed', String(seed), '--log', log, ...ports],
+      command: [MAIN, '--config', config, '--seed', String(seed), '--log', log, ...(tls ? ['--tls'] : []), ...ports],
       ready: (line) => (line.startsWith('{"url"') ? (JSON.parse(line) as Addresses) : null),
       ...(signal === undefined ? {} : { signal }),
     });
@@ -92,6 +94,16 @@ export class PlatformProcess {
 
   async endOutages(): Promise<void> {
     await this.#control('DELETE', '/control/outages');
+  }
+
+  /** Keeps all statuses back until they are flushed. */
+  async holdWebhooks(): Promise<void> {
+    await this.#control('POST', '/control/webhooks/hold', {});
+  }
+
+  /** Sends them at line rate. */
+  async flushWebhooks(): Promise<void> {
+    await this.#control('POST', '/control/webhooks/flush', {});
   }
 
   /** Everything that happened so far, in all lives. */

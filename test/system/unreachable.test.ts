@@ -1,13 +1,24 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type System, startSystem, TEST_TIMEOUT_MS } from '../support/system.ts';
+import { BROKEN_HANDSHAKES } from '../../simulators/platform/tls.ts';
+import { startRig } from '../../simulators/rig/rig.ts';
+import { type LogLine, SETTINGS, System, startSystem, TEST_TIMEOUT_MS } from '../support/system.ts';
 
 const COMMAND = fileURLToPath(new URL('../../src/cli/roomline.mjs', import.meta.url));
 /** A name that no resolver even asks for: its first label is too long. */
 const UNRESOLVABLE = `https://${'x'.repeat(64)}.example`;
+
+const between = (minMs: number, maxMs: number) => ({ kind: 'uniform', minMs, maxMs }) as const;
+
+/** What steers the tests is no setting of Roomline, which refuses what it does not know. */
+function withoutOurSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('ROOMLINE_')));
+}
 
 describe('A Roomline that cannot go on', { timeout: TEST_TIMEOUT_MS }, () => {
   let system: System;
@@ -63,7 +74,7 @@ describe('A Roomline that cannot go on', { timeout: TEST_TIMEOUT_MS }, () => {
     const child = spawn(
       process.execPath,
       ['--import', `data:text/javascript,${planted}`, COMMAND, 'serve', '--config', engine.configFile],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
+      { stdio: ['ignore', 'pipe', 'inherit'], env: withoutOurSettings(process.env) },
     );
     let log = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -79,4 +90,95 @@ describe('A Roomline that cannot go on', { timeout: TEST_TIMEOUT_MS }, () => {
     await traffic.untilDone();
     await traffic.expectClean();
   });
+});
+
+describe('A Roomline whose platform speaks TLS', { timeout: TEST_TIMEOUT_MS }, () => {
+  let system: System;
+
+  beforeAll(async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'roomline-system-'));
+    // As root, Postgres runs under another account, which must be able to enter.
+    chmodSync(directory, 0o755);
+    const channelDefaults = { ...SETTINGS.channelDefaults, probe: { initialMs: 100, maxMs: 300 } };
+    const rig = await startRig({
+      directory,
+      platformTls: true,
+      channels: { main: {} },
+      settings: { ...SETTINGS, channelDefaults },
+      platform: [{ message: { send: { responseDelayMs: between(5, 60) }, phone: { delayMs: between(20, 200) } } }],
+    });
+    system = new System(rig);
+  });
+
+  afterAll(() => system?.stop());
+
+  test('sends over it, waits while handshakes fail in every way, and fails no message for it', async () => {
+    const { platform } = system.rig;
+    expect(platform.url).toMatch(/^https:/);
+    const traffic = system.traffic('tls', { rooms: 20, messages: 10 });
+    const published = traffic.publish(4_000);
+    await traffic.untilSettled(traffic.size * 0.1);
+
+    await platform.scheduleOutage({ kind: 'tls' });
+    await system.eventually('the channel says that TLS is why it is stopped', async () => {
+      const { state, reason } = await system.channel('main');
+      return state === 'stopped' && reason === 'connect_tls';
+    });
+    await system.eventually('handshakes have been broken in every way', async () => {
+      const { faults } = await platform.stats();
+      return BROKEN_HANDSHAKES.every((how) => (faults[`handshake_${how}`] ?? 0) > 0);
+    });
+    await published;
+    const { refused, used } = await attemptsSoFar();
+    expect(refused).toBeGreaterThan(0);
+    expect(used, 'attempts used up by what was not sent').toBe(0);
+    await platform.endOutages();
+    await traffic.untilDone();
+
+    const verdict = await traffic.expectClean();
+    const { acked = 0, assumed = 0 } = verdict.messages.outcomes;
+    expect(acked + assumed, 'settled as sent').toBe(traffic.size);
+    expect(await traffic.deadLetters()).toEqual([]);
+    expect(verdict.duplicates.extraReceipts).toBeLessThanOrEqual(verdict.receipts.unknownOutcomes);
+    // Counted once, as the outage: not one request has come through a broken handshake.
+    expect((await platform.stats()).faults.outage_tls).toBe(1);
+    expect(await brokenConnections()).toBe(verdict.faults.handshake_broken);
+    expect((await system.channel('main')).state).toBe('open');
+    await expectDiscreetLog();
+  });
+
+  /** Attempts of the messages that wait: those that failed to connect, and those used up without an unknown outcome. */
+  async function attemptsSoFar(): Promise<{ refused: number; used: number }> {
+    const [sums] = await system.query<{ refused: number; used: number }>(
+      `SELECT coalesce(sum(refused), 0)::integer AS refused, coalesce(sum(greatest(spent - unknown, 0)), 0)::integer AS used
+       FROM rooms, LATERAL (
+         SELECT count(*) FILTER (WHERE starts_with(a->>'code', 'connect_')) AS refused,
+                count(*) FILTER (WHERE a->>'result' = 'unknown') AS unknown
+         FROM json_array_elements(attempts) a
+       ) sums`,
+    );
+    if (sums === undefined) throw new Error('no sums');
+    return sums;
+  }
+
+  /** Connections of which the ground truth says once that their handshake was broken. @throws Error where it says it twice */
+  async function brokenConnections(): Promise<number> {
+    const connections = new Set<number>();
+    for await (const record of system.rig.platform.groundTruth()) {
+      if (record.t !== 'event' || record.event !== 'handshake_broken') continue;
+      const { conn } = record.detail as { conn: number };
+      if (connections.has(conn)) throw new Error(`the handshake of connection ${conn} is counted twice`);
+      connections.add(conn);
+    }
+    return connections.size;
+  }
+
+  /** Handshakes that fail are told of by their codes: no stack, no words of OpenSSL, no part of a message. */
+  async function expectDiscreetLog(): Promise<void> {
+    const lines = system.log().trim().split('\n');
+    const failures = lines.map((line) => JSON.parse(line) as LogLine).filter(({ code }) => code === 'connect_tls');
+    expect(failures.length).toBeGreaterThan(0);
+    expect(lines.filter((line) => /"stack"|\bat .+:\d+:\d+|SSL routines|CERTIFICATE/.test(line))).toEqual([]);
+    expect(await system.leaks()).toEqual([]);
+  }
 });

@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Agent, request } from 'undici';
@@ -6,6 +7,7 @@ import { onTestFinished } from 'vitest';
 import type { GroundTruthRecord } from '../../../simulators/platform/ground-truth.ts';
 import { createFakePlatform, type FakePlatformOptions } from '../../../simulators/platform/platform.ts';
 import { instant, type SettingsPatch } from '../../../simulators/platform/settings.ts';
+import { CERTIFICATE_FILE } from '../../../simulators/platform/tls.ts';
 
 export const SECRET = 'a test secret';
 
@@ -109,7 +111,7 @@ let lastReference = 0;
 export const newReference = (): string => `ref${++lastReference}`;
 
 export const sendTo = (platform: { url: string }) => {
-  const agent = new Agent({ connections: 64 });
+  const agent = new Agent({ connections: 64, connect: { ca: readFileSync(CERTIFICATE_FILE) } });
   onTestFinished(() => agent.destroy());
   return async (send: Send = {}, timeoutMs = 5_000): Promise<Answer> => {
     const reference = send.reference ?? newReference();
