@@ -1,39 +1,57 @@
-import type { AnswerRecord, CalledRecord, CallRecord, ReceiptRecord, StartRecord } from '../platform/ground-truth.ts';
-import { CopyCheck } from './copies.ts';
+import type { AnswerRecord, ReceiptRecord, StartRecord } from '../platform/ground-truth.ts';
+import { AckCheck } from './acks.ts';
+import { Calls } from './calls.ts';
+import { CopyCheck, LateCheck, LikenessCheck } from './copies.ts';
+import { checkCoverage } from './coverage.ts';
 import { FinalStateCheck } from './final-state.ts';
 import { Findings } from './findings.ts';
-import { isAcked, OrderCheck } from './order.ts';
-import { lastBegun, type MessageState, newMessage, newRoom, type Receipt, type RoomState } from './state.ts';
-import type { FinalRow, GroundTruthRecord, OracleOptions, Outcome, Published, Stream, Verdict } from './types.ts';
+import { addTo, compareLatency, noLatency } from './latency.ts';
+import type { LeakScan } from './leaks.ts';
+import { LossCheck } from './losses.ts';
+import { OrderCheck } from './order.ts';
+import { ProgressCheck } from './progress.ts';
+import { isAcked, type MessageState, newMessage, newRoom, type Receipt, type RoomState, Senders } from './state.ts';
+import type {
+  FenceRow,
+  FinalRow,
+  GroundTruthRecord,
+  InboxRow,
+  OracleOptions,
+  Published,
+  Stream,
+  Verdict,
+} from './types.ts';
 
-const LETTER = { sent: 's', delivered: 'd', read: 'r' } as const;
-const FORGED = new Set(['wrong_key', 'tampered', 'missing', 'expired']);
-/** Answers by which a receiver says that it wants none of a call, ever. */
-const FINAL_NO = new Set([400, 401, 403, 404, 413, 415, 422]);
-const MOVED_ON = new Set<Outcome | null>(['failed', 'expired', 'cancelled', 'skipped']);
+const UNLOCKED_BY = ['delivered', 'read'] as const;
+const RACE_MS = 50;
+/** C10: how much slower an untouched room may be. */
+const MOST_SLOWER = 1.2;
 
 /**
  * Judges a run by what its two ends saw. First `published` for every message (in publish order per room), then `record`
- * for every line of the platform's log, then, if there is one, `settled` for every row of the final state; then `verdict`.
- * Linear in time; memory holds one small state per message.
+ * for every line of the platform's log, then, as far as there are any, `settled`, `inbox`, `fence` and `leaks`; then
+ * `verdict`. Linear in time; memory holds one small state per message.
  */
 export class Oracle {
   readonly #options: OracleOptions;
   readonly #judgesOrder: boolean;
   readonly #findings: Findings;
+  readonly #senders = new Senders();
   readonly #order: OrderCheck;
-  readonly #copies: CopyCheck;
+  readonly #likeness: LikenessCheck;
+  readonly #acks: AckCheck;
+  readonly #calls: Calls;
+  readonly #progress: ProgressCheck;
   readonly #final: FinalStateCheck;
-  readonly #unlocking: Set<string>;
   readonly #messages = new Map<string, MessageState>();
   readonly #rooms = new Map<string, RoomState>();
   /** By the platform's numbers. */
   readonly #byReceipt = new Map<number, { message: MessageState; receipt: Receipt }>();
   readonly #byAcceptance = new Map<number, MessageState>();
-  readonly #calls = new Map<number, { forged: boolean; judged: boolean; messages: MessageState[] }>();
   readonly #faults: Record<string, number> = {};
   readonly #receipts = { total: 0, refused: 0, unknownOutcomes: 0, strangers: 0 };
-  readonly #webhooks = { calls: 0, forged: 0, forgedAccepted: 0, validRefused: 0 };
+  readonly #latency = noLatency();
+  readonly #fenced = new Set<string>();
   #line = 0;
   #firstStart: number | undefined;
   /** Added to the times of the platform's present life. */
@@ -44,22 +62,27 @@ export class Oracle {
   #hasFinalState = false;
 
   constructor(options: OracleOptions = {}) {
+    const unlockedBy = options.unlockedBy ?? UNLOCKED_BY;
     this.#options = options;
     this.#judgesOrder = options.discipline !== 'none';
-    this.#findings = new Findings(options.examples ?? 5);
+    this.#findings = new Findings(options.examples ?? 5, options.without);
     this.#order = new OrderCheck(this.#findings, { toleranceMs: 10, maxAttempts: 5, ...options });
-    this.#copies = new CopyCheck(this.#findings, options.raceMs ?? 50);
-    this.#final = new FinalStateCheck(this.#findings);
-    this.#unlocking = new Set((options.unlockedBy ?? ['delivered', 'read']).map((status) => LETTER[status]));
+    this.#likeness = new LikenessCheck(this.#findings);
+    this.#acks = new AckCheck(this.#findings, unlockedBy);
+    this.#calls = new Calls(this.#findings, this.#order, this.#acks, unlockedBy);
+    this.#progress = new ProgressCheck(this.#findings, options);
+    this.#final = new FinalStateCheck(this.#findings, options, this.#senders);
   }
 
   /** Throws when a key is used twice: then nothing could be told apart. */
   published(entry: Published): void {
     if (this.#messages.has(entry.key)) throw new Error('two published messages have the same key');
-    let room = this.#rooms.get(entry.room);
+    const name = entry.channel === undefined ? entry.room : `${entry.channel}\n${entry.room}`;
+    let room = this.#rooms.get(name);
     if (room === undefined) {
-      room = newRoom(this.#rooms.size);
-      this.#rooms.set(entry.room, room);
+      const untouched = this.#options.isolation?.untouched?.(entry.room) ?? true;
+      room = newRoom(this.#rooms.size, untouched);
+      this.#rooms.set(name, room);
     }
     const message = newMessage(entry, room);
     room.messages.push(message);
@@ -86,15 +109,19 @@ export class Oracle {
       case 'shown':
         this.#shown(record.m, record.at);
         return;
-      case 'call':
-        this.#call(record);
+      case 'call': {
+        const fault = this.#calls.started(record, (m) => this.#byAcceptance.get(m));
+        if (fault !== undefined) this.#fault(fault);
         return;
+      }
       case 'called':
-        this.#called(record);
+        this.#calls.ended(record);
         return;
-      case 'lookup':
-        this.#lookup(record.m, record.status, record.at);
+      case 'lookup': {
+        const message = record.m === undefined ? undefined : this.#byAcceptance.get(record.m);
+        if (message && record.status !== undefined) this.#calls.lookedUp(message, record.status, record.at);
         return;
+      }
       case 'status':
         if (record.lost) this.#fault(`status_lost_${record.status}`);
         return;
@@ -113,84 +140,159 @@ export class Oracle {
     this.#offsetMs = wall - at - this.#firstStart;
     this.#byReceipt.clear();
     this.#byAcceptance.clear();
-    this.#calls.clear();
+    this.#calls.restarted();
   }
 
   settled(row: FinalRow): void {
     this.#hasFinalState = true;
-    this.#final.row(row, this.#messages.get(row.key));
+    const message = this.#find(row.key, row.run);
+    this.#final.row(row, message);
+    if (message?.room.untouched && row.acceptedAt !== undefined && typeof row.settledAt === 'number') {
+      addTo(this.#latency.acceptToSettle, row.settledAt - row.acceptedAt);
+    }
+  }
+
+  /** All acks that were kept without a message. Once given, an ack that is neither on disk nor here is lost. */
+  inbox(rows: Iterable<InboxRow>): void {
+    this.#acks.inbox(rows);
+  }
+
+  fence({ worker, fenced }: FenceRow): void {
+    if (fenced) this.#fenced.add(worker);
+  }
+
+  leaks({ checked, leaks }: LeakScan): void {
+    this.#findings.looked('C12', checked);
+    for (const { canary, form, file, offset } of leaks) {
+      this.#findings.add('leaked', `${canary} is in ${file}, at byte ${offset}, as ${form}`);
+    }
   }
 
   verdict(): Verdict {
+    const findings = this.#findings;
+    const losses = new LossCheck(findings, this.#options, this.#hasFinalState);
+    const late = new LateCheck(findings);
+    // Traffic that promises nothing has its copies counted all the same.
+    const copies = new CopyCheck(this.#judgesOrder ? findings : new Findings(0), this.#options);
     if (this.#judgesOrder) {
-      this.#order.finish(this.#rooms.values());
       this.#final.finish();
+      this.#order.finish(this.#rooms.values());
     }
-    const duplicates = this.#duplicates();
-    const messages = this.#losses();
+    const toWall = this.#firstStart ?? 0;
+    for (const room of this.#rooms.values()) {
+      if (this.#judgesOrder) {
+        late.finish(room);
+        this.#acks.finish(room, toWall);
+      }
+      this.#progress.finish(room, this.#lastAt, toWall);
+    }
+    for (const message of this.#messages.values()) {
+      losses.finish(message);
+      this.#count(message);
+      copies.finish(message);
+    }
     const swaps = this.#swaps();
-    const progress = this.#progress();
-    this.#emptyPass(messages.accepted);
+    this.#isolation();
+    const succeeded = new Set([...this.#fenced, ...this.#final.succeeded]).size;
+    const faults = this.#faults;
+    checkCoverage(findings, this.#options, { accepted: losses.counts.accepted, faults, succeeded });
+    const { proven, successors } = this.#order;
+    const { extra, unexplained, because } = copies;
     return {
-      clean: Object.keys(this.#findings.broken).length === 0,
-      broken: this.#findings.broken,
-      violations: this.#findings.examples,
+      clean: Object.keys(findings.broken).length === 0,
+      checks: findings.results(),
+      broken: findings.broken,
+      violations: findings.examples,
       rooms: this.#rooms.size,
-      messages,
+      messages: {
+        ...losses.counts,
+        lost: findings.count('R1_lost'),
+        outcomes: losses.outcomes,
+        orderProven: successors === 0 ? 1 : proven / successors,
+      },
       receipts: this.#receipts,
-      duplicates,
-      lateCopies: this.#copies.late,
+      duplicates: {
+        extraReceipts: extra,
+        explained: extra - unexplained,
+        unexplained,
+        allowed: this.#options.copiesAllowed ?? 0,
+        because,
+        shown: this.#copiesShown(),
+      },
+      lateCopies: late.counts,
       swaps,
-      webhooks: this.#webhooks,
-      progress,
+      webhooks: { ...this.#calls.counts, kept: this.#acks.kept },
+      progress: { pending: this.#progress.pending, stuckRooms: this.#progress.stuckRooms },
+      latency: this.#latency,
       time: {
         firstReceiptAt: this.#firstReceiptAt,
         lastShownAt: this.#lastShownAt,
         durationMs:
           this.#firstReceiptAt === null || this.#lastShownAt === null ? null : this.#lastShownAt - this.#firstReceiptAt,
       },
-      faults: this.#faults,
+      faults,
     };
+  }
+
+  /** A message of another run is a stranger, though its key may be the same. */
+  #find(key: string | undefined, run: string | undefined): MessageState | undefined {
+    const message = key === undefined ? undefined : this.#messages.get(key);
+    return run === undefined || (message?.published.run ?? run) === run ? message : undefined;
   }
 
   #receipt(record: ReceiptRecord): void {
     if (record.fault !== undefined) this.#fault(record.fault);
-    const message = record.key === undefined ? undefined : this.#messages.get(record.key);
+    const message = this.#find(record.key, record.run);
     if (message === undefined) {
       this.#receipts.strangers++;
       return;
     }
+    const { at } = record;
     const { room } = message;
     const first = message.receipts.length === 0;
     const receipt: Receipt = {
-      r: record.r,
-      at: record.at,
+      at,
       fate: 'open',
       decision: record.decision,
       held: record.heldMs !== undefined,
       permanent: record.permanent ?? false,
+      attempt: record.attempt,
+      sender: this.#senders.of(record.worker, Number(record.generation ?? 0)),
+      platformId: record.id,
+      inexcusable: false,
     };
     this.#receipts.total++;
-    this.#firstReceiptAt ??= record.at;
-    room.lastActivityAt = record.at;
+    this.#firstReceiptAt ??= at;
+    if (first) this.#progress.begins(message, at, this.#firstStart ?? 0);
+    room.lastActivityAt = at;
     if (this.#judgesOrder) {
-      this.#copies.compare(message, record);
-      if (message.index < room.begun) this.#copies.afterLater(message, record, first);
-      if (first && message.index > room.begun) this.#order.begins(message, record.at);
+      this.#likeness.receipt(message, record);
+      this.#findings.looked('C7');
+      if (message.index < room.begun) {
+        const raced = at - room.begunAt <= (this.#options.raceMs ?? RACE_MS);
+        room.late.push({ message, receipt, holder: room.holder, first, raced });
+      }
+      if (first && message.index > room.begun) this.#order.begins(message, at);
     }
+    if (message.index === room.begun + 1) this.#gap(room, at);
     message.receipts.push(receipt);
     message.firstLine ??= this.#line;
     if (message.index >= room.begun) {
-      if (message.index > room.begun) room.begunAt = record.at;
+      if (message.index > room.begun) room.begunAt = at;
       room.begun = message.index;
-      room.worker = record.worker;
-      room.generation = Number(record.generation ?? 0);
+      room.holder = receipt.sender;
     }
     this.#byReceipt.set(record.r, { message, receipt });
     if (record.m !== undefined) {
       message.taken = true;
       this.#byAcceptance.set(record.m, message);
     }
+  }
+
+  /** The next message of a room begins: how long after the ack of the one before. */
+  #gap(room: RoomState, at: number): void {
+    const ackedAt = room.messages[room.begun]?.unlockedAt;
+    if (room.untouched && ackedAt !== undefined) addTo(this.#latency.ackToNext, at - ackedAt);
   }
 
   #answer({ r, at, unknownOutcome }: AnswerRecord): void {
@@ -218,126 +320,17 @@ export class Oracle {
     else message.room.shown = message.index;
   }
 
-  #call({ call, at, signature, m, s }: CallRecord): void {
-    const forged = FORGED.has(signature);
-    this.#webhooks.calls++;
-    if (forged) {
-      this.#webhooks.forged++;
-      this.#fault(`webhook_${signature}`);
+  #count({ receipts }: MessageState): void {
+    for (const { fate } of receipts) {
+      if (fate === 'refused') this.#receipts.refused++;
+      else if (fate !== 'answered') this.#receipts.unknownOutcomes++;
     }
-    const messages: MessageState[] = [];
-    if (!forged) {
-      for (const [position, number] of m.entries()) {
-        const message = this.#byAcceptance.get(number);
-        const letter = s[position];
-        if (message === undefined || letter === undefined) continue;
-        this.#told(message, letter, call, at, messages);
-      }
-    }
-    this.#calls.set(call, { forged, judged: signature === 'right', messages });
   }
 
-  /** The receiver may act on a call from its start on: it commits before it answers. */
-  #told(message: MessageState, letter: string, call: number, at: number, messages: MessageState[]): void {
-    message.room.lastActivityAt = at;
-    if (letter === 'f') {
-      message.nacked = true;
-      // What failed later may be sent again.
-      const last = lastBegun(message);
-      if (last?.fate === 'answered') last.fate = 'refused';
-      return;
-    }
-    // A capital covers earlier messages, too; those were closed before this one began, so it proves nothing new.
-    message.knownTakenAt ??= at;
-    if (!this.#unlocking.has(letter.toLowerCase())) return;
-    message.unlocks.add(call);
-    messages.push(message);
-  }
-
-  #called({ call, status }: CalledRecord): void {
-    const known = this.#calls.get(call);
-    if (known === undefined) return;
-    this.#calls.delete(call);
-    if (known.forged) {
-      if (status >= 200 && status < 300) {
-        this.#webhooks.forgedAccepted++;
-        this.#findings.add('webhook_forged_accepted', `a call with a bad signature was answered ${status}`);
-      }
-      return;
-    }
-    if (!FINAL_NO.has(status)) {
-      this.#order.answered(call);
-      return;
-    }
-    for (const message of known.messages) message.unlocks.delete(call);
-    this.#order.refused(call);
-    if (!known.judged) return;
-    this.#webhooks.validRefused++;
-    this.#findings.add('webhook_valid_refused', `a rightly signed call was answered ${status}`);
-  }
-
-  #lookup(m: number | undefined, status: string | undefined, at: number): void {
-    const message = m === undefined ? undefined : this.#byAcceptance.get(m);
-    if (message === undefined || status === undefined) return;
-    message.knownTakenAt ??= at;
-    if (status === 'failed') message.nacked = true;
-    else if (this.#unlocking.has(LETTER[status as keyof typeof LETTER])) message.unlocks.add(-1);
-  }
-
-  #duplicates(): Verdict['duplicates'] {
-    const allowed = this.#options.copiesAllowed ?? 0;
-    const total = { extraReceipts: 0, unexplained: 0, shown: 0 };
-    for (const message of this.#messages.values()) {
-      for (const { fate } of message.receipts) {
-        if (fate === 'refused') this.#receipts.refused++;
-        else if (fate !== 'answered') this.#receipts.unknownOutcomes++;
-      }
-      total.shown += Math.max(0, message.shown - 1);
-      const { extra, unexplained } = this.#copies.extra(message);
-      total.extraReceipts += extra;
-      total.unexplained += unexplained;
-      if (unexplained > 0 && total.unexplained > allowed && this.#judgesOrder) {
-        this.#findings.add('R4_unexplained_copy', `sent again after a known answer, ${unexplained} time(s)`, message);
-      }
-    }
-    return { ...total, explained: total.extraReceipts - total.unexplained, allowed };
-  }
-
-  #losses(): Verdict['messages'] {
-    const { drained = true, maxAttempts = 5 } = this.#options;
-    const outcomes: Partial<Record<Outcome, number>> = {};
-    const counts = { published: 0, accepted: 0, reachedPlatform: 0, shown: 0 };
-    for (const message of this.#messages.values()) {
-      const { published, row, taken } = message;
-      counts.published++;
-      if (taken) counts.reachedPlatform++;
-      if (message.shown > 0) counts.shown++;
-      if (row?.outcome) outcomes[row.outcome] = (outcomes[row.outcome] ?? 0) + 1;
-      const used = row?.attempts ?? message.receipts.length;
-      if (row?.outcome === 'failed' && !message.refusedForGood && !message.nacked && used < maxAttempts) {
-        this.#findings.add('unjustified_failure', `failed after ${used} attempt(s), none refused for good`, message);
-      }
-      if (published.accepted === false) continue;
-      counts.accepted++;
-      if (drained && this.#isLost(message, maxAttempts)) {
-        this.#findings.add('R1_lost', row ? `its outcome is ${row.outcome}` : 'no trace of it', message);
-      }
-      if (drained && row?.outcome === null) this.#findings.add('R1_unsettled', 'not settled in the end', message);
-    }
-    const { proven, successors } = this.#order;
-    return {
-      ...counts,
-      lost: this.#findings.count('R1_lost'),
-      outcomes,
-      orderProven: successors === 0 ? 1 : proven / successors,
-    };
-  }
-
-  #isLost({ row, taken, refusedForGood, receipts }: MessageState, maxAttempts: number): boolean {
-    if (this.#hasFinalState && row === undefined) return true;
-    if (taken) return false;
-    if (row) return !MOVED_ON.has(row.outcome) && row.outcome !== null;
-    return !refusedForGood && receipts.length < maxAttempts;
+  #copiesShown(): number {
+    let shown = 0;
+    for (const message of this.#messages.values()) shown += Math.max(0, message.shown - 1);
+    return shown;
   }
 
   #swaps(): Verdict['swaps'] {
@@ -357,28 +350,14 @@ export class Oracle {
     return { ...swaps, rooms: rooms.size };
   }
 
-  #progress(): Verdict['progress'] {
-    const boundMs = this.#options.stuckAfterMs ?? 60_000;
-    let pending = 0;
-    let stuckRooms = 0;
-    for (const room of this.#rooms.values()) {
-      const waiting = room.messages.filter(isPending);
-      pending += waiting.length;
-      if (waiting.length === 0 || this.#lastAt - room.lastActivityAt <= boundMs) continue;
-      stuckRooms++;
-      this.#findings.add('R6_stuck', `${waiting.length} message(s) wait and nothing happens`, waiting[0]);
-    }
-    return { pending, stuckRooms };
-  }
-
-  #emptyPass(accepted: number): void {
-    const { expectedFaults = {}, expectedMessages = 1 } = this.#options;
-    if (accepted < expectedMessages) {
-      this.#findings.add('empty_pass', `${accepted} messages accepted, at least ${expectedMessages} expected`);
-    }
-    for (const [name, least] of Object.entries(expectedFaults)) {
-      const count = this.#faults[name] ?? 0;
-      if (count < least) this.#findings.add('empty_pass', `fault ${name} struck ${count} times, not ${least}`);
+  #isolation(): void {
+    const { baseline, most = MOST_SLOWER } = this.#options.isolation ?? {};
+    if (baseline === undefined) return;
+    for (const { what, quantile, ratio } of compareLatency(this.#latency, baseline)) {
+      this.#findings.looked('C10');
+      if (ratio <= most) continue;
+      const detail = `${what}, quantile ${quantile}: ${ratio.toFixed(2)} times the baseline`;
+      this.#findings.add('R5_slower', detail);
     }
   }
 
@@ -387,19 +366,23 @@ export class Oracle {
   }
 }
 
-const isPending = ({ published, row, taken, refusedForGood }: MessageState): boolean => {
-  if (published.accepted === false) return false;
-  return row ? row.outcome === null : !taken && !refusedForGood;
-};
+export interface Logs {
+  published: Stream<Published>;
+  records: Stream<GroundTruthRecord>;
+  final?: Stream<FinalRow>;
+  inbox?: Iterable<InboxRow>;
+  fences?: Stream<FenceRow>;
+  leaks?: LeakScan;
+}
 
 /** Reads the given logs to their ends and judges them. */
-export const judge = async (
-  logs: { published: Stream<Published>; records: Stream<GroundTruthRecord>; final?: Stream<FinalRow> },
-  options: OracleOptions = {},
-): Promise<Verdict> => {
+export const judge = async (logs: Logs, options: OracleOptions = {}): Promise<Verdict> => {
   const oracle = new Oracle(options);
   for await (const entry of logs.published) oracle.published(entry);
   for await (const record of logs.records) oracle.record(record);
   for await (const row of logs.final ?? []) oracle.settled(row);
+  for await (const row of logs.fences ?? []) oracle.fence(row);
+  if (logs.inbox) oracle.inbox(logs.inbox);
+  if (logs.leaks) oracle.leaks(logs.leaks);
   return oracle.verdict();
 };

@@ -1,5 +1,5 @@
 import type { Findings } from './findings.ts';
-import { lastBegun, type MessageState, type RoomState } from './state.ts';
+import { isAcked, lastBegun, type MessageState, type RoomState } from './state.ts';
 import type { OracleOptions } from './types.ts';
 
 interface Pair {
@@ -98,6 +98,7 @@ export class OrderCheck {
     for (let index = messages.length - 1; index >= 0; index--) {
       const message = messages[index];
       if (message?.firstLine === undefined) continue;
+      if (isAcked(message)) this.#findings.looked('C3');
       if (isAcked(message) && message.firstLine > earliestLater) {
         this.#findings.add('R2_overtaken', 'a copy of a later message was sent before this acked one', message);
       }
@@ -105,7 +106,3 @@ export class OrderCheck {
     }
   }
 }
-
-/** By the final state, or else by how it was closed. */
-export const isAcked = ({ row, closedBy }: MessageState): boolean =>
-  row ? row.outcome === 'acked' : closedBy === 'ack';

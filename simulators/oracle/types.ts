@@ -1,4 +1,6 @@
 import type { GroundTruthRecord } from '../platform/ground-truth.ts';
+import type { CheckName, CheckResult } from './checks.ts';
+import type { Latency } from './latency.ts';
 
 /** What the oracle is given, and what it says. It shares no code with the engine: only the logs of both ends meet here. */
 
@@ -10,6 +12,10 @@ export type Stream<T> = Iterable<T> | AsyncIterable<T>;
 export interface Published {
   /** The publisher's name for the message; the platform finds it in the content as `content.key`. Unique. */
   key: string;
+  /** Part of the message's identity: what names another run is another message, whatever its key. */
+  run?: string;
+  /** Where room names are unique only within a channel: part of the room's identity. */
+  channel?: string;
   room: string;
   /** Digest of the content (`contentHash` of the platform), if the publisher computed one. */
   hash?: string;
@@ -21,16 +27,69 @@ export interface Published {
 
 export type Outcome = 'acked' | 'assumed' | 'failed' | 'expired' | 'cancelled' | 'skipped';
 
-/** A message as the database knows it in the end; null outcome: not settled. */
+export const LEVELS = ['none', 'accepted', 'sent', 'delivered', 'read'] as const;
+export type Level = (typeof LEVELS)[number];
+
+/** One attempt as the history tells it. */
+export interface AttemptRow {
+  number: number;
+  worker: string;
+  generation: number;
+  /** Unix ms. */
+  begunAt: number;
+  endedAt: number | null;
+  result: 'accepted' | 'refused' | 'unknown' | 'interrupted' | null;
+  code: string | null;
+}
+
+/** A message as the database knows it in the end; null outcome: not settled. What is left out is not judged. */
 export interface FinalRow {
   key: string;
+  run?: string;
+  channel?: string;
   room: string;
   sequence: number;
   outcome: Outcome | null;
-  attempts?: number;
+  /** Why it has this outcome. */
+  reason?: string | null;
+  /** The highest ack level on disk. */
+  level?: Level;
+  /** Code of a failure that the platform reported, at any time. */
+  failure?: string | null;
+  attempts?: AttemptRow[];
   /** Room versions written by the first claim and by the settling; null without a claim or a settling. */
   claimVersion?: number | null;
   settleVersion?: number | null;
+  /** Unix ms. */
+  acceptedAt?: number;
+  settledAt?: number | null;
+  /** Not settled because somebody ordered it so: its room is held or paused. */
+  held?: boolean;
+  /** How often it is among the dead letters. */
+  deadLetters?: number;
+  /** When this was read, Unix ms: what was answered later need not be in it. */
+  readAt?: number;
+}
+
+/** An ack that is kept although nothing it could belong to is known. */
+export interface InboxRow {
+  platformId: string;
+  level: Level;
+  /** It tells of a failure. */
+  failed?: boolean;
+}
+
+/** A worker as the ownership tables know it. */
+export interface FenceRow {
+  worker: string;
+  /** Others have taken its rooms over, or it has given them up. */
+  fenced: boolean;
+}
+
+/** A time in which a worker was killed, frozen or cut off, until its rooms had to be taken over; Unix ms. */
+export interface CrashWindow {
+  from: number;
+  until: number;
 }
 
 export interface OracleOptions {
@@ -44,51 +103,44 @@ export interface OracleOptions {
   toleranceMs?: number;
   /** After so many attempts a message may be given up; default 5. */
   maxAttempts?: number;
-  /** Crashes, take-overs and operators' retries: extra copies that the platform's log cannot explain. Default 0. */
+  /** C1: rooms existed before the rows begin, so that sequences need not begin at 1. Default false. */
+  partialRooms?: boolean;
+  /** C6: extra copies that nothing on record explains, such as operators' retries. Default 0. */
   copiesAllowed?: number;
-  /** A copy that arrives so soon after a later message's first one was under way at the same time; default 50 ms. */
+  /** C6: an answer that the platform wrote may have got lost: an outcome that only the history calls unknown counts. */
+  answersGetLost?: boolean;
+  /** C6: take-overs explain a copy only if they began within one of these. Missing: at any time. */
+  crashes?: CrashWindow[];
+  /** C7, where no attempts are on record: a copy that arrives so soon after a later message was under way; default 50 ms. */
   raceMs?: number;
   /** Everything should have settled by the end of the log; default true. */
   drained?: boolean;
-  /** A room with waiting messages and no activity for so long before the log's end is stuck; default 60 s. */
+  /** C9: a room with waiting messages and no activity for so long is stuck; default 60 s. */
   stuckAfterMs?: number;
-  /** Guards against an empty pass: faults that must have struck, by name, and how often at least. */
+  /** C9: the quiet tail, when everything was published and no fault was active, Unix ms. Missing: the end of the log. */
+  tail?: { from: number; until: number };
+  /** C10: `untouched` tells the rooms that no fault was aimed at (default all), `baseline` is a quiet run's latency. */
+  isolation?: { untouched?: (room: string) => boolean; baseline?: Latency; most?: number };
+  /** C11: faults that must have struck, by name, and how often at least. */
   expectedFaults?: Record<string, number>;
-  /** The least number of messages that must have been published and accepted; default 1. */
+  /** C11: faults that the platform's log does not know of, and how often they struck. */
+  firedFaults?: Record<string, number>;
+  /** C11: the least number of messages that must have been published and accepted; default 1. */
   expectedMessages?: number;
+  /** C11: the load that was planned, of which at least 95 % must have been accepted. */
+  plannedMessages?: number;
+  /** C11: how many holders were killed, each of which must have been succeeded by another one. */
+  killedHolders?: number;
+  /** C11: checks that must have had something to look at. */
+  required?: readonly CheckName[];
+  /** Checks to leave out: for tests that show what a judge without them would miss. */
+  without?: readonly CheckName[];
   /** Examples kept per rule; default 5. */
   examples?: number;
 }
 
-export type Rule =
-  /** Accepted, and neither taken by the platform nor reported as failed; or settled as sent without being so. */
-  | 'R1_lost'
-  | 'R1_settled_twice'
-  | 'R1_unsettled'
-  /** A later message reached the platform before an acked one. */
-  | 'R2_overtaken'
-  /** By room versions: claimed before the predecessor was settled. */
-  | 'R2_versions'
-  /** Sequences with a gap, or not in publish order. */
-  | 'R2_sequence'
-  /** A message began while its predecessor was neither acked, timed out, refused nor given up. */
-  | 'R3_two_in_flight'
-  /** More copies than unknown outcomes explain. */
-  | 'R4_unexplained_copy'
-  /** A copy after a later message had begun, neither held by the network nor from a stale worker. */
-  | 'R4_late_copy'
-  /** Copies of one message differ in reference, content or recipient; or one reference names two messages. */
-  | 'C5_copies_differ'
-  | 'R6_stuck'
-  | 'swap_after_acked'
-  /** Failed for good, though the platform neither refused it nor were the attempts used up. */
-  | 'unjustified_failure'
-  | 'webhook_forged_accepted'
-  | 'webhook_valid_refused'
-  | 'empty_pass';
-
 export interface Violation {
-  rule: Rule;
+  rule: string;
   /** Number of the room in the order of the publisher's log; never a recipient. */
   room?: number;
   /** Number of the message within its room, from 0, in publish order. */
@@ -97,9 +149,12 @@ export interface Violation {
 }
 
 export interface Verdict {
+  /** No check is broken. A check that had nothing to look at breaks nothing, unless it was `required`. */
   clean: boolean;
+  /** C1 to C12. */
+  checks: CheckResult[];
   /** How often each broken rule was broken. */
-  broken: Partial<Record<Rule, number>>;
+  broken: Record<string, number>;
   /** Some examples of each. */
   violations: Violation[];
   rooms: number;
@@ -121,14 +176,20 @@ export interface Verdict {
     explained: number;
     unexplained: number;
     allowed: number;
+    /** Of the explained ones: by the platform's own log, by the history alone, by a take-over. */
+    because: { unknown: number; recorded: number; takenOver: number };
     /** Copies beyond the first that a phone showed. */
     shown: number;
   };
+  /** By why they may be late; `first`: nothing of the message had come before. */
   lateCopies: { held: number; stale: number; unexplained: number; first: number };
   /** Messages that a phone showed after a later one, by what became of the message. */
   swaps: { total: number; afterAcked: number; afterAssumed: number; afterOther: number; rooms: number };
-  webhooks: { calls: number; forged: number; forgedAccepted: number; validRefused: number };
+  /** `kept`: told of with a 2xx, for ids that nobody could know. */
+  webhooks: { calls: number; forged: number; forgedAccepted: number; validRefused: number; kept: number };
   progress: { pending: number; stuckRooms: number };
+  /** Of the untouched rooms. */
+  latency: Latency;
   /** Milliseconds on the platform's clock; durationMs is from the first receipt to the last message shown. */
   time: { firstReceiptAt: number | null; lastShownAt: number | null; durationMs: number | null };
   faults: Record<string, number>;

@@ -13,6 +13,8 @@ export interface ChildOptions {
   readonly command: readonly string[];
   /** Folder of the rig: its process file goes to `processes/`, what it prints to `logs/`. */
   readonly directory: string;
+  /** Laid over our own environment. */
+  readonly environment?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
 
@@ -52,7 +54,7 @@ export class Child {
     this.#process = spawn(process.execPath, ['--import', END_WITH_PARENT, ...command], {
       detached: true,
       stdio: ['pipe', 'pipe', 'pipe'],
-      env: childEnvironment(),
+      env: { ...childEnvironment(), ...options.environment },
     });
     const read = follow(this.#process, this.logFile, (line) => {
       this.#last.push(line);

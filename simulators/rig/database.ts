@@ -1,6 +1,7 @@
 /** What the database knows, read by plain SQL, in the neutral shape of the oracle. */
+import { readFileSync } from 'node:fs';
 import pg from 'pg';
-import type { FinalRow, Outcome } from '../oracle/types.ts';
+import type { FenceRow, FinalRow, InboxRow } from '../oracle/types.ts';
 
 export const DATABASE = 'roomline';
 
@@ -22,32 +23,11 @@ export interface DeadLetterCount {
   readonly count: number;
 }
 
-interface FinalRecord {
-  readonly key: string;
-  readonly room: string;
-  readonly sequence: string;
-  readonly outcome: Outcome | null;
-  readonly attempts: number;
-  readonly claim_version: string | null;
-  readonly settle_version: string | null;
-}
-
-const FINAL_STATE = `
-  WITH known AS (
-    SELECT shard, id, room, settled, attempt, first_claim_version FROM rooms
-    WHERE channel = $1 AND starts_with(room, $2)
-    UNION ALL
-    SELECT shard, id, room, settled, attempt, first_claim_version FROM resting_rooms
-    WHERE channel = $1 AND starts_with(room, $2)
-  )
-  SELECT h.message_id AS key, known.room, h.sequence, h.outcome, json_array_length(h.attempts) AS attempts,
-         nullif(h.first_claim_version, 0) AS claim_version, h.settle_version
-  FROM known JOIN history h ON h.shard = known.shard AND h.room_id = known.id
-  UNION ALL
-  SELECT m.message_id, known.room, m.sequence, NULL,
-         CASE WHEN m.sequence = known.settled + 1 THEN known.attempt ELSE 0 END,
-         CASE WHEN m.sequence = known.settled + 1 THEN nullif(known.first_claim_version, 0) END, NULL
-  FROM known JOIN messages m ON m.shard = known.shard AND m.room_id = known.id`;
+/** The statements that the oracle's documentation gives to everybody. */
+const sql = (name: string): string => readFileSync(new URL(`../oracle/${name}.sql`, import.meta.url), 'utf8');
+const FINAL_ROWS = `SELECT row_to_json(f) AS row FROM (${sql('final-rows')}) f WHERE channel = $1 AND starts_with(room, $2)`;
+const INBOX_ROWS = `SELECT row_to_json(i) AS row FROM (${sql('inbox-rows')}) i WHERE channel = $1`;
+const FENCE_ROWS = `SELECT row_to_json(w) AS row FROM (${sql('fence-rows')}) w`;
 
 /** A reader's own connections; they see what the engine has committed, and disturb nothing. */
 export class DatabaseReader {
@@ -61,16 +41,16 @@ export class DatabaseReader {
 
   /** Every message of the rooms of one channel whose names begin so. */
   async finalState(channel: string, roomPrefix = ''): Promise<FinalRow[]> {
-    const { rows } = await this.#pool.query<FinalRecord>(FINAL_STATE, [channel, roomPrefix]);
-    return rows.map(({ key, room, sequence, outcome, attempts, claim_version, settle_version }) => ({
-      key,
-      room,
-      sequence: Number(sequence),
-      outcome,
-      attempts,
-      claimVersion: claim_version === null ? null : Number(claim_version),
-      settleVersion: settle_version === null ? null : Number(settle_version),
-    }));
+    return this.#rows<FinalRow>(FINAL_ROWS, [channel, roomPrefix]);
+  }
+
+  /** Acks of one channel that are or were kept without a message. */
+  async inbox(channel: string): Promise<InboxRow[]> {
+    return this.#rows<InboxRow>(INBOX_ROWS, [channel]);
+  }
+
+  async fences(): Promise<FenceRow[]> {
+    return this.#rows<FenceRow>(FENCE_ROWS, []);
   }
 
   /** Messages that are committed and not settled. */
@@ -84,6 +64,11 @@ export class DatabaseReader {
       'SELECT kind, reason, count(*) FROM dead_letters GROUP BY kind, reason ORDER BY kind, reason',
     );
     return rows.map(({ kind, reason, count }) => ({ kind, reason, count: Number(count) }));
+  }
+
+  async #rows<T>(statement: string, values: readonly unknown[]): Promise<T[]> {
+    const { rows } = await this.#pool.query<{ row: T }>(statement, [...values]);
+    return rows.map(({ row }) => row);
   }
 
   async close(): Promise<void> {

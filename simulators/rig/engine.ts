@@ -12,6 +12,9 @@ export interface EngineOptions {
   readonly config: object;
   /** Of scope operate, for the metrics. */
   readonly apiKey: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Told of every line that it prints. */
+  readonly onLine?: (line: string) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -63,17 +66,26 @@ export class EngineProcess {
     });
   }
 
-  /** Starts it, also again after `stop` or `kill9`, and waits until it is ready for traffic. */
-  async start(): Promise<void> {
+  /**
+   * Starts it, also again after `stop` or `kill9`, and waits until it is ready for traffic. One of several may have to
+   * wait for a shard of its own: such a one is only waited for until it listens.
+   */
+  async start(until: 'ready' | 'listening' = 'ready'): Promise<void> {
+    const { environment, onLine } = this.#options;
     const [child, url] = await Child.start<string>({
       name: this.#name,
       directory: this.#options.directory,
       command: [COMMAND, 'serve', '--config', this.#configFile],
-      ready: listeningUrl,
+      ready: (line) => {
+        onLine?.(line);
+        return listeningUrl(line);
+      },
+      ...(environment === undefined ? {} : { environment }),
       ...this.#signal(),
     });
     this.#child = child;
     this.#url = url;
+    if (until === 'listening') return;
     try {
       await this.#untilReady(child);
     } catch (error) {

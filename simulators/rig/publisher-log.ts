@@ -48,9 +48,14 @@ export class PublisherLog {
 
   /** For the oracle. */
   *entries(): Generator<Published> {
-    for (const { key, room, hash } of this.#entries) {
-      yield { key, room, hash, accepted: this.#confirmed.has(key) };
+    for (const { key, room, run, hash } of this.#entries) {
+      yield { key, room, run, hash, accepted: this.#confirmed.has(key) };
     }
+  }
+
+  /** Every message as it was published, and whether it was confirmed. */
+  *accounts(): Generator<PublishedMessage & { readonly accepted: boolean }> {
+    for (const entry of this.#entries) yield { ...entry, accepted: this.#confirmed.has(entry.key) };
   }
 
   #write(lines: readonly object[]): void {

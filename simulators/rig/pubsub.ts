@@ -105,6 +105,13 @@ export class PubSubProcess {
     await call('POST', `${this.#addresses.control}/streams/lose`, {});
   }
 
+  /** Repeats the last messages of a room, as the service may. Resolves with how many there were. */
+  async redeliver(room: string, count: number): Promise<number> {
+    const subscription = `projects/${PROJECT_ID}/subscriptions/${SUBSCRIPTION}`;
+    const body = { subscription, orderingKey: room, count };
+    return (await call<{ messages: number }>('POST', `${this.#addresses.control}/redeliver`, body)).messages;
+  }
+
   #clientOptions() {
     const [servicePath = '', port = ''] = this.address.split(':');
     return {

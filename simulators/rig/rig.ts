@@ -7,9 +7,11 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../free-port.ts';
+import type { LeakScan } from '../oracle/leaks.ts';
 import { Oracle } from '../oracle/oracle.ts';
-import type { FinalRow, OracleOptions, Published, Verdict } from '../oracle/types.ts';
+import type { FenceRow, FinalRow, InboxRow, OracleOptions, Published, Verdict } from '../oracle/types.ts';
 import { changeSettings, defaultSettings, type Settings, type SettingsPatch } from '../platform/settings.ts';
+import { CERTIFICATE_FILE } from '../platform/tls.ts';
 import { type PostgresServer, startPostgres } from '../postgres/embedded.ts';
 import { takeLock } from '../postgres/lock.ts';
 import type { Child } from './child.ts';
@@ -35,6 +37,8 @@ export interface RigOptions {
   readonly settings?: Readonly<Record<string, object>>;
   /** Laid over the platform's settings one after the other; tokens and webhooks of the channels are there already. */
   readonly platform?: readonly SettingsPatch[];
+  /** The platform serves https, and Roomline trusts its certificate. */
+  readonly platformTls?: boolean;
   readonly postgres?: { readonly binaries?: string; readonly settings?: Readonly<Record<string, string>> };
   /** Without it, everything but Roomline runs and `engine.start` is the caller's. Default true. */
   readonly startEngine?: boolean;
@@ -67,6 +71,10 @@ export interface Subject {
   readonly published: Iterable<Published>;
   /** What became of it in the database, for messages that went through Roomline. */
   readonly final?: Iterable<FinalRow>;
+  /** Acks that were kept without a message. */
+  readonly inbox?: Iterable<InboxRow>;
+  readonly fences?: Iterable<FenceRow>;
+  readonly leaks?: LeakScan;
   readonly options: OracleOptions;
 }
 
@@ -117,6 +125,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
         directory,
         seed: options.seed ?? 1,
         settings: platformSettings(Object.keys(channels), httpPort, secrets, options.platform ?? []),
+        tls: options.platformTls ?? false,
         ...interruptible,
       }),
       (started) => releases.push(() => started.stop()),
@@ -136,6 +145,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
         },
         secrets,
       ),
+      ...(options.platformTls ? { environment: { NODE_EXTRA_CA_CERTS: CERTIFICATE_FILE } } : {}),
       ...interruptible,
     });
     releases.push(async () => void (await engine.stop()));
@@ -208,8 +218,14 @@ export class Rig {
       return oracle;
     });
     for await (const record of this.platform.groundTruth()) for (const oracle of oracles) oracle.record(record);
-    for (const [index, { final = [] }] of subjects.entries()) for (const row of final) oracles[index]?.settled(row);
-    return oracles.map((oracle) => oracle.verdict());
+    return oracles.map((oracle, index) => {
+      const { final = [], inbox, fences = [], leaks } = subjects[index] as Subject;
+      for (const row of final) oracle.settled(row);
+      for (const row of fences) oracle.fence(row);
+      if (inbox) oracle.inbox(inbox);
+      if (leaks) oracle.leaks(leaks);
+      return oracle.verdict();
+    });
   }
 
   /** Resolves with a sentence when a part has ended that nobody stopped. */

@@ -239,7 +239,7 @@ describe('Bad input', { timeout: TEST_TIMEOUT_MS }, () => {
     await traffic.untilDone();
     await system.eventually('the refusal is logged', () => system.logged('intake.refused').length > 0);
     await system.eventually('so are the attempts', () => system.logged('attempt.finished').length >= traffic.size);
-    expect(system.leaks()).toEqual([]);
+    expect(await system.leaks()).toEqual([]);
     const unstructured = system
       .log()
       .split('\n')

@@ -39,6 +39,7 @@ describe('A whole system', { timeout: TEST_TIMEOUT_MS }, () => {
         ready: true,
         dependencies: [
           { name: 'postgres', ok: true },
+          { name: 'database', ok: true },
           { name: 'ownership', ok: true },
           { name: 'pubsub', ok: true },
         ],

@@ -10,6 +10,7 @@ type Change = { readonly [K in keyof Verdict]?: Verdict[K] extends object ? Part
 export function verdictOf(change: Change): Verdict {
   const fine: Verdict = {
     clean: true,
+    checks: [],
     broken: {},
     violations: [],
     rooms: 10,
@@ -23,11 +24,19 @@ export function verdictOf(change: Change): Verdict {
       orderProven: 0.875,
     },
     receipts: { total: 40, refused: 0, unknownOutcomes: 0, strangers: 0 },
-    duplicates: { extraReceipts: 0, explained: 0, unexplained: 0, allowed: 0, shown: 0 },
+    duplicates: {
+      extraReceipts: 0,
+      explained: 0,
+      unexplained: 0,
+      allowed: 0,
+      because: { unknown: 0, recorded: 0, takenOver: 0 },
+      shown: 0,
+    },
     lateCopies: { held: 0, stale: 0, unexplained: 0, first: 0 },
     swaps: { total: 0, afterAcked: 0, afterAssumed: 0, afterOther: 0, rooms: 0 },
-    webhooks: { calls: 70, forged: 0, forgedAccepted: 0, validRefused: 0 },
+    webhooks: { calls: 70, forged: 0, forgedAccepted: 0, validRefused: 0, kept: 0 },
     progress: { pending: 0, stuckRooms: 0 },
+    latency: { ackToNext: {}, acceptToSettle: {} },
     time: { firstReceiptAt: 10, lastShownAt: 12_345, durationMs: 12_335 },
     faults: { status_lost_delivered: 5 },
   };

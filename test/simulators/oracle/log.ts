@@ -1,5 +1,5 @@
 import { judge } from '../../../simulators/oracle/oracle.ts';
-import type { FinalRow, OracleOptions, Published } from '../../../simulators/oracle/types.ts';
+import type { AttemptRow, FinalRow, OracleOptions, Published } from '../../../simulators/oracle/types.ts';
 import type { GroundTruthRecord, ReceiptRecord, SignatureMode } from '../../../simulators/platform/ground-truth.ts';
 
 /** Writes ground truth by hand: each line 10 ms after the one before, unless `wait` says otherwise. */
@@ -11,6 +11,7 @@ export class HandMadeLog {
   #call = 0;
   readonly #accepted = new Map<string, number>();
   readonly #orders = new Map<string, number>();
+  readonly #attempts = new Map<string, number>();
 
   start(wall = 1_700_000_000_000): this {
     this.#at = 0;
@@ -29,6 +30,8 @@ export class HandMadeLog {
   receipt(key: string, more: Partial<ReceiptRecord> = {}): number {
     const decision = more.decision ?? 'accepted';
     const r = ++this.#r;
+    const attempt = (this.#attempts.get(key) ?? 0) + 1;
+    this.#attempts.set(key, attempt);
     if (decision === 'accepted') this.#accepted.set(key, ++this.#m);
     const m = decision === 'accepted' || decision === 'duplicate' ? { m: this.#accepted.get(key) ?? 0 } : {};
     this.#push({
@@ -38,7 +41,7 @@ export class HandMadeLog {
       conn: 1,
       channel: 'default',
       reference: `ref-${key}`,
-      attempt: 1,
+      attempt,
       worker: 'w1',
       generation: '1',
       to: `to-${key.split('/')[0]}`,
@@ -130,8 +133,28 @@ export const rows = (...given: [key: string, outcome: FinalRow['outcome'], more?
     room: key.split('/')[0] ?? '',
     sequence: Number(key.split('/')[1]),
     outcome,
+    reason: 'because',
     ...more,
   }));
+
+type Result = AttemptRow['result'];
+
+/** Attempts as the history tells them, one per result; each began 10 ms after the one before. */
+export const attempts = (...given: (Result | [Result, Partial<AttemptRow>])[]): AttemptRow[] =>
+  given.map((each, index) => {
+    const [result, more] = Array.isArray(each) ? each : [each, {}];
+    const begunAt = 1_700_000_000_000 + 10 * index;
+    return {
+      number: index + 1,
+      worker: 'w1',
+      generation: 1,
+      begunAt,
+      endedAt: begunAt + 5,
+      result,
+      code: null,
+      ...more,
+    };
+  });
 
 /** The verdict over what the function writes. */
 export const verdictOf = (
