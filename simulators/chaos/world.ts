@@ -1,0 +1,94 @@
+/** What the faults act upon, and how each tells what it did. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Rig } from '../rig/rig.ts';
+import type { WallClocks } from './clocks.ts';
+import { choose, type Engine } from './engines.ts';
+import type { Load } from './load.ts';
+import type { EngineChoice, PlannedFault } from './plan.ts';
+
+export interface World {
+  readonly rig: Rig;
+  readonly engines: readonly Engine[];
+  readonly load: Load;
+  readonly clocks: WallClocks;
+  readonly leaseMs: number;
+  /** Aborts when the run is interrupted; what a fault has done is undone all the same. */
+  readonly signal: AbortSignal;
+  /** A worker that held shards was killed: somebody has to take over from it. */
+  readonly onHolderKilled: (worker: string) => void;
+}
+
+/** What a fault did. It fired only if something or somebody was hit. */
+export interface Deed {
+  readonly fired: boolean;
+  readonly did: string;
+}
+
+export type Fault<K extends PlannedFault['kind']> = Extract<PlannedFault, { kind: K }>;
+
+export type Perform<K extends PlannedFault['kind']> = (world: World, fault: Fault<K>) => Promise<Deed>;
+
+/** So much longer than planned a fault waits for somebody whom it hits. */
+const PATIENCE_MS = 12_000;
+const POLL_MS = 25;
+
+/** Resolves with true as soon as it is so, with false after the patience of a fault. */
+export async function waitFor(world: World, is: () => boolean | Promise<boolean>): Promise<boolean> {
+  const deadline = performance.now() + PATIENCE_MS;
+  while (!(await is())) {
+    if (performance.now() > deadline || world.signal.aborted) return false;
+    await pause(world, POLL_MS);
+  }
+  return true;
+}
+
+/** Lasts as long as planned, and until it has hit somebody. Resolves with whether it has. */
+export async function last(world: World, forMs: number, hasHit: () => boolean | Promise<boolean>): Promise<boolean> {
+  await pause(world, forMs);
+  return waitFor(world, hasHit);
+}
+
+export interface Aim {
+  readonly engine: EngineChoice;
+  readonly forMs?: number;
+  /** Only an engine that holds shards can be hit. */
+  readonly atHolder: boolean;
+  /** Begins the fault at this engine, and gives how to end it. */
+  readonly begin: (engine: Engine) => () => void;
+  readonly hasHit: () => boolean;
+}
+
+/**
+ * A fault of one engine, for as long as planned and until it has hit. Where other faults take the shards from that
+ * engine before, it moves on to the one that holds them now. Resolves with the engine, and whether it has hit.
+ */
+export async function aimAt(world: World, aim: Aim): Promise<{ readonly engine: Engine; readonly hit: boolean }> {
+  const isThere = () => !aim.atHolder || world.engines.some(({ holder }) => holder !== null);
+  await waitFor(world, isThere);
+  const choice: EngineChoice = aim.atHolder ? { ...aim.engine, of: 'holders' } : aim.engine;
+  let engine = choose(world.engines, choice);
+  let end = aim.begin(engine);
+  try {
+    const hit = await last(world, aim.forMs ?? 0, () => {
+      if (aim.hasHit()) return true;
+      if (aim.atHolder && engine.holder === null && isThere()) {
+        end();
+        engine = choose(world.engines, choice);
+        end = aim.begin(engine);
+      }
+      return false;
+    });
+    return { engine, hit };
+  } finally {
+    end();
+  }
+}
+
+/** Shorter where the run is interrupted. */
+export async function pause({ signal }: World, ms: number): Promise<void> {
+  await delay(ms, null, { signal }).catch(() => undefined);
+}
+
+export function deed(fired: boolean, did: string): Deed {
+  return { fired, did };
+}
