@@ -19,6 +19,7 @@ import {
   hasHead,
   headEnvelope,
   headSequence,
+  lacksHeadEnvelope,
   type Room,
   type RoomAddress,
   type RoomRow,
@@ -258,7 +259,7 @@ export class Rooms {
   /** Reads the row where it has to be. False where the room is gone, or the engine has ended and the store is away. */
   async #refresh(resident: Resident): Promise<boolean> {
     for (;;) {
-      if (!resident.stale && !isHeadless(resident.room)) return true;
+      if (!resident.stale && !lacksHeadEnvelope(resident.room)) return true;
       try {
         const room = await this.#reader.read(resident.room);
         resident.failing = false;
@@ -267,7 +268,7 @@ export class Rooms {
         // The store is the truth, even where it has gone back in time.
         resident.room = room;
         // Where messages are missing that must be there nothing can be decided; to ask at once again changes nothing.
-        if (isHeadless(resident.room)) await this.#pause(STORE_RETRY_MS);
+        if (lacksHeadEnvelope(resident.room)) await this.#pause(STORE_RETRY_MS);
         return true;
       } catch (error) {
         this.#to.tenure.storeFailed(error);
@@ -593,9 +594,4 @@ export class Rooms {
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => this.#to.clock.after(ms, resolve));
   }
-}
-
-/** The head's envelope is not in memory. */
-function isHeadless(room: Room): boolean {
-  return hasHead(room) && headEnvelope(room) === null;
 }

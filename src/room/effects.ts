@@ -1,11 +1,11 @@
 /** What a room's state calls for, derived from the row alone. */
 import type { Effect } from './events.ts';
-import { hasHead, headEnvelope, headSequence, type Room } from './room.ts';
+import { hasHead, headEnvelope, headSequence, lacksHeadEnvelope, type Room } from './room.ts';
 
 /** The effects that a stored row calls for. Deadlines come from `nextDeadline`. */
 export function pendingEffects(room: Room): readonly Effect[] {
   const effects: Effect[] = [];
-  if (hasHead(room) && headEnvelope(room) === null) {
+  if (lacksHeadEnvelope(room)) {
     effects.push({ type: 'load_envelopes', from: headSequence(room) });
   } else if (isClaimable(room)) {
     effects.push({ type: 'request_permit' });

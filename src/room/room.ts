@@ -200,6 +200,11 @@ export function headEnvelope(room: Room): Envelope | null {
   return first !== undefined && first.sequence === headSequence(room) ? first : null;
 }
 
+/** Something waits, and what it is has to be loaded first. */
+export function lacksHeadEnvelope(room: Room): boolean {
+  return hasHead(room) && headEnvelope(room) === null;
+}
+
 /** True where a message of the head may be at the platform although it was not acked. */
 export function possiblyDelivered(room: RoomRow): boolean {
   return room.attempts.some((attempt) => attempt.result !== 'refused');

@@ -39,10 +39,15 @@ export class World {
   readonly shard: number;
   readonly channel: string;
 
-  constructor(stores: Stores) {
+  constructor(stores: Stores, place = newPlace()) {
     this.stores = stores;
-    this.shard = names++ % SHARDS;
-    this.channel = `channel-${names}`;
+    this.shard = place.shard;
+    this.channel = place.channel;
+  }
+
+  /** The same rooms, through the stores of another process. */
+  through(stores: Stores): World {
+    return new World(stores, this);
   }
 
   key(room = 'room'): RoomKey {
@@ -107,6 +112,11 @@ export class World {
     const { generation } = await this.stores.ownership.register(name, leaseMs);
     return { worker: name, generation };
   }
+}
+
+function newPlace(): { readonly shard: number; readonly channel: string } {
+  names++;
+  return { shard: names % SHARDS, channel: `channel-${names}` };
 }
 
 /** The write that these events come to, all of which must be heeded. */

@@ -1,6 +1,7 @@
 /**
  * Real Postgres servers for the tests that need them: the embedded version, and one that the system has installed, so
- * that two major versions are always tried. Both keep fsync on. In CI the second one is required.
+ * that two major versions are always tried. Both keep fsync on, and a pooler stands before each. In CI the second one and
+ * the pooler are required.
  */
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +10,7 @@ import type { TestProject } from 'vitest/node';
 import { serverAccount } from '../../simulators/postgres/account.ts';
 import { systemBinaries } from '../../simulators/postgres/binaries.ts';
 import { type PostgresServer, startPostgres } from '../../simulators/postgres/embedded.ts';
+import { findPgbouncer, type Pgbouncer, startPgbouncer } from './pgbouncer.ts';
 
 export interface ProvidedPostgres {
   /** Such as `embedded 18`, for the names of tests. */
@@ -16,6 +18,8 @@ export interface ProvidedPostgres {
   readonly major: number;
   /** URL of its maintenance database, as superuser. */
   readonly url: string;
+  /** The same through a pooler in transaction mode; null where none is installed. */
+  readonly pooledUrl: string | null;
 }
 
 declare module 'vitest' {
@@ -26,12 +30,15 @@ declare module 'vitest' {
 
 const SETTINGS = { max_connections: '200', shared_buffers: '128MB', max_wal_size: '4GB' };
 const NONE_INSTALLED = 'No Postgres 15 or later is installed on this machine (on Debian: apt-get install postgresql)';
+const NO_POOLER = 'No PgBouncer is installed on this machine (on Debian: apt-get install pgbouncer)';
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = mkdtempSync(join(tmpdir(), 'roomline-test-postgres-'));
   chmodSync(folder, 0o755);
   const started: PostgresServer[] = [];
+  const poolers: Pgbouncer[] = [];
   const stopAll = async () => {
+    await Promise.all(poolers.map((pooler) => pooler.stop()));
     await Promise.all(started.map((server) => server.stop()));
     rmSync(folder, { recursive: true, force: true });
   };
@@ -42,6 +49,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
       if (process.env.CI === 'true') throw new Error(`${NONE_INSTALLED}; in CI it is required`);
       process.stderr.write(`${NONE_INSTALLED}: testing with the embedded one only\n`);
     }
+    const program = findPgbouncer();
+    if (program === null) {
+      if (process.env.CI === 'true') throw new Error(`${NO_POOLER}; in CI it is required`);
+      process.stderr.write(`${NO_POOLER}: nothing is tested through a pooler\n`);
+    }
     const wanted = [
       { label: 'embedded', binaries: 'embedded' },
       ...(installed === undefined ? [] : [{ label: 'system', binaries: installed.directory }]),
@@ -50,7 +62,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
     for (const { label, binaries } of wanted) {
       const server = await startPostgres({ directory: join(folder, label), binaries, settings: SETTINGS });
       started.push(server);
-      provided.push({ name: `${label} ${server.major}`, major: server.major, url: server.url() });
+      const url = server.url();
+      let pooledUrl: string | null = null;
+      if (program !== null) {
+        const pooler = await startPgbouncer(program, join(folder, `${label}-pooler`), url);
+        poolers.push(pooler);
+        pooledUrl = pooler.url(url);
+      }
+      provided.push({ name: `${label} ${server.major}`, major: server.major, url, pooledUrl });
     }
     project.provide('postgresServers', provided);
     return stopAll;

@@ -4,6 +4,7 @@ import pg from 'pg';
 import { inject } from 'vitest';
 import { eventually } from './events.ts';
 import type { ProvidedPostgres } from './global-setup.ts';
+import { closePooled } from './pgbouncer.ts';
 
 export type { ProvidedPostgres } from './global-setup.ts';
 
@@ -12,6 +13,8 @@ export type Migrate = (url: string) => Promise<void>;
 export interface TestDatabase {
   readonly name: string;
   readonly url: string;
+  /** The same through a pooler in transaction mode; null where none is installed. */
+  readonly pooledUrl: string | null;
   /**
    * Drops the database.
    * @throws Error where a connection to it is still open, naming what that connection did last.
@@ -39,9 +42,34 @@ export async function createDatabase(server: ProvidedPostgres, migrate?: Migrate
     if (migrate === undefined) await cloneTemplate(server, admin, name);
     else await admin.query(`CREATE DATABASE ${name}`);
   });
-  const url = databaseUrl(server, name);
+  const url = databaseUrl(server.url, name);
+  const pooledUrl = server.pooledUrl === null ? null : databaseUrl(server.pooledUrl, name);
   await migrate?.(url);
-  return { name, url, drop: () => withAdmin(server, (admin) => drop(admin, name)) };
+  return {
+    name,
+    url,
+    pooledUrl,
+    drop: async () => {
+      if (pooledUrl !== null) await closePooled(pooledUrl);
+      await withAdmin(server, (admin) => drop(admin, name));
+    },
+  };
+}
+
+/** One way to a server: its own address, or through the pooler that stands before it. */
+export interface Route {
+  /** Such as `embedded 18, pooled`, for the names of tests. */
+  readonly name: string;
+  readonly server: ProvidedPostgres;
+  readonly pooled: boolean;
+}
+
+/** Every way to every server, for `describe.each`. */
+export function postgresRoutes(): readonly Route[] {
+  return postgresServers().flatMap((server) => [
+    { name: server.name, server, pooled: false },
+    ...(server.pooledUrl === null ? [] : [{ name: `${server.name}, pooled`, server, pooled: true }]),
+  ]);
 }
 
 const TEMPLATE = 'template_roomline';
@@ -65,7 +93,7 @@ async function makeTemplate(server: ProvidedPostgres, admin: pg.Client): Promise
   const draft = `${TEMPLATE}_draft`;
   await admin.query(`DROP DATABASE IF EXISTS ${draft} WITH (FORCE)`);
   await admin.query(`CREATE DATABASE ${draft}`);
-  await migrate(databaseUrl(server, draft));
+  await migrate(databaseUrl(server.url, draft));
   await admin.query(`ALTER DATABASE ${draft} RENAME TO ${TEMPLATE}`);
 }
 
@@ -103,8 +131,8 @@ async function withAdmin<T>(server: ProvidedPostgres, run: (admin: pg.Client) =>
   }
 }
 
-function databaseUrl(server: ProvidedPostgres, name: string): string {
-  const url = new URL(server.url);
+function databaseUrl(server: string, name: string): string {
+  const url = new URL(server);
   url.pathname = `/${name}`;
   return url.href;
 }

@@ -1,9 +1,9 @@
 /** Databases and sessions for the tests of the Postgres store. */
 import pg from 'pg';
-import type { PostgresOptions } from '../../../src/adapters/postgres/options.ts';
+import { type PostgresOptions, sessionSettings } from '../../../src/adapters/postgres/options.ts';
 import { openStores, type PostgresStores } from '../../../src/adapters/postgres/stores.ts';
 import { eventually } from '../../support/events.ts';
-import { createDatabase, type Migrate, type ProvidedPostgres } from '../../support/postgres.ts';
+import { createDatabase, type Migrate, type ProvidedPostgres, type Route } from '../../support/postgres.ts';
 
 export function openOptions(url: string, wishes: Partial<PostgresOptions> = {}): PostgresOptions {
   return {
@@ -41,13 +41,16 @@ async function connect(url: string): Promise<pg.Client> {
 
 /** A database of its own with what a test opens on it. */
 export class Database {
+  /** Its own address, also where the stores go through a pooler. */
   readonly url: string;
   readonly #drop: () => Promise<void>;
+  readonly #storeOptions: PostgresOptions;
   readonly #open: { close(): Promise<void> }[] = [];
 
-  constructor(url: string, drop: () => Promise<void>) {
+  constructor(url: string, drop: () => Promise<void>, storeOptions = openOptions(url)) {
     this.url = url;
     this.#drop = drop;
+    this.#storeOptions = storeOptions;
   }
 
   static async create(server: ProvidedPostgres, migrate?: Migrate): Promise<Database> {
@@ -55,9 +58,23 @@ export class Database {
     return new Database(url, drop);
   }
 
+  /** Its stores go this way: through a pooler without named statements, and with the settings of their role. */
+  static async on({ server, pooled }: Route): Promise<Database> {
+    const { url, pooledUrl, drop } = await createDatabase(server);
+    if (!pooled) return new Database(url, drop);
+    if (pooledUrl === null) throw new Error(`no pooler stands before ${server.name}`);
+    const options = openOptions(pooledUrl, { preparedStatements: false, sessionSettings: 'role' });
+    await session(url, async (client) => {
+      for (const [setting, value] of Object.entries(sessionSettings(options))) {
+        await client.query(`ALTER ROLE CURRENT_USER IN DATABASE ${client.database} SET ${setting} = '${value}'`);
+      }
+    });
+    return new Database(url, drop, options);
+  }
+
   /** Stores like those of one process. */
   stores(wishes: Partial<PostgresOptions> = {}): PostgresStores {
-    const opened = openStores(openOptions(this.url, wishes));
+    const opened = openStores({ ...this.#storeOptions, ...wishes });
     this.#open.push(opened);
     return opened;
   }
