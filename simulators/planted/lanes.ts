@@ -16,7 +16,11 @@ const FAILED_TEST = /^\s*×\s.+/;
 
 export const LANES: Readonly<Record<LaneName, Lane>> = {
   core: { command: [...VITEST, 'test/room', 'test/scenarios'], budgetSeconds: 60, found: FAILED_TEST },
-  explorer: { command: ['simulators/explorer/main.ts', '--steals', '0', '--crashes', '1'], budgetSeconds: 240, found: /: BROKEN$/ },
+  explorer: {
+    command: ['simulators/explorer/main.ts', '--steals', '0', '--crashes', '1'],
+    budgetSeconds: 240,
+    found: /: BROKEN$/,
+  },
   simulation: {
     command: ['simulators/world/main.ts', '--seeds', '1..600', '--shrink', '0'],
     budgetSeconds: 120,
