@@ -136,6 +136,10 @@ export const configSchema = section('Roomline', {
     statementTimeoutMs: ms('Longest statement.'),
     idleInTransactionSessionTimeoutMs: ms('Longest pause inside a transaction before Postgres ends it.'),
     preparedStatements: flag('Use named prepared statements; off behind some transaction-mode poolers.'),
+    sessionSettings: Type.Enum(['startup', 'role'], {
+      description:
+        'Where timeouts and planner settings come from: sent with each connection, or, behind a transaction-mode pooler, settings of the role (`ALTER ROLE … SET`; the start names those that are missing).',
+    }),
     shards: integer('Hash buckets of rooms. Fixed when the database is created.', 1, 65_536),
     historyRetentionDays: integer('How many days settled messages stay readable.', 1, 3_650),
     dedupeDays: integer('How many days a message id is recognised; at least the retention of the queue.', 1, 3_650),

@@ -6,7 +6,7 @@ import pg, { type QueryConfig, type QueryResult } from 'pg';
 import type { AnotherHistory, DatabaseIdentity } from '../../engine/ports.ts';
 import { RoomlineError } from '../../errors.ts';
 import { APPLIED_MIGRATIONS, KNOWN_MIGRATIONS, shardsMismatch } from './migrate.ts';
-import type { PostgresOptions } from './options.ts';
+import { type PostgresOptions, sessionSettings } from './options.ts';
 import type { Pool } from './pool.ts';
 import { STATEMENTS } from './statements.ts';
 
@@ -84,11 +84,29 @@ export async function checkDatabase(
 ): Promise<Check> {
   await checkSchema(pool);
   const view = await look();
-  if (!options.allowUnsafeSettings) refuseUnsafe(view.unsafeSettings);
+  if (!options.allowUnsafeSettings) {
+    refuseUnsafe(view.unsafeSettings);
+    await checkSession(pool, options);
+  }
   const { rows } = await pool.query({ text: 'SELECT shards FROM settings' }, 'the check of the shards');
   const { shards } = rows[0] as { shards: number };
   if (options.shards !== undefined && options.shards !== shards) throw shardsMismatch(shards, options.shards);
   return { view, shards };
+}
+
+/** A pooler's sessions have what their role is set to, and nothing tells when that is nothing. */
+async function checkSession(pool: Pool, options: PostgresOptions): Promise<void> {
+  const wanted = sessionSettings(options);
+  const query = { text: 'SELECT name, setting FROM pg_settings WHERE name = ANY ($1)', values: [Object.keys(wanted)] };
+  const { rows } = await pool.query(query, 'the check of the session');
+  const differing = (rows as { name: string; setting: string }[]).filter(
+    ({ name, setting }) => wanted[name] !== setting,
+  );
+  if (differing.length === 0) return;
+  throw new RoomlineError('unsafe_postgres_setting', {
+    detail: `The session has ${differing.map(({ name, setting }) => `${name} = ${setting}`).join(', ')}.`,
+    rule: differing.map(({ name }) => `ALTER ROLE <role> SET ${name} = '${wanted[name]}'`).join('; '),
+  });
 }
 
 async function checkSchema(pool: Pool): Promise<void> {

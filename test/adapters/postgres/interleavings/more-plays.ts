@@ -1,0 +1,316 @@
+/** Writers that are no room's holder: workers among themselves, the inbox, the history, maintenance; and three at once. */
+import type { HistoryEntry } from '../../../../src/engine/ports.ts';
+import { judgeLate, type LateEvent } from '../../../../src/room/ack.ts';
+import { claimBy, type World } from '../../../conformance/world.ts';
+import { accepted, ack, deadline, nackOf, operator, START } from '../../../support/rooms.ts';
+import { acceptance, ackById, appending, decideAndWrite, doing, write } from './acts.ts';
+import { awaiting, claimed, deadWorker, empty, NOW, type Play, resting } from './plays.ts';
+import type { Actor, Part, Stage } from './stage.ts';
+
+const LEASE_MS = 3_600_000;
+const ONLY_COMMIT = ['commit'] as const;
+/** Days of the world, which begins in 1970, and of the time before it. */
+const WORLDS_DAY = `DATE '1970-01-01'`;
+const DAY_BEFORE = `DATE '1969-12-31'`;
+
+/** Anything of maintenance that the store does in one call, held before its commit. */
+function maintaining(statement: string): Part {
+  return doing(async ({ session }) => {
+    await session.query('BEGIN');
+    try {
+      await session.query(statement);
+      await session.query('SELECT stop_at(2)');
+      await session.query('COMMIT');
+      return 'done';
+    } catch (error) {
+      await session.query('ROLLBACK');
+      throw error;
+    }
+  });
+}
+
+async function settledAsAssumed(world: World): Promise<HistoryEntry> {
+  const proof = await world.worker(`worker-${world.channel}`);
+  const begun = await world.apply(await world.roomWith(1, 'room', NOW), proof, claimBy(proof), accepted(1));
+  const after = await world.apply(begun, proof, deadline());
+  return (await world.stores.history.readSettled(after, 1)) as HistoryEntry;
+}
+
+/** A late ack or nack: judged by what the history holds, and again where that has changed. */
+function late(world: World, event: LateEvent): Part {
+  return {
+    stops: ['decided', 'commit'],
+    run: async (actor: Actor) => {
+      const { row } = await world.stored();
+      const { history } = actor.opened.stores;
+      for (;;) {
+        const entry = (await history.readSettled(row, 1)) as HistoryEntry;
+        const verdict = judgeLate(entry, event);
+        await actor.at('decided');
+        if (verdict.kind === 'ignored') return `ignored: ${verdict.reason}`;
+        if (await history.updateSettled(entry, verdict, START)) return verdict.kind;
+      }
+    },
+  };
+}
+
+function raising(world: World): Part {
+  return doing(async (actor) => {
+    const { row } = await world.stored();
+    return actor.opened.stores.history.raiseLevels(row, 1, 'read', START, null);
+  });
+}
+
+const failure: LateEvent = { type: 'nack', nack: nackOf({ code: 'late' }), at: START };
+
+const WORKERS: readonly Play[] = [
+  {
+    name: 'late renewal: a lease that has ended is not renewed, before the fence or after it',
+    prepare: async (world, stage) => {
+      const { worker } = await deadWorker(world, stage);
+      return [
+        doing(async (actor) => (await actor.opened.stores.ownership.renew(worker, LEASE_MS)) !== null),
+        doing((actor) => actor.opened.stores.ownership.fence(worker)),
+      ];
+    },
+    holds: (final, [renewed, fenced]) => renewed === false && fenced === true && final.workers[0]?.fenced === true,
+  },
+  {
+    name: 'late fence: a worker that renews in time is not fenced',
+    prepare: async (world) => {
+      const { worker } = await world.worker(`alive-${world.channel}`);
+      return [
+        doing(async (actor) => (await actor.opened.stores.ownership.renew(worker, LEASE_MS)) !== null),
+        doing((actor) => actor.opened.stores.ownership.fence(worker)),
+      ];
+    },
+    holds: (_, [renewed, fenced]) => renewed === true && fenced === false,
+  },
+  {
+    name: 'late renewal: of a worker that has let go',
+    prepare: async (world) => {
+      const { worker } = await world.worker(`gone-${world.channel}`);
+      return [
+        doing((actor) => actor.opened.stores.ownership.renew(worker, LEASE_MS).then(() => 'asked')),
+        doing((actor) => actor.opened.stores.ownership.release(worker)),
+      ];
+    },
+    // A renewal that found the fence open may be stored after it: the fence holds nevertheless.
+    blind: ['workers'],
+    holds: (final) => final.workers[0]?.fenced === true,
+  },
+  {
+    name: 'late heir: a worker is fenced once by two',
+    prepare: async (world, stage) => {
+      const { worker } = await deadWorker(world, stage);
+      const fence = doing((actor) => actor.opened.stores.ownership.fence(worker));
+      return [fence, fence];
+    },
+    holds: (_, answers) => answers.every((answer) => answer === true),
+  },
+  {
+    name: 'late taker: of two workers that take at once each shard has one',
+    prepare: async (world, stage) => {
+      await freeShards(stage);
+      const names = ['one', 'other'].map((name) => `${name}-${world.channel}`);
+      for (const name of names) await world.worker(name);
+      return names.map((name) => doing((actor) => actor.opened.stores.ownership.takeShards(name)));
+    },
+    // Who is second while the first is not done gets nothing: it asks again with its next round.
+    blind: ['shards'],
+    holds: (_, answers) => new Set(answers.flat()).size === answers.flat().length && answers.flat().length <= 3,
+  },
+  {
+    name: 'late taker: a worker that is fenced meanwhile takes nothing, or its heir finds it',
+    prepare: async (world, stage) => {
+      await freeShards(stage);
+      const dead = await deadWorker(world, stage);
+      const heir = await world.worker(`heir-${world.channel}`);
+      return [
+        doing((actor) => actor.opened.stores.ownership.takeShards(dead.worker)),
+        doing(async (actor) => {
+          await actor.opened.stores.ownership.fence(dead.worker);
+          return actor.opened.stores.ownership.takeShards(heir.worker);
+        }),
+      ];
+    },
+    holds: (_, [, heirs]) => JSON.stringify(heirs) === '[0,1,2]',
+  },
+  {
+    name: 'late taker: of shards that their owner lets go',
+    prepare: async (world, stage) => {
+      await freeShards(stage);
+      const owner = await world.worker(`owner-${world.channel}`);
+      const other = await world.worker(`other-${world.channel}`);
+      await world.stores.ownership.takeShards(owner.worker);
+      return [
+        doing((actor) => actor.opened.stores.ownership.release(owner.worker)),
+        doing((actor) => actor.opened.stores.ownership.takeShards(other.worker).then(() => 'asked')),
+      ];
+    },
+    // What was not free yet is taken in its next round.
+    blind: ['shards'],
+    holds: (final) => final.shards.every(({ owner }) => owner === null || owner === 'other'),
+  },
+];
+
+/** Three shards that nobody has, and no others. */
+async function freeShards({ director }: Stage): Promise<void> {
+  await director.query(`UPDATE shards SET owner = 'elsewhere' WHERE owner IS DISTINCT FROM 'elsewhere'`);
+  await director.query('UPDATE shards SET owner = NULL WHERE shard < 3');
+}
+
+const INBOX: readonly Play[] = [
+  {
+    name: 'late acceptance: the ack that it would have found was forgotten, or not',
+    prepare: async (world) => {
+      await claimed(world, 2);
+      await keepAck(world, 'gw');
+      return [acceptance(world, 1, 'gw', ONLY_COMMIT), pruning()];
+    },
+    // The row that the acceptance took over while it was looked for is cleared the next time.
+    blind: ['platform_ids'],
+  },
+  {
+    name: 'late ack by id: what waits of its id was forgotten meanwhile',
+    prepare: async (world) => {
+      await claimed(world);
+      await keepAck(world, 'gw', 'sent');
+      return [ackById(world, 'gw'), pruning()];
+    },
+    // Pruned before or after: what came later than the statement began may stay.
+    blind: ['platform_ids'],
+  },
+  {
+    name: 'late refusal: of two equal payloads one is a dead letter',
+    prepare: async (world) => {
+      const letter = {
+        reason: 'invalid_payload',
+        detail: 'none',
+        payload: Buffer.from('?'),
+        attributes: {},
+        dedupeKey: world.channel,
+        at: START,
+      };
+      const put = doing((actor) => actor.opened.stores.deadLetters.putIntake([letter]));
+      return [put, put];
+    },
+    holds: (final) => final.dead_letters.length === 1,
+  },
+];
+
+async function keepAck(world: World, platformId: string, level: 'sent' | 'delivered' = 'delivered'): Promise<void> {
+  await world.stores.inbox.matchOrKeep(world.key(), [{ platformId, level, nack: null, at: START }], START);
+}
+
+function pruning(): Part {
+  return doing((actor) => actor.opened.stores.inbox.prune(START, 0).then(() => 'pruned'));
+}
+
+const HISTORY: readonly Play[] = [
+  {
+    name: 'late ack: for a settled message for which a failure comes as well',
+    prepare: async (world) => {
+      await settledAsAssumed(world);
+      return [late(world, { type: 'ack', level: 'delivered', at: START }), late(world, failure)];
+    },
+    holds: (final) => final.history.length === 1,
+  },
+  {
+    name: 'late failure: of two equal ones one makes a dead letter',
+    prepare: async (world) => {
+      await settledAsAssumed(world);
+      return [late(world, failure), late(world, failure)];
+    },
+    holds: (final) => final.dead_letters.length === 1,
+  },
+  {
+    name: 'late ack: for a settled message whose level a watermark raises',
+    prepare: async (world) => {
+      await settledAsAssumed(world);
+      return [late(world, { type: 'ack', level: 'delivered', at: START }), raising(world)];
+    },
+  },
+  {
+    name: 'late settle: a partition is made for its day',
+    prepare: async (world, { director }) => {
+      await director.query('DROP TABLE IF EXISTS history_19700101');
+      await awaiting(world);
+      return [
+        write(world, { events: [ack(1)] }),
+        maintaining(`SELECT make_history_partitions(${WORLDS_DAY}, ${WORLDS_DAY})`),
+      ];
+    },
+  },
+  {
+    name: 'late copy: its message goes to a partition that is just made',
+    prepare: async (world, { director }) => {
+      await director.query('DROP TABLE IF EXISTS history_19700101');
+      await empty(world);
+      return [
+        appending(world, [{ id: 'm-1' }]),
+        maintaining(`SELECT make_history_partitions(${WORLDS_DAY}, ${WORLDS_DAY})`),
+      ];
+    },
+    holds: (_, [copy]) => String(copy) === 'duplicate 1',
+  },
+  {
+    name: 'late settle: an old day is dropped',
+    prepare: async (world, { director }) => {
+      await director.query(`SELECT make_history_partitions(${DAY_BEFORE}, ${DAY_BEFORE})`);
+      await awaiting(world);
+      return [write(world, { events: [ack(1)] }), maintaining('SELECT drop_history_partitions(0)')];
+    },
+  },
+  {
+    name: 'late append: an old day is dropped',
+    prepare: async (world, { director }) => {
+      await director.query(`SELECT make_history_partitions(${DAY_BEFORE}, ${DAY_BEFORE})`);
+      await empty(world);
+      return [appending(world, [{ id: 'a' }, { id: 'm-1' }]), maintaining('SELECT drop_history_partitions(0)')];
+    },
+  },
+];
+
+export const THREES: readonly Play[] = [
+  {
+    name: 'late ack, late timeout, late append: each has its effect, or comes too late for one',
+    prepare: async (world) => {
+      await awaiting(world, 2, NOW);
+      return [
+        write(world, { events: [ack(1)] }, ONLY_COMMIT),
+        write(world, { events: [deadline()] }, ONLY_COMMIT),
+        appending(world, [{ id: 'a' }], ONLY_COMMIT),
+      ];
+    },
+    holds: (final) => final.rooms[0]?.settled === 1 && final.rooms[0]?.tail === 3,
+  },
+  {
+    name: 'late acceptance, late ack by id, late operator: the message has one outcome',
+    prepare: async (world) => {
+      await claimed(world, 2);
+      return [
+        acceptance(world, 1, 'gw', ONLY_COMMIT),
+        ackById(world, 'gw'),
+        write(world, { events: [operator('skip', 1)] }, ONLY_COMMIT),
+      ];
+    },
+    blind: ['platform_ids'],
+    holds: (final) => final.history.length === 1,
+  },
+  {
+    name: 'late claim, late append, late rest: the new message is claimed, or waits',
+    prepare: async (world) => {
+      await empty(world);
+      const proof = { worker: `worker-${world.channel}`, generation: 1 };
+      return [
+        resting(world),
+        appending(world, [{ id: 'a' }], ONLY_COMMIT),
+        doing((actor) => decideAndWrite(world, actor, { events: [claimBy(proof)], proof })),
+      ];
+    },
+    holds: (final) => final.rooms[0]?.tail === 2 && final.rooms[0]?.resting === false,
+  },
+];
+
+export const OTHER_PLAYS: readonly Play[] = [...WORKERS, ...INBOX, ...HISTORY];
