@@ -8,6 +8,9 @@ const WITH_POSTGRES = [
   'test/system/**/*.test.ts',
 ];
 
+/** Tests that start Redis servers, where one is installed. */
+const WITH_REDIS = ['test/**/*.redis.test.ts'];
+
 export default defineConfig({
   test: {
     pool: 'forks',
@@ -16,10 +19,29 @@ export default defineConfig({
     teardownTimeout: 30_000,
     reporters: ['default'],
     projects: [
-      { extends: true, test: { name: 'plain', include: ['test/**/*.test.ts'], exclude: WITH_POSTGRES } },
       {
         extends: true,
-        test: { name: 'postgres', include: WITH_POSTGRES, globalSetup: ['test/support/global-setup.ts'] },
+        test: { name: 'plain', include: ['test/**/*.test.ts'], exclude: [...WITH_POSTGRES, ...WITH_REDIS] },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'postgres',
+          include: WITH_POSTGRES,
+          globalSetup: ['test/support/global-setup.ts'],
+          // Where there is no pooler, the files for it hold no tests.
+          passWithNoTests: true,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'redis',
+          include: WITH_REDIS,
+          globalSetup: ['test/support/redis-setup.ts'],
+          // Where there is none, its files hold no tests.
+          passWithNoTests: true,
+        },
       },
     ],
   },

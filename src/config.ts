@@ -129,13 +129,14 @@ class Draft {
   }
 
   finish(): Config {
-    const { channelDefaults, channels, ...sections } = this.#value;
+    const { channelDefaults, platformDefaults, channels, ...sections } = this.#value;
     const named = isFields(channels) ? Object.entries(channels) : [];
     const whole: Fields = {
       ...sections,
       channelDefaults: channelDefaults ?? {},
+      platformDefaults: platformDefaults ?? {},
       channels: isFields(channels)
-        ? Object.fromEntries(named.map(([name, own]) => [name, this.#withDefaults(name, own, channelDefaults)]))
+        ? Object.fromEntries(named.map(([name, own]) => [name, this.#withDefaults(name, own)]))
         : (channels ?? {}),
     };
     const resolved = this.#resolveSecrets(configNode, whole, []) as Fields;
@@ -147,10 +148,17 @@ class Draft {
     return deepFreeze(config);
   }
 
-  #withDefaults(name: string, own: unknown, defaults: unknown): unknown {
-    if (!isFields(own) || !isFields(defaults)) return own;
+  #withDefaults(name: string, own: unknown): unknown {
+    const { channelDefaults, platformDefaults } = this.#value;
+    if (!isFields(own) || !isFields(channelDefaults)) return own;
     const channel: Fields = {};
-    this.#merge(channel, defaults, ['channels', name], 'channelDefaults');
+    this.#merge(channel, channelDefaults, ['channels', name], 'channelDefaults');
+    const { platform } = own;
+    const ofPlatform =
+      isFields(platformDefaults) && typeof platform === 'string' && Object.hasOwn(platformDefaults, platform)
+        ? platformDefaults[platform]
+        : undefined;
+    if (isFields(ofPlatform)) this.#merge(channel, ofPlatform, ['channels', name], 'platformDefaults');
     // Copying the channel's own settings keeps the sources that their merge has recorded.
     this.#merge(channel, own, ['channels', name], null);
     return channel;
@@ -252,7 +260,8 @@ class Draft {
     }
     const path = parts.join('.');
     // A wrong default is reported where it stands, not once more for each channel.
-    if (parts[0] === 'channels' && this.#origin.get(path) === 'channelDefaults') return;
+    const origin = this.#origin.get(path);
+    if (parts[0] === 'channels' && (origin === 'channelDefaults' || origin === 'platformDefaults')) return;
     this.#refuse(path, ruleOf(error), 'correct the value');
   }
 
@@ -282,7 +291,7 @@ class Draft {
 
 /** Reads as the typed value; sections that are missing have been refused and their rules are not tried. */
 function configOf(resolved: Fields): Config {
-  const { channels, channelDefaults: _applied, ...sections } = resolved;
+  const { channels, channelDefaults: _applied, platformDefaults: _appliedToo, ...sections } = resolved;
   const list: unknown[] = isFields(channels)
     ? Object.entries(channels).map(([name, channel]) => ({ ...(channel as ChannelConfig), name }))
     : [];

@@ -33,6 +33,11 @@ const CATALOGUE = {
   id_invalid: entry(400, 'An identifier holds a character that is not allowed', 'Use only what the rule allows.'),
   id_too_long: entry(400, 'An identifier is too long', 'Shorten it to the length that the rule gives.'),
   payload_too_large: entry(413, 'The message is larger than the channel accepts', 'Send a smaller message.'),
+  content_invalid: entry(
+    422,
+    'The content is not what the platform of its channel takes',
+    "Change the named part of the content as the rule says; the channel's guide in docs/ shows what it takes.",
+  ),
   channel_unknown: entry(
     422,
     'No channel of this name is configured',

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createPostgres } from './adapters/postgres/postgres.ts';
 import { createPubSubIntake } from './adapters/pubsub/subscriber.ts';
+import { createRedis } from './adapters/redis/redis.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import { type Config, loadConfig } from './config.ts';
 import { createEngine } from './engine/engine.ts';
@@ -101,12 +102,18 @@ async function createSystem(config: Config, log: Log, onFailure: (error: unknown
     onFailure,
   });
   const { stores, shards } = postgres;
+  const { url: redisUrl } = config.redis;
+  const redis =
+    redisUrl === undefined
+      ? null
+      : createRedis({ ...config.redis, url: redisUrl.reveal() }, { instruments, clock, chance: Math.random });
 
   const platforms = new Map<string, PlatformChannel>();
   const wallClockMs = (): number => Date.now();
   for (const channel of config.channels) {
     const key = { tenant: channel.tenant, channel: channel.name };
-    platforms.set(channelName(key), createPlatformChannel(channel.platform, channel, { wallClockMs }));
+    const webhookUrl = webhookUrlOf(config.http.publicUrl, key);
+    platforms.set(channelName(key), createPlatformChannel(channel.platform, channel, { wallClockMs, webhookUrl }));
   }
   const platform = (key: ChannelKey): PlatformChannel | null => platforms.get(channelName(key)) ?? null;
 
@@ -129,6 +136,7 @@ async function createSystem(config: Config, log: Log, onFailure: (error: unknown
       references,
       channels: config.channels.map(channelSettings),
       platform,
+      sharedRates: redis?.sharedRates ?? null,
       instruments,
       newWorkerId: randomUUID,
       isPermanent: postgres.isPermanent,
@@ -149,13 +157,14 @@ async function createSystem(config: Config, log: Log, onFailure: (error: unknown
         },
         {
           parse(payload, fallbackId, now) {
-            const parsed = parseMessage(payload, MESSAGE_LIMITS, answers.channelExists);
+            const parsed = parseMessage(payload, MESSAGE_LIMITS, answers.findChannel);
             return 'error' in parsed
               ? parsed.error
               : admitted(parsed.ok, { shards, now, source: 'pubsub', fallbackId });
           },
           accept: (message) => engine.intake.accept(message),
           deadLetters: stores.deadLetters,
+          mayStore: () => engine.ownership.anotherHistory === null,
           clock,
           instruments,
         },
@@ -191,6 +200,7 @@ async function createSystem(config: Config, log: Log, onFailure: (error: unknown
     });
   });
   return serviceGroup('roomline', [
+    ...(redis === null ? [] : [redis.service]),
     postgres.service,
     clients,
     http.service,
@@ -198,6 +208,11 @@ async function createSystem(config: Config, log: Log, onFailure: (error: unknown
     postgres.restService(() => [...engine.ownership.shards]),
     ...(queue === null ? [] : [queue.service]),
   ]);
+}
+
+/** Where a platform calls a channel, as the outside sees it. */
+function webhookUrlOf(publicUrl: string | undefined, { tenant, channel }: ChannelKey): string | null {
+  return publicUrl === undefined ? null : `${publicUrl.replace(/\/+$/, '')}/v1/webhooks/${tenant}/${channel}`;
 }
 
 function databaseReadiness(anotherHistory: AnotherHistory | null): { name: string; ok: boolean; detail: string } {
@@ -213,6 +228,8 @@ function channelSettings(channel: Config['channels'][number]): ChannelSettings {
     policy: channel,
     sendTimeoutMs: channel.sendTimeoutMs,
     maxConcurrentSends: channel.maxConcurrentSends,
+    channelLimit: channel.channelLimit,
+    accountLimit: channel.accountLimit,
     echoesReference: channel.echoesReference,
     ackOutage: channel.ackOutage,
     probe: channel.probe,

@@ -294,6 +294,8 @@ export function createMetrics(options: { readonly version: string; readonly proc
     shardsHeld: gauge('shards_held', 'Shards that this worker holds'),
     unsafeSettings: gauge('postgres_unsafe_settings', 'Settings of Postgres under which commits may be lost'),
     anotherHistory: gauge('database_another_history', '1 while the database is not the one whose past is known'),
+    dependencyUp: gauge('dependency_up', '1 while a dependency serves that is not needed to be ready', ['dependency']),
+    dependencyErrors: counter('dependency_errors_total', 'What failed at such a dependency', ['dependency', 'kind']),
     livenessViolations: gauge('liveness_violations', 'Claimable rooms that two sweeps in a row found unattended'),
   };
 }

@@ -241,10 +241,87 @@ describe('a wrong configuration', () => {
     ['dedupe beyond the history', { postgres: { ...minimal.postgres, dedupeDays: 31 } }, 'postgres.dedupeDays must be'],
     ['a store that is not Postgres', { postgres: { url: 'mysql://localhost/db' } }, 'postgres.url must be a URL of'],
     ['a remote store without TLS', { postgres: { url: 'postgres://u@db.example/d' } }, 'postgres.url must say sslmode'],
+    ['a Redis that is none', { redis: { url: 'http://localhost:6379' } }, 'redis.url must be a URL of the form'],
+    ['a Redis with settings in its URL', { redis: { url: 'redis://localhost/0?a=1' } }, 'redis.url must be a URL of'],
+    ['a remote Redis without TLS', { redis: { url: 'redis://:pw@redis.example' } }, 'redis.url must begin with rediss'],
     ['a channel name with a slash', { channels: { 'a/b': channel } }, 'channels.a/b is not a known setting'],
     ['a key named __proto__', JSON.parse('{"http":{"__proto__":{"port":1}}}'), 'http.__proto__ is not a known setting'],
   ])('refuses %s', (_what, change, expected) => {
     expect(brief(refusals({ ...minimal, ...change }))).toContainEqual(expect.stringContaining(expected));
+  });
+
+  it.each<[string, { url?: string; requireVerifiedTls?: boolean }]>([
+    ['none', {}],
+    ['one on a loopback address', { url: 'redis://:pw@127.0.0.1:6379/2' }],
+    ['one behind TLS', { url: 'rediss://limits:pw@redis.example' }],
+    ['one in a network that is encrypted', { url: 'redis://redis.internal:6379', requireVerifiedTls: false }],
+  ])('accepts as Redis %s', (_what, redis) => {
+    const config = parse({ ...minimal, redis });
+    expect(config.redis.url?.reveal()).toBe(redis.url);
+    expect(config.redis).toMatchObject({ keyPrefix: 'roomline:', commandTimeoutMs: 250 });
+    expect(parse(minimal, { env: { ROOMLINE_REDIS_URL: 'redis://:pw@[::1]' } }).redis.url?.reveal()).toContain('[::1]');
+  });
+
+  describe('channels of platforms', () => {
+    const whatsapp = {
+      account: 'acme',
+      platform: 'whatsapp',
+      accessToken: 'token',
+      webhookSecrets: ['0123456789abcdef'],
+      whatsapp: { phoneNumberId: '900000000000002' },
+    };
+
+    it('take what their platform says before what all channels say', () => {
+      const [first] = parse({
+        ...minimal,
+        channelDefaults: { maxConcurrentSends: 7 },
+        channels: { one: whatsapp },
+      }).channels;
+      expect(first).toMatchObject({
+        baseUrl: 'https://graph.facebook.com',
+        whatsapp: { phoneNumberId: '900000000000002', apiVersion: 'v25.0' },
+        roomLimit: { everyMs: 6_000 },
+        backoff: { factor: 4, jitter: 0.2 },
+        maxConcurrentSends: 7,
+      });
+      const own = { platformDefaults: { whatsapp: { ackTimeoutMs: 9_000 } }, channelDefaults: { ackTimeoutMs: 1 } };
+      expect(parse({ ...minimal, ...own, channels: { one: whatsapp } }).channels[0]?.ackTimeoutMs).toBe(9_000);
+    });
+
+    it.each([
+      ['a platform that is none', { platform: 'pigeon' }, 'channels.one.platform must be one of generic'],
+      ['a platform without its section', { whatsapp: undefined }, 'channels.one.whatsapp.phoneNumberId is required'],
+      ['the section of another platform', { vonage: { from: 'x', channel: 'sms' } }, 'channels.one.vonage must not'],
+      ['an id that is none', { whatsapp: { phoneNumberId: '+49' } }, 'channels.one.whatsapp.phoneNumberId must match'],
+    ])('are refused with %s', (_what, change, expected) => {
+      const error = refusals({ ...minimal, channels: { one: { ...whatsapp, ...change } } });
+      expect(brief(error)).toContainEqual(expect.stringContaining(expected));
+    });
+
+    it('need a public address where each request names where its statuses go', () => {
+      const twilio = {
+        ...whatsapp,
+        platform: 'twilio',
+        whatsapp: undefined,
+        twilio: { accountSid: `AC${'0'.repeat(32)}`, from: '+15550100002' },
+      };
+      const channels = { one: twilio };
+      expect(brief(refusals({ ...minimal, channels }))).toContainEqual(
+        expect.stringContaining('http.publicUrl is required for the platform twilio'),
+      );
+      const http = { publicUrl: 'https://roomline.example' };
+      expect(parse({ ...minimal, http, channels }).http.publicUrl).toBe(http.publicUrl);
+      expect(brief(refusals({ ...minimal, http: { publicUrl: 'http://roomline.example' }, channels }))).toContainEqual(
+        expect.stringContaining('http.publicUrl must use https'),
+      );
+    });
+
+    it('of one account have one limit on the account', () => {
+      const other = { ...whatsapp, accountLimit: { perSecond: 5 } };
+      expect(brief(refusals({ ...minimal, channels: { one: whatsapp, two: other } }))).toContainEqual(
+        expect.stringContaining('accountLimit must be the same on all channels of the account acme'),
+      );
+    });
   });
 
   it('refuses keys of the same name and dates that do not exist', () => {

@@ -10,8 +10,8 @@ const MAX_LINES = 600;
  * Packages we name ourselves, those that run in production, and all that are installed here: mutation testing alone
  * brings 164, none of which runs elsewhere. Raise a number only together with a reason to.
  */
-const DIRECT_BUDGET = 28;
-const PRODUCTION_BUDGET = 180;
+const DIRECT_BUDGET = 29;
+const PRODUCTION_BUDGET = 185;
 const TOTAL_BUDGET = 460;
 
 interface SourceFile {

@@ -1,7 +1,16 @@
 import type { Policy } from '../../src/room/room.ts';
 
 /** How much of each there may be on one path, in the order in which a state keeps what is left of them. */
-export const BUDGETS = ['crashes', 'steals', 'losses', 'unknowns', 'refusals', 'nacks', 'operators'] as const;
+export const BUDGETS = [
+  'crashes',
+  'steals',
+  'losses',
+  'unknowns',
+  'refusals',
+  'nacks',
+  'operators',
+  'supersessions',
+] as const;
 export type Budget = (typeof BUDGETS)[number];
 /** A state keeps four bits of each. */
 export const MAX_BUDGET = 15;
@@ -27,6 +36,7 @@ export const BUDGET_MEANINGS: Readonly<Record<Budget, string>> = {
   refusals: 'refusals: permanent, retryable, of the room, of the channel',
   nacks: 'failed statuses, permanent or retryable, of any attempt',
   operators: 'orders: pause, resume, skip, cancel, retry',
+  supersessions: 'messages published in place of an older one',
 };
 
 /** A channel's policy, and what its platform does. */
@@ -45,6 +55,7 @@ const POLICY: Policy = {
   unlockedBy: 'delivered',
   ackTimeoutMs: 100,
   minGapMs: 0,
+  roomLimit: { everyMs: 0, burst: 1 },
   maxAttempts: 2,
   backoff: { initialMs: 100, maxMs: 100, factor: 1, jitter: 0 },
   unknownGraceMs: 100,

@@ -6,7 +6,7 @@
  * that has come, `LATE` that of everything once messages have expired. Versions are equal or older, nothing else.
  */
 import { isClaimable } from '../../src/room/effects.ts';
-import type { Effect, RoomEvent, Settled } from '../../src/room/events.ts';
+import type { Effect, Fact, RoomEvent, Settled } from '../../src/room/events.ts';
 import { brokenInvariants } from '../../src/room/invariants.ts';
 import {
   type Attempt,
@@ -29,6 +29,8 @@ export const LATE = 1_600;
 const MOMENTS = [NOW, DUE, LATE];
 const VERSION = 10;
 
+type Marked = Extract<Fact, { kind: 'cancel_marked' }>;
+
 /** What a decision about one room comes to. */
 export interface Course {
   readonly id: number;
@@ -39,7 +41,7 @@ export interface Course {
   /** Number of the room as it comes out. */
   readonly room: number;
   readonly settled: readonly Settled[];
-  readonly marked: readonly number[];
+  readonly marked: readonly Marked[];
   readonly claims: boolean;
 }
 
@@ -155,9 +157,10 @@ export class Catalogue {
     if (known !== undefined) return known;
     const before = this.room(row);
     const next = this.room(course.room);
-    const marked = before.envelopes.map((one) =>
-      course.marked.includes(one.sequence) ? { ...one, cancelled: true } : one,
-    );
+    const marked = before.envelopes.map((one) => {
+      const by = course.marked.find(({ sequence }) => sequence === one.sequence)?.by ?? null;
+      return by === null || one.cancelledBy !== null ? one : { ...one, cancelledBy: by };
+    });
     const after = withEnvelopes({ ...next, tail: before.tail, envelopes: [] }, marked);
     const broken = brokenInvariants(after);
     if (broken.length > 0) throw new Violation(broken.join(', '), `the stored row breaks it (${after.phase})`);
@@ -195,7 +198,7 @@ export class Catalogue {
   #decide(id: number, eventId: number | null, now: number, claims: boolean): Course {
     const before = this.room(id);
     const settled: Settled[] = [];
-    const marked: number[] = [];
+    const marked: Marked[] = [];
     let room = before;
     let verdict: Course['verdict'] = 'noted';
     let reason: string | null = null;
@@ -204,7 +207,7 @@ export class Catalogue {
       judgeDecision(room, event, decision);
       for (const fact of decision.facts) {
         if (fact.kind === 'settled') settled.push(fact);
-        if (fact.kind === 'cancel_marked') marked.push(fact.sequence);
+        if (fact.kind === 'cancel_marked') marked.push(fact);
       }
       room = decision.room;
       verdict = decision.verdict.kind;
@@ -239,13 +242,13 @@ export class Catalogue {
       acceptedAt: NOW,
       notBefore: null,
       expiresAt: this.#profile.expires ? EXPIRY : null,
-      cancelled: false,
+      cancelledBy: null,
       policy: this.#profile.policy,
     };
   }
 
   #keep(room: Room): number {
-    const key = `${durableKey(room)} ${room.tail} ${room.envelopes.map((one) => (one.cancelled ? 'x' : '-')).join('')}`;
+    const key = `${durableKey(room)} ${room.tail} ${room.envelopes.map((one) => MARKS[one.cancelledBy ?? 'nobody']).join('')}`;
     const known = this.#roomIds.get(key);
     if (known !== undefined) return known;
     this.#roomIds.set(key, this.#rooms.length);
@@ -254,7 +257,8 @@ export class Catalogue {
 
   #keepCourse(course: Omit<Course, 'id'>): Course {
     const settled = course.settled.map(({ sequence, outcome, reason }) => `${sequence}${outcome}${reason}`);
-    const { event, verdict, reason, room, marked, claims } = course;
+    const marked = course.marked.map(({ sequence, by }) => `${sequence}${by}`);
+    const { event, verdict, reason, room, claims } = course;
     const key = [event, verdict, reason, room, marked, claims, settled].join(' ');
     const known = this.#courseIds.get(key);
     if (known !== undefined) return this.course(known);
@@ -265,6 +269,8 @@ export class Catalogue {
     return kept;
   }
 }
+
+const MARKS = { nobody: '-', operator: 'x', superseded: 's' } as const;
 
 const KEY = { tenant: 'default', channel: 'channel', room: 'room' };
 

@@ -52,6 +52,7 @@ export class Driver {
       arrived: 0,
       cancelOrders: 0,
       skipOrders: 0,
+      superseded: 0,
       lastLeft: 0,
       excused: false,
       refusedForGood: false,
@@ -230,6 +231,7 @@ export class Driver {
     if (worker.believes) this.#ofHolder(state, index, worker.memory, act);
     this.#ofStatuses(state, index, act);
     if (state.budgets.operators > 0) this.#ofOperators(state, index, act);
+    if (state.budgets.supersessions > 0) this.#ofPublishers(state, index, act);
   }
 
   /** What a worker does about a room of its own: what memory calls for, and what sweeps and signals tell it. */
@@ -334,6 +336,18 @@ export class Driver {
     order({ type: 'skip', sequence: head }, { ...paid, skipOrders: paid.skipOrders | (1 << head) });
     for (let sequence = head; sequence <= row.tail; sequence++) {
       order({ type: 'cancel', sequence }, { ...paid, cancelOrders: paid.cancelOrders | (1 << sequence) });
+    }
+  }
+
+  /** A message takes the place of an older one that has not settled; whoever took it in decides that. */
+  #ofPublishers(state: State, index: number, act: Act): void {
+    const row = this.#catalogue.room(state.row);
+    const paid = spend(state, 'supersessions');
+    for (let sequence = row.settled + 1; sequence < row.tail; sequence++) {
+      const event = this.#catalogue.idOf({ type: 'superseded', sequence });
+      const from = { ...paid, superseded: paid.superseded | (1 << sequence) };
+      const tell = (): string => `hears that message ${sequence} is superseded`;
+      this.#decisions(from, index, event, tell, 'fault', act, nowOf(state), state);
     }
   }
 

@@ -55,7 +55,9 @@ export class Moves {
   }
 
   #mustRead(course: Course): boolean {
-    if (course.event === null || course.verdict !== 'ignored' || !UNKNOWN_ATTEMPT.has(course.reason)) return false;
+    if (course.event === null || course.verdict !== 'ignored') return false;
+    if (course.reason === 'not_accepted_yet') return true;
+    if (!UNKNOWN_ATTEMPT.has(course.reason)) return false;
     const { type } = this.#catalogue.event(course.event);
     return type === 'ack' || type === 'nack';
   }
@@ -132,6 +134,7 @@ export class Moves {
       arrived: state.arrived,
       cancelOrders: state.cancelOrders,
       skipOrders: state.skipOrders,
+      superseded: state.superseded,
       lastLeft: state.lastLeft,
       excused: state.excused,
       refusedForGood,
@@ -149,6 +152,7 @@ export class Moves {
       arrived: state.arrived | (state.left & past),
       cancelOrders: state.cancelOrders & ~past,
       skipOrders: state.skipOrders & ~past,
+      superseded: state.superseded & ~past,
       workers: state.workers.map((worker) => this.#outdated(worker, after.settled)),
       floating: state.floating.map((one) => this.#foreseen({ ...one, current: false })).filter(isIssued),
       excused: sameHead && (state.excused || failed !== null) && !course.claims,

@@ -19,6 +19,7 @@ const DEFAULTS: Bounds = {
   refusals: 0,
   nacks: 0,
   operators: 0,
+  supersessions: 0,
 };
 const LIMITS: Readonly<Record<'messages' | 'workers', number>> = { messages: 7, workers: 4 };
 const DEFAULT_MAX_STATES = 20_000_000;

@@ -17,10 +17,11 @@ export const PROPERTIES = {
   P6: 'messages settle once each, in order; one that settled as assumed had left (R1)',
   P7: 'a copy that leaves after a later message comes only from a worker that has lost its lease (R4)',
   P8: 'the platform had what settled as acked before any later message left (R2)',
-  O1: 'cancelled and skipped only by order',
+  O1: 'cancelled and skipped only by order, and superseded only by a publisher',
   O2: 'failed only after a permanent refusal, or with all attempts used up',
   O3: 'no attempt of a cancelled message, none in a paused room',
   O4: 'only an ack settles a message whose request the holder has open',
+  O5: 'superseded only what was never attempted',
   S1: 'two copies of one version of a row are equal',
   L1: 'from every state the room can come to rest, settled, held or paused, without a fault, an ack or an order (R6)',
 } as const;
@@ -89,6 +90,7 @@ export interface Witness {
   readonly arrived: number;
   readonly cancelOrders: number;
   readonly skipOrders: number;
+  readonly superseded: number;
   /** The highest sequence of which a request has left. */
   readonly lastLeft: number;
   /** Something happened since the head's last claim that allows another. */
@@ -120,7 +122,7 @@ export function judgeCommit(world: Witness): void {
   const head = after.settled + 1;
   const known = before.envelopes.find((one) => one.sequence === head);
   demand(known !== undefined, 'P1', () => `message ${head} was claimed, which is not there`);
-  demand(!known.cancelled, 'O3', () => `message ${head} was cancelled before its claim`);
+  demand(known.cancelledBy === null, 'O3', () => `message ${head} was cancelled before its claim`);
   demand(!before.paused, 'O3', () => 'the room was paused before the claim');
   const again = head === before.settled + 1 && before.attempt > 0;
   demand(
@@ -155,7 +157,8 @@ function judgeOutcome(world: Witness, fact: Settled): void {
       return;
     }
     case 'cancelled':
-      demand((world.cancelOrders & bit) !== 0, 'O1', told);
+      demand(((reason === 'superseded' ? world.superseded : world.cancelOrders) & bit) !== 0, 'O1', told);
+      if (reason === 'superseded') demand(fact.attempts.length === 0 && (world.left & bit) === 0, 'O5', told);
       return;
     case 'skipped':
       demand((world.skipOrders & bit) !== 0, 'O1', told);

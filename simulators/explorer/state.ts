@@ -66,6 +66,7 @@ export interface State {
   readonly arrived: number;
   readonly cancelOrders: number;
   readonly skipOrders: number;
+  readonly superseded: number;
   readonly lastLeft: number;
   readonly excused: boolean;
   readonly refusedForGood: boolean;
@@ -132,7 +133,8 @@ export class Packing {
       (Number(state.doubted) << 3) |
       (Number(state.expired) << 4) |
       (Number(state.misjudged) << 5) |
-      (state.lastLeft << 6);
+      (state.lastLeft << 6) |
+      (state.superseded << 16);
     into[5] = BUDGETS.reduce((packed, budget, index) => packed | (state.budgets[budget] << (4 * index)), 0);
     for (const [place, { number }] of order.entries()) into[FIXED + place] = number >>> 1;
     return order.map(({ index }) => index);
@@ -159,7 +161,8 @@ export class Packing {
       doubted: (flags & 8) !== 0,
       expired: (flags & 16) !== 0,
       misjudged: (flags & 32) !== 0,
-      lastLeft: flags >>> 6,
+      lastLeft: (flags >>> 6) & 255,
+      superseded: flags >>> 16,
       budgets,
     };
   }

@@ -202,6 +202,24 @@ export const BUGS: readonly PlantedBug[] = [
     lane: 'simulation',
   },
   {
+    name: 'intake-answers-before-it-has-superseded',
+    breaks: 'a publisher is told that its message replaces one that is sent all the same',
+    edits: [
+      {
+        file: 'src/engine/intake.ts',
+        find: 'await this.#superseding.supersede(answer.address, answer.sequence, supersedes);',
+        replace: 'this.#superseding.supersede(answer.address, answer.sequence, supersedes).catch(() => undefined);',
+      },
+    ],
+    lane: 'simulation',
+  },
+  {
+    name: 'what-was-sent-can-be-superseded',
+    breaks: 'R1: a message that the platform may have counts as one that was never sent',
+    edits: [{ file: TRANSITION, find: `if (room.attempt > 0) return ignored(room, 'begun');`, replace: '' }],
+    lane: 'simulation',
+  },
+  {
     name: 'intake-overlaps',
     breaks: 'R2: a part that must be tried again is overtaken by what came after it',
     edits: [
@@ -243,8 +261,8 @@ export const BUGS: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/engine/acks.ts',
-        find: '    await Promise.all(work);\n  }\n\n  #hasContent',
-        replace: '    void Promise.allSettled(work);\n  }\n\n  #hasContent',
+        find: '    await Promise.all(work);\n  }',
+        replace: '    void Promise.allSettled(work);\n  }',
       },
     ],
     lane: 'simulation',

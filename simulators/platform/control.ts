@@ -24,10 +24,10 @@ export const controlHandler =
       json(response, 404, { error: `no such call: ${call}` });
       return;
     }
-    readBody(request, MOST_BYTES, (body) => {
+    readBody(request, MOST_BYTES, async (body) => {
       try {
         if (body === undefined) throw new SettingsError(`the body has more than ${MOST_BYTES} bytes`);
-        json(response, 200, run(control, body.length === 0 ? {} : parse(body)));
+        json(response, 200, await run(control, body.length === 0 ? {} : parse(body)));
       } catch (error) {
         if (!(error instanceof SettingsError)) throw error;
         json(response, 400, { error: error.message });
@@ -65,6 +65,14 @@ const CALLS: Record<string, (control: FakePlatformControl, body: Body) => unknow
     control.injectStatuses(channel, items);
     return control.stats();
   },
+  'POST /control/webhooks/challenge': (control, body) =>
+    control.challengeWebhooks(textOf(body, 'channel'), textOf(body, 'verifyToken')),
+};
+
+const textOf = (body: Body, name: string): string => {
+  const value = body[name];
+  if (typeof value === 'string' && value !== '') return value;
+  throw new SettingsError(`${name}: must be a text`);
 };
 
 const channelOf = ({ channel }: Body): string | undefined => {

@@ -108,6 +108,10 @@ const retryAfter = (refusal: Refusal, nowMs: number): string[] => {
   }
 };
 
+/** The token of `Authorization: Bearer …`. */
+export const bearer = ({ authorization = '' }: IncomingHttpHeaders): string | undefined =>
+  authorization.startsWith('Bearer ') ? authorization.slice(7) : undefined;
+
 /** The key bytes: `whsec_` announces base64, as Standard Webhooks says; any other secret is taken as it is. */
 const keyOf = (secret: string): Buffer =>
   secret.startsWith('whsec_') ? Buffer.from(secret.slice(6), 'base64') : Buffer.from(secret);
@@ -120,6 +124,11 @@ const EXPIRED_BY_S = 600;
 
 export const generic: Profile = {
   name: 'generic',
+  settings: {},
+
+  credential(headers) {
+    return bearer(headers);
+  },
 
   route(method, path) {
     const query = path.indexOf('?');

@@ -6,7 +6,7 @@ interface Bucket {
   open: number;
 }
 
-/** Token buckets and concurrency caps by name (a channel, an account). */
+/** Token buckets and concurrency caps by name (a channel, an account, a pair of channel and recipient). */
 export class Limits {
   readonly #buckets = new Map<string, Bucket>();
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { OutagePlan } from './outages.ts';
 import { createFakePlatform, type FakePlatformOptions } from './platform.ts';
+import { isProfileName, PROFILES } from './profiles.ts';
 import { instant, SettingsError, type SettingsPatch } from './settings.ts';
 
 /** The fake platform as a process of its own: prints one JSON line with its addresses, and ends on SIGTERM or SIGINT. */
@@ -11,6 +12,7 @@ const USAGE = `node simulators/platform/main.ts [options]
   --port PORT             default: any free port
   --control-port PORT     control API that outages do not touch; default: any free port
   --tls                   serve https, with the test certificate in simulators/platform/tls
+  --profile NAME          whose interface it has: ${Object.keys(PROFILES).join(', ')}; default generic
   --seed SEED             default 1
   --log FILE              append the ground truth here as NDJSON
   --log-only              do not keep the ground truth in memory as well
@@ -27,6 +29,7 @@ const readOptions = (): { options: FakePlatformOptions; outages: OutagePlan[] } 
       port: { type: 'string', default: '0' },
       'control-port': { type: 'string', default: '0' },
       tls: { type: 'boolean', default: false },
+      profile: { type: 'string', default: 'generic' },
       seed: { type: 'string', default: '1' },
       log: { type: 'string' },
       'log-only': { type: 'boolean', default: false },
@@ -44,6 +47,7 @@ const readOptions = (): { options: FakePlatformOptions; outages: OutagePlan[] } 
   if ((urls === undefined) !== (secret === undefined)) {
     throw new SettingsError('--webhook-url and --webhook-secret belong together');
   }
+  if (!isProfileName(values.profile)) throw new SettingsError(`there is no profile "${values.profile}"`);
   if (values['log-only'] && values.log === undefined) throw new SettingsError('--log-only needs --log');
   const config = values.config === undefined ? {} : (JSON.parse(readFileSync(values.config, 'utf8')) as ConfigFile);
   const unknown = Object.keys(config).find((name) => name !== 'settings' && name !== 'outages');
@@ -61,6 +65,7 @@ const readOptions = (): { options: FakePlatformOptions; outages: OutagePlan[] } 
     port: portOf(values.port),
     controlPort: portOf(values['control-port']),
     tls: values.tls,
+    profile: PROFILES[values.profile],
     seed: values.seed,
     keepInMemory: !values['log-only'],
     settings: [...(values.instant ? [instant] : []), config.settings ?? {}, byFlags],

@@ -15,6 +15,10 @@ export interface Message {
   readonly no: number;
   readonly id: string;
   readonly reference: string;
+  /** Where its statuses go instead of to the channel's webhook. */
+  readonly callbackUrl: string | undefined;
+  /** Who sent it, as the platform names it. */
+  readonly sender: string | undefined;
   readonly channel: string;
   readonly recipient: Recipient;
   /** Unix time, rising strictly per recipient so that a watermark is exact. */

@@ -1,4 +1,5 @@
 import { createServer } from 'node:http';
+import { type ChallengeResult, challengeWebhooks } from './challenge.ts';
 import { type Clock, Scheduler, systemClock, systemTimers, type Timers } from './clock.ts';
 import { controlHandler } from './control.ts';
 import { generic } from './generic.ts';
@@ -60,6 +61,11 @@ export interface FakePlatformControl {
   flushWebhooks(channel?: string): void;
   /** Sends these items as they are, correctly signed. Throws SettingsError for an unknown channel. */
   injectStatuses(channel: string, items: unknown[]): void;
+  /**
+   * Asks the channel's webhook addresses whether they are its own, with the right and with a wrong token. Rejects with
+   * SettingsError where the platform asks no such question.
+   */
+  challengeWebhooks(channel: string, verifyToken: string): Promise<ChallengeResult[]>;
   /** Resolves as soon as nothing more will happen by itself: no request open, no message or status on its way. */
   whenIdle(): Promise<void>;
 }
@@ -79,7 +85,10 @@ export interface FakePlatform {
 export const createFakePlatform = (options: FakePlatformOptions = {}): FakePlatform => {
   const { clock = systemClock, host = '127.0.0.1', profile = generic } = options;
   const patches = options.settings ?? [];
-  const initial = (Array.isArray(patches) ? patches : [patches]).reduce<Settings>(changeSettings, defaultSettings);
+  const initial = (Array.isArray(patches) ? patches : [patches]).reduce<Settings>(
+    changeSettings,
+    changeSettings(defaultSettings, profile.settings),
+  );
   const startedAt = clock.monotonicMs();
   const idleWaiters: (() => void)[] = [];
   const scheduler = new Scheduler(options.timers ?? systemTimers, () => world.checkIdle());
@@ -153,6 +162,12 @@ export const createFakePlatform = (options: FakePlatformOptions = {}): FakePlatf
     injectStatuses: (channel, items) => {
       knownChannel(channel);
       webhooks.inject(channel, items);
+    },
+    challengeWebhooks: async (channel, verifyToken) => {
+      knownChannel(channel);
+      const results = await challengeWebhooks(world, channel, verifyToken);
+      note('webhooks_challenged', { channel, results });
+      return results;
     },
     whenIdle: () =>
       new Promise((resolve) => {

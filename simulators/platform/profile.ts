@@ -1,11 +1,19 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { SignatureMode } from './ground-truth.ts';
 import type { Message, StatusError, StatusName } from './message.ts';
-import type { ChannelKnobs, Refusal } from './settings.ts';
+import type { Draws } from './random.ts';
+import type { ChannelKnobs, Refusal, SettingsPatch } from './settings.ts';
 
 /** A send request as one platform's wire format carries it. */
 export interface SendRequest {
+  /** The sender's own name for the message; where the format carries none, one that every copy of it gives. */
   reference: string;
+  /** Where the statuses of this message go, where each request says so. */
+  callbackUrl?: string;
+  /** Who sends, as the platform names it: a number's id, a page's. Statuses repeat it. */
+  sender?: string;
+  /** Allowed only so long after the user wrote: `send.windowOpen` decides. */
+  freeForm?: boolean;
   to: string;
   content: unknown;
   /** The text a marker may stand in, and that decides whether the message is long. */
@@ -53,25 +61,52 @@ export interface Secrets {
 /** Everything about one platform's wire format. The behaviour behind it (phones, faults, delivery) is common to all. */
 export interface Profile {
   readonly name: string;
+  /** The platform's limits, delays and rules for repeated webhooks, laid over the defaults before anybody's own settings. */
+  readonly settings: SettingsPatch;
   /** What a path asks for; undefined: there is no such endpoint. */
-  route(method: string, path: string): 'send' | 'lookup' | undefined;
+  route(method: string, path: string): 'send' | 'lookup' | 'other' | undefined;
+  /** What shows who asks: the token of a channel in the settings. */
+  credential(headers: IncomingHttpHeaders, path: string): string | undefined;
   readAttempt(headers: IncomingHttpHeaders): AttemptHead;
   /** The request, or why it is refused (with the HTTP status that the platform documents). */
-  readSend(headers: IncomingHttpHeaders, body: Buffer, knobs: ChannelKnobs): SendRequest | { refusal: Refusal };
+  readSend(
+    headers: IncomingHttpHeaders,
+    body: Buffer,
+    knobs: ChannelKnobs,
+    path: string,
+  ): SendRequest | { refusal: Refusal };
+  /** Answers what `route` calls `other`. `channel` is undefined where the credential is nobody's. */
+  other?(request: { method: string; path: string; channel: string | undefined; wallMs: number }): Answer;
+  /** The id of an accepted message, where the format asks for one of its own kind. `no` counts from 1 over all channels. */
+  id?(message: { no: number; boot: number; draws: Draws }): string;
   accepted(message: Message, duplicate: boolean): Answer;
   refused(refusal: Refusal, nowMs: number): Answer;
   /** Whether a refusal tells the sender that the message was definitely not accepted, and whether it is final for the message. */
   judge(refusal: Refusal): { definite: boolean; permanent: boolean };
+  /** How free-form content is refused where the user has not written for too long; without it there is no such rule. */
+  readonly outsideWindow?: Refusal;
   /** The reference that a lookup asks for. */
   lookupReference(path: string): string | undefined;
   lookedUp(message: Message | undefined): Answer;
   item(item: StatusItem): unknown;
   /** An item that no correct sender would produce; for `extraFields`, what is added to a correct one. */
   junk(kind: keyof ChannelKnobs['webhooks']['junk'], salt: string): unknown;
+  /** Something that a user wrote, as an item of a webhook call. */
+  inbound?(salt: string): unknown;
   webhookBody(items: unknown[]): string;
   /** Headers (name, value, …) and body as they leave; a tampered call's body differs from what was signed. */
-  sign(call: { id: string; nowMs: number; body: string; secrets: Secrets; both: boolean; mode: SignatureMode }): {
-    headers: string[];
-    body: string;
-  };
+  sign(call: UnsignedCall): { headers: string[]; body: string };
+  /** The path and query by which the platform asks whether a webhook address is the channel's, and the answer it wants. */
+  challenge?(channel: { verifyToken: string; challenge: string }): { query: string; answer: string };
+}
+
+export interface UnsignedCall {
+  id: string;
+  nowMs: number;
+  /** Where it goes, with its query. */
+  url: string;
+  body: string;
+  secrets: Secrets;
+  both: boolean;
+  mode: SignatureMode;
 }

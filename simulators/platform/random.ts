@@ -36,6 +36,8 @@ export const Purpose = {
   holdRequest: 29,
   failedLost: 30,
   handshake: 31,
+  inbound: 32,
+  challenge: 33,
   /** Base for faults and rules, to which their position or the hash of their name is added. */
   rule: 1_000,
   fault: 100_000,

@@ -1,4 +1,5 @@
 import type { Message, Recipient } from './message.ts';
+import type { SendRequest } from './profile.ts';
 import { Draws } from './random.ts';
 import type { MessageKnobs } from './settings.ts';
 import type { World } from './world.ts';
@@ -36,7 +37,13 @@ export class Registry {
     return known && this.#world.now() - known.acceptedMono <= ttlMs ? known : undefined;
   }
 
-  add(channel: string, recipient: Recipient, reference: string, knobs: MessageKnobs, slow: boolean): Message {
+  add(
+    channel: string,
+    recipient: Recipient,
+    { reference, callbackUrl, sender }: SendRequest,
+    knobs: MessageKnobs,
+    slow: boolean,
+  ): Message {
     const no = ++this.#last;
     const first = this.find(channel, reference);
     if (first) first.copies++;
@@ -45,8 +52,10 @@ export class Registry {
     recipient.lastAcceptedAt = acceptedAt;
     const message: Message = {
       no,
-      id: this.#id(knobs.send.idStyle, no, draws),
+      id: this.#world.profile.id?.({ no, boot: this.#boot, draws }) ?? this.#id(knobs.send.idStyle, no, draws),
       reference,
+      callbackUrl,
+      sender,
       channel,
       recipient,
       acceptedAt,

@@ -79,14 +79,14 @@ export class Sending {
   }
 
   /** The rest of the request is there; undefined: it is too large. */
-  body(incoming: Incoming, body: Buffer | undefined): void {
+  body(incoming: Incoming, body: Buffer | undefined, path: string): void {
     const { exchange, channel } = incoming;
     const channelKnobs = this.#world.resolver.channel(channel);
     if (body === undefined) {
       this.#refuse(incoming, undefined, { status: 413, code: 'too_large', permanent: true }, 'invalid_too_large');
       return;
     }
-    const request = this.#world.profile.readSend(exchange.headers, body, channelKnobs);
+    const request = this.#world.profile.readSend(exchange.headers, body, channelKnobs, path);
     if ('refusal' in request) {
       this.#refuse(incoming, undefined, request.refusal, `invalid_${request.refusal.code}`);
       return;
@@ -119,13 +119,14 @@ export class Sending {
 
   #incoming(exchange: Exchange, channel: string | undefined): Incoming {
     const { reference, attempt = 1 } = this.#world.profile.readAttempt(exchange.headers);
+    const draws = Draws.of(this.#world.seed, reference ?? `request ${this.#world.stats.requests}`, attempt);
     return {
       exchange,
       channel: channel ?? '',
       account: channel === undefined ? '' : this.#world.resolver.accountOf(channel),
       reference,
       attempt,
-      draws: Draws.of(this.#world.seed, reference ?? '', attempt),
+      draws,
     };
   }
 
@@ -163,7 +164,7 @@ export class Sending {
     struck: Named | undefined,
     heldMs: number,
   ): void {
-    const over = this.#overLimit(incoming);
+    const over = this.#overLimit(incoming, request.to);
     if (over) {
       this.#refuse(incoming, request, over.refusal, over.name, knobs, over.taken);
       return;
@@ -171,7 +172,13 @@ export class Sending {
     const release = () => {
       this.#limits.release(`channel ${incoming.channel}`);
       this.#limits.release(`account ${incoming.account}`);
+      this.#limits.release(`pair ${incoming.channel} ${request.to}`);
     };
+    const { outsideWindow } = this.#world.profile;
+    if (outsideWindow && request.freeForm && !knobs.send.windowOpen) {
+      this.#refuse(incoming, request, outsideWindow, 'outside_window', knobs, release);
+      return;
+    }
     const { fault, name } = struck ?? {};
     const held = heldMs > 0 ? { heldMs: Math.round(heldMs) } : {};
     if (fault?.kind === 'refuse') this.#refuse(incoming, request, fault, name ?? fault.kind, knobs, release);
@@ -203,7 +210,7 @@ export class Sending {
     }
     const recipient = this.#phones.recipient(channel, request.to);
     const long = (request.text?.length ?? 0) > knobs.phone.media.longTextLength;
-    const message = this.#registry.add(channel, recipient, request.reference, knobs, request.media || long);
+    const message = this.#registry.add(channel, recipient, request, knobs, request.media || long);
     this.#world.stats.accepted++;
     raise(this.#channelStats(channel), 'accepted');
     this.#record(incoming, request, { decision: 'accepted', m: message.no, id: message.id, ...fault, ...held }, () => {
@@ -295,7 +302,10 @@ export class Sending {
     return drawDelayMs(knobs.send.responseDelayMs, draws, Purpose.responseDelay) + this.#outages.crawlMs(channel);
   }
 
-  #overLimit(incoming: Incoming): { refusal: Refusal; name: string; taken: (() => void) | undefined } | undefined {
+  #overLimit(
+    incoming: Incoming,
+    to: string,
+  ): { refusal: Refusal; name: string; taken: (() => void) | undefined } | undefined {
     const { channel, account } = incoming;
     const now = this.#world.now();
     const ofChannel = this.#world.resolver.channel(channel).limit;
@@ -303,8 +313,15 @@ export class Sending {
     if (channelWaitMs !== undefined) return this.#tooMuch('limit_channel', ofChannel, channelWaitMs, undefined);
     const ofAccount = this.#world.resolver.settings.accounts[account]?.limit ?? null;
     const accountWaitMs = this.#limits.take(`account ${account}`, ofAccount, now);
-    if (accountWaitMs === undefined) return undefined;
-    return this.#tooMuch('limit_account', ofAccount, accountWaitMs, () => this.#limits.release(`channel ${channel}`));
+    const releaseChannel = () => this.#limits.release(`channel ${channel}`);
+    if (accountWaitMs !== undefined) return this.#tooMuch('limit_account', ofAccount, accountWaitMs, releaseChannel);
+    const ofPair = this.#world.resolver.channel(channel).pairLimit;
+    const pairWaitMs = this.#limits.take(`pair ${channel} ${to}`, ofPair, now);
+    if (pairWaitMs === undefined) return undefined;
+    return this.#tooMuch('limit_pair', ofPair, pairWaitMs, () => {
+      releaseChannel();
+      this.#limits.release(`account ${account}`);
+    });
   }
 
   #tooMuch(name: string, limit: Limit, waitMs: number, taken: (() => void) | undefined) {

@@ -182,16 +182,15 @@ export class PlatformServer implements Doors {
     }
     connection.requests++;
     connection.lastAnswered = undefined;
-    const authorization = request.headers.authorization ?? '';
-    const channel = authorization.startsWith('Bearer ')
-      ? this.#world.resolver.channelOf(authorization.slice(7))
-      : undefined;
+    const credential = this.#world.profile.credential(request.headers, path);
+    const channel = credential === undefined ? undefined : this.#world.resolver.channelOf(credential);
     const outage = this.#outages.hitting(channel);
     if (outage?.kind === 'black_hole') {
       this.#world.stats.requests++;
       raise(this.#world.stats.faults, 'swallowed');
       this.#swallowed.add(carrierOf(request.socket));
     } else if (route === 'lookup') this.#lookUp(request, response, channel, outage);
+    else if (route === 'other') this.#answerOther(request, response, channel);
     else this.#send(request, new Exchange(this.#world, request, response, connection), channel, outage);
   }
 
@@ -205,6 +204,14 @@ export class PlatformServer implements Doors {
     else if (outage?.kind === 'reset') reset(request.socket);
     else if (outage?.kind === 'server_error') reply(response, { status: outage.status ?? 503, headers: [], body: '' });
     else this.#lookup.handle(channel, request.url ?? '', (answer) => reply(response, answer));
+  }
+
+  #answerOther(request: IncomingMessage, response: ServerResponse, channel: string | undefined): void {
+    const { profile, clock } = this.#world;
+    const { method = '', url: path = '' } = request;
+    request.resume();
+    const answer = profile.other?.({ method, path, channel, wallMs: clock.wallMs() });
+    reply(response, answer ?? { status: 404, headers: [], body: '' });
   }
 
   #send(
@@ -224,7 +231,7 @@ export class PlatformServer implements Doors {
       const incoming = this.#sending.head(exchange, channel);
       if (incoming === undefined) return;
       const most = this.#world.resolver.channel(channel).request.maxBodyBytes;
-      readBody(request, most, (body) => this.#sending.body(incoming, body));
+      readBody(request, most, (body) => this.#sending.body(incoming, body, request.url ?? ''));
     }
   }
 }

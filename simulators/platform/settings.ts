@@ -121,6 +121,8 @@ export const MessageKnobs = Type.Object(
         responseDelayMs: Delay,
         /** Whether the answer carries `acceptedAt`. */
         acceptedAt: Type.Boolean(),
+        /** The user wrote lately: what is free-form may be sent, where the platform asks for that. */
+        windowOpen: Type.Boolean(),
         idStyle: Type.Union([
           Type.Literal('short'),
           Type.Literal('uuid'),
@@ -236,6 +238,8 @@ export type Limit = Static<typeof Limit>;
 export const ChannelKnobs = Type.Object(
   {
     limit: Limit,
+    /** What one channel may send to one recipient. */
+    pairLimit: Limit,
     request: Type.Object(
       {
         maxBodyBytes: Type.Integer({ minimum: 1 }),
@@ -309,6 +313,8 @@ export const ChannelKnobs = Type.Object(
           },
           strict,
         ),
+        /** Probability per call that it also carries something that a user wrote, where the platform has that. */
+        inbound: Probability,
       },
       strict,
     ),
@@ -421,6 +427,7 @@ export const defaultSettings: Settings = {
     send: {
       responseDelayMs: { kind: 'lognormal', medianMs: 150, p99Ms: 1_500 },
       acceptedAt: true,
+      windowOpen: true,
       idStyle: 'short',
       faults: {},
     },
@@ -459,6 +466,7 @@ export const defaultSettings: Settings = {
   },
   channel: {
     limit: null,
+    pairLimit: null,
     request: { maxBodyBytes: 262_144, requireRoomlineHeaders: true, markers: true },
     idempotency: { enabled: false, ttlMs: 86_400_000 },
     lookup: { enabled: true, delayMs: 0, lagMs: 0, retentionMs: 3_600_000 },
@@ -470,6 +478,7 @@ export const defaultSettings: Settings = {
       timeScale: 1,
       signature: { wrongKey: 0, tampered: 0, missing: 0, expired: 0, previous: 0, both: false },
       junk: { unknownId: 0, unknownReference: 0, unknownStatus: 0, extraFields: 0, malformed: 0 },
+      inbound: 0,
     },
   },
   channels: { default: {} },
@@ -513,7 +522,7 @@ export const overlay = <T>(base: T, patch: unknown): T => {
   }
   return { ...result } as T;
 };
-const NULLABLE = new Set(['limit', 'flapping']);
+const NULLABLE = new Set(['limit', 'pairLimit', 'flapping']);
 
 const describe = (where: string, errors: ErrorObject[] | null | undefined): string => {
   const error = errors?.at(-1)?.keyword === 'anyOf' ? errors.at(-1) : errors?.[0];

@@ -171,7 +171,7 @@ class ChannelOutlet {
     const { profile } = this.#world;
     const no = this.#nextCall();
     const draws = Draws.of(this.#world.seed, `call ${this.#name}`, no);
-    const { signature, junk } = this.#knobs;
+    const { signature, junk, inbound } = this.#knobs;
     const items = contents.map(({ item, raw }) => (item ? profile.item(item) : raw));
     let junkItems = contents.filter(({ item }) => item === undefined).length;
     for (const [index, kind] of JUNK.entries()) {
@@ -183,6 +183,11 @@ class ChannelOutlet {
         items.splice(draws.integer(Purpose.junk, 0, items.length), 0, made);
         junkItems++;
       }
+    }
+    if (profile.inbound && draws.chance(Purpose.inbound, inbound, 1)) {
+      raise(this.#world.stats.faults, 'webhook_inbound');
+      items.splice(draws.integer(Purpose.inbound, 0, items.length), 0, profile.inbound(String(no)));
+      junkItems++;
     }
     const modes: SignatureMode[] = [];
     for (const [index, [knob, mode]] of FORGERIES.entries()) {
@@ -219,6 +224,7 @@ class ChannelOutlet {
     const signed = world.profile.sign({
       id: forged ? `${call.id}_${mode}` : call.id,
       nowMs: world.clock.wallMs(),
+      url: target.url.href,
       body: call.body,
       secrets: { present: webhook.secret, previous: webhook.previousSecret },
       both: this.#knobs.signature.both,

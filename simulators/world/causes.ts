@@ -12,7 +12,7 @@ export function cellsOf(before: RowRecord, change: ChangeRecord): string[] {
 function causesOf(before: RowRecord, { row, settled, cancelled, claims }: ChangeRecord): string[] {
   const causes = new Set<string>();
   if (claims) causes.add('permit_granted');
-  if (cancelled.length > 0) causes.add('cancel');
+  for (const { by } of cancelled) causes.add(by === 'operator' ? 'cancel' : by);
   if (row.paused !== before.paused) causes.add(row.paused ? 'pause' : 'resume');
   for (const [index, { reason, outcome, attempts }] of settled.entries()) {
     const ended = index === 0 ? endingOf(before.attempts, attempts) : null;
@@ -20,6 +20,7 @@ function causesOf(before: RowRecord, { row, settled, cancelled, claims }: Change
     else if (reason === 'ack') causes.add('ack');
     else if (reason === 'expired' || reason === 'ack_timeout' || reason === 'assume_policy') causes.add('deadline_due');
     else if (reason === 'operator') causes.add(outcome === 'skipped' ? 'skip' : 'cancel');
+    else if (reason === 'superseded') causes.add('superseded');
     else if (reason === 'refused') causes.add('nack');
     else if (reason === 'attempts_exhausted' || reason === 'outcome_unknown') causes.add('deadline_due');
     else if (reason === 'accepted') causes.add('ack');

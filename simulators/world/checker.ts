@@ -6,7 +6,14 @@
  */
 import { cellsOf } from './causes.ts';
 import { Leases } from './leases.ts';
-import type { AttemptRecord, ChangeRecord, RequestRecord, RowRecord, SettledRecord } from './records.ts';
+import type {
+  AttemptRecord,
+  ChangeRecord,
+  PublishedRecord,
+  RequestRecord,
+  RowRecord,
+  SettledRecord,
+} from './records.ts';
 
 /** What became of an attempt, as the world knows it. */
 interface AttemptBook {
@@ -24,6 +31,9 @@ interface MessageBook {
   readonly id: string;
   readonly body: Uint8Array;
   readonly expiresAt: number | null;
+  readonly supersedes: string | null;
+  /** A newer message that replaces it is in the database. */
+  superseded: boolean;
   /** The platform told a failure of it. */
   nacked: boolean;
   refusedForGood: boolean;
@@ -31,7 +41,8 @@ interface MessageBook {
   told: boolean;
   reference: string | null;
   arrivals: number;
-  marked: boolean;
+  /** Who came first with a mark on it. */
+  markedBy: string | null;
   readonly attempts: AttemptBook[];
 }
 
@@ -44,6 +55,8 @@ interface RoomBook {
   row: RowRecord;
   /** The room's latest claim. */
   lastClaim: AttemptBook | null;
+  /** When its attempts began, by the workers' own account. */
+  readonly begun: number[];
   /** Operators' orders: `skip 3`. */
   readonly orders: Set<string>;
 }
@@ -51,6 +64,8 @@ interface RoomBook {
 export interface CheckerOptions {
   readonly now: () => number;
   readonly maxAttempts: number;
+  /** What one room may be sent: one attempt in `everyMs` (0: any number), `burst` of them at once. */
+  readonly roomLimit: { readonly everyMs: number; readonly burst: number } | null;
   /** An ack holds for other messages of its room, too. */
   readonly cumulative: boolean;
   /** By how many ms the engine time of some process has been ahead of the database's so far. */
@@ -74,19 +89,21 @@ export class Checker {
 
   // -------------------------------------------------------------------------------------------------------------- feed
 
-  published(room: string, id: string, body: Uint8Array, expiresAt: number | null): void {
+  published(room: string, { messageId, body, expiresAt, supersedes }: PublishedRecord): void {
     const book = this.#book(room);
-    book.byId.set(id, book.messages.length + 1);
+    book.byId.set(messageId, book.messages.length + 1);
     book.messages.push({
-      id,
+      id: messageId,
       body,
       expiresAt,
+      supersedes,
+      superseded: false,
       nacked: false,
       refusedForGood: false,
       told: false,
       reference: null,
       arrivals: 0,
-      marked: false,
+      markedBy: null,
       attempts: [],
     });
   }
@@ -97,6 +114,8 @@ export class Checker {
     if (sequence !== book.appended + 1) this.#broken('R1', room, `number ${sequence} follows ${book.appended}`);
     if (book.messages[sequence - 1]?.id !== id) this.#broken('R2', room, `${id} has number ${sequence}`);
     book.appended = sequence;
+    const older = this.#olderOf(book, sequence);
+    if (older !== null) older.message.superseded = true;
   }
 
   /** The publisher was told that a message is safe. */
@@ -104,6 +123,27 @@ export class Checker {
     const book = this.#book(room);
     if (book.byId.get(id) !== sequence) this.#broken('R1', room, `${id} was acknowledged as number ${sequence}`);
     if (sequence > book.appended) this.#broken('R1', room, `${id} was acknowledged before it was stored`);
+    const older = this.#olderOf(book, sequence);
+    if (older !== null) this.#superseded(book, older);
+  }
+
+  /** The earlier message that this one replaces, or null. */
+  #olderOf(book: RoomBook, sequence: number): { readonly message: MessageBook; readonly sequence: number } | null {
+    const id = book.messages[sequence - 1]?.supersedes ?? null;
+    const older = id === null ? 0 : (book.byId.get(id) ?? 0);
+    const message = book.messages[older - 1];
+    return message === undefined || older >= sequence ? null : { message, sequence: older };
+  }
+
+  /** Its publisher relies on it from now on: what had not been tried never is. */
+  #superseded(
+    book: RoomBook,
+    { message, sequence }: { readonly message: MessageBook; readonly sequence: number },
+  ): void {
+    if (sequence <= book.settled.length) this.count('superseded_after_settling');
+    else if (message.attempts.length > 0) this.count('superseded_while_tried');
+    else if (message.markedBy !== null) this.count('superseded_while_waiting');
+    else this.#broken('R1', book.name, `${sequence} is superseded, and could still be sent`);
   }
 
   ordered(room: string, order: string, sequence: number): void {
@@ -126,9 +166,12 @@ export class Checker {
       this.#broken('R7', row.room, `from ${before.phase} to ${row.phase} at version ${row.version} without a cause`);
     }
     for (const cell of cells) this.cells.set(cell, (this.cells.get(cell) ?? 0) + 1);
-    for (const sequence of cancelled) {
+    for (const { sequence, by } of cancelled) {
       const message = book.messages[sequence - 1];
-      if (message !== undefined) message.marked = true;
+      if (message === undefined) continue;
+      const wrong = this.#wrongOrder(book, message, sequence, by);
+      if (wrong !== null) this.#broken('R1', row.room, `${sequence} was marked (${by}): ${wrong}`);
+      message.markedBy ??= by;
     }
     this.#interrupted(book, [...row.attempts, ...settled.flatMap(({ attempts }) => attempts)]);
     // The head that an attempt's end belongs to settles first; then the others go, and a claim is of the next.
@@ -170,7 +213,7 @@ export class Checker {
     }
     book.settled.push({ outcome });
     this.#options.onSettled(book.name, sequence);
-    this.count(`settled_${outcome}`);
+    this.count(`settled_${reason === 'superseded' ? reason : outcome}`);
     const wrong = this.#wrongOutcome(book, message, sequence, outcome, reason);
     if (wrong !== null) this.#broken('R1', book.name, `${sequence} ${outcome} (${reason}): ${wrong}`);
     const unheardOf = attempts.find(({ number }) => !message.attempts.some((one) => one.number === number));
@@ -200,12 +243,19 @@ export class Checker {
       case 'expired':
         return this.#isOver(message.expiresAt) ? null : 'it was still valid';
       case 'cancelled':
-        return message.marked || book.orders.has(`cancel ${sequence}`) ? null : 'nobody ordered it';
+        if (reason === 'superseded' && message.attempts.length > 0) return 'it had been tried';
+        return this.#wrongOrder(book, message, sequence, reason);
       case 'skipped':
         return book.orders.has(`skip ${sequence}`) ? null : 'nobody ordered it';
       default:
         return 'there is no such outcome';
     }
+  }
+
+  /** What is wrong with a cancellation, or null. */
+  #wrongOrder(book: RoomBook, message: MessageBook, sequence: number, by: string): string | null {
+    if (by === 'superseded') return message.superseded ? null : 'no newer message replaces it';
+    return book.orders.has(`cancel ${sequence}`) ? null : 'nobody ordered it';
   }
 
   #wasTold(book: RoomBook, message: MessageBook): boolean {
@@ -227,7 +277,7 @@ export class Checker {
     }
     if (row.phase !== 'sending' || claim.number !== row.attempt)
       this.#broken('R7', book.name, 'a claim that claims not');
-    if (message.marked) this.#broken('R1', book.name, `${sequence} was cancelled, and is claimed`);
+    if (message.markedBy !== null) this.#broken('R1', book.name, `${sequence} was cancelled, and is claimed`);
     const wrongHolder = this.leases.wrongHolder(row.shard, claim.worker, claim.generation);
     if (wrongHolder !== null)
       this.#broken('R3', book.name, `${sequence} is claimed by ${claim.worker}: ${wrongHolder}`);
@@ -236,10 +286,25 @@ export class Checker {
       this.#broken('R7', book.name, `attempt ${claim.number} of ${sequence} follows ${previous?.number ?? 0}`);
     }
     if (previous !== null) this.#again(book, message, sequence, previous, claim.worker);
+    this.#paced(book, sequence, claim.begunAt);
     const { number, worker, generation } = claim;
     const attempt: AttemptBook = { sequence, number, worker, generation, ...UNSENT };
     message.attempts.push(attempt);
     book.lastClaim = attempt;
+  }
+
+  /** R5: in no stretch of time have more attempts begun than the limit lets through; workers' clocks differ a little. */
+  #paced(book: RoomBook, sequence: number, begunAt: number): void {
+    const { roomLimit, clocksAheadMs } = this.#options;
+    book.begun.push(begunAt);
+    if (roomLimit === null || roomLimit.everyMs === 0) return;
+    for (const [index, since] of book.begun.entries()) {
+      const most = roomLimit.burst + (begunAt - since + CLOCKS_DIFFER_MS + clocksAheadMs()) / roomLimit.everyMs;
+      if (book.begun.length - index > most) {
+        this.#broken('R5', book.name, `${sequence} is attempted beyond the limit on its room`);
+        return;
+      }
+    }
   }
 
   /** R4: a second attempt begins only after a retryable, an unknown or an unheard answer, or by order. */
@@ -426,6 +491,7 @@ export class Checker {
         settled: [],
         row: { ...NEW_ROW, room: name },
         lastClaim: null,
+        begun: [],
         orders: new Set(),
       };
       this.#rooms.set(name, book);
@@ -437,6 +503,9 @@ export class Checker {
     this.violations.push(`${promise}: ${where}: ${what}`);
   }
 }
+
+/** Engine time is sampled by every worker for itself. */
+const CLOCKS_DIFFER_MS = 50;
 
 const UNSENT = { left: false, interrupted: false, answer: null };
 

@@ -39,7 +39,7 @@ export function drawPlan(seed: number): Plan {
       lingerMs: shape.pick([0, 2]),
       bodyCacheBytes: shape.pick([0, 10_000]),
     },
-    channel: drawChannel(chanceFor(seed, 'channel')),
+    channel: { ...drawChannel(chanceFor(seed, 'channel')), roomLimit: drawRoomLimit(chanceFor(seed, 'room limit')) },
     rooms,
     acts: drawActs(chanceFor(seed, 'acts'), processes, rooms),
     failpoints: drawFailpoints(seed),
@@ -56,13 +56,31 @@ function drawRooms(seed: number): RoomPlan[] {
     const own = chanceFor(seed, 'room', name);
     const times = Array.from({ length: messages }, () => own.between(0, FAULTS_END_MS - 3_000)).sort((a, b) => a - b);
     const source = own.pick(['pubsub', 'pubsub', 'http'] as const);
-    return { name, channel, source, messages: times.map((at, index) => drawMessage(own, `${name}/${index + 1}`, at)) };
+    return {
+      name,
+      channel,
+      source,
+      messages: drawSuperseding(chanceFor(seed, 'supersedes', name), messagesAt(own, name, times)),
+    };
   };
   for (let n = chance.between(1, 4), index = 1; index <= n; index++) {
     rooms.push(room(`room-${index}`, 'main', chance.between(2, 12)));
   }
   if (chance.hit(0.3)) rooms.push(room('room-mute', 'mute', chance.between(1, 3)));
   return rooms;
+}
+
+function messagesAt(chance: WorldChance, room: string, times: readonly number[]): MessagePlan[] {
+  return times.map((at, index) => drawMessage(chance, `${room}/${index + 1}`, at));
+}
+
+/** Some messages replace one of the few before them. */
+function drawSuperseding(chance: WorldChance, messages: readonly MessagePlan[]): MessagePlan[] {
+  return messages.map((message, index) => {
+    if (index === 0 || !chance.hit(0.15)) return message;
+    const older = messages[index - chance.between(1, Math.min(3, index))] as MessagePlan;
+    return { ...message, supersedes: older.id };
+  });
 }
 
 function drawMessage(chance: WorldChance, id: string, at: number): MessagePlan {
@@ -89,6 +107,10 @@ function drawChannel(chance: WorldChance): ChannelPlan {
     lookup: chance.hit(0.4),
     idempotent: chance.hit(0.3),
   };
+}
+
+function drawRoomLimit(chance: WorldChance): { everyMs: number; burst: number } {
+  return { everyMs: chance.pick([0, 0, 0, 40, 400]), burst: chance.pick([1, 3]) };
 }
 
 function drawActs(chance: WorldChance, processes: number, rooms: readonly RoomPlan[]): Act[] {

@@ -72,7 +72,7 @@ class RoomFeed {
   publish(message: MessagePlan): void {
     const encoded = encode(this.#room, message, this.#options.startMs);
     const { checker } = this.#options;
-    checker.published(`${this.#room.channel}/${this.#room.name}`, encoded.messageId, encoded.body, encoded.expiresAt);
+    checker.published(`${this.#room.channel}/${this.#room.name}`, encoded);
     this.#published.push(encoded);
     if (!this.#running) void this.#run();
   }
@@ -189,7 +189,7 @@ class RoomFeed {
   }
 }
 
-function encode(room: RoomPlan, { id, notBefore, expiresAt }: MessagePlan, startMs: number): NewMessage {
+function encode(room: RoomPlan, { id, notBefore, expiresAt, supersedes }: MessagePlan, startMs: number): NewMessage {
   const key = { tenant: 'default', channel: room.channel, room: room.name };
   const body = new TextEncoder().encode(JSON.stringify({ to: room.name, content: { room: room.name, id } }));
   return {
@@ -203,6 +203,7 @@ function encode(room: RoomPlan, { id, notBefore, expiresAt }: MessagePlan, start
     expiresAt: expiresAt === null ? null : startMs + expiresAt,
     ackTimeoutMs: null,
     failurePolicy: null,
+    supersedes: supersedes ?? null,
     source: room.source,
   };
 }

@@ -245,6 +245,7 @@ export class Fleet {
       references: REFERENCES,
       channels: this.#channels,
       platform: ({ channel }) => clients.get(channel) ?? null,
+      sharedRates: null,
       instruments: {
         log: {
           event: (event: string) => {
@@ -297,6 +298,8 @@ export class Fleet {
   }
 }
 
+const NO_LIMIT = { perSecond: 0, burst: 1 };
+
 function channelOf(plan: Plan, channel: string, ackTimeoutMs: number): ChannelSettings {
   const { unlockedBy, minGapMs, maxAttempts, unknownPolicy, failurePolicy, maxConcurrentSends, echoesReference } =
     plan.channel;
@@ -309,6 +312,7 @@ function channelOf(plan: Plan, channel: string, ackTimeoutMs: number): ChannelSe
       unlockedBy: channel === 'mute' ? 'delivered' : unlockedBy,
       ackTimeoutMs,
       minGapMs,
+      roomLimit: plan.channel.roomLimit ?? { everyMs: 0, burst: 1 },
       maxAttempts,
       backoff: { initialMs: 50, maxMs: 1_000, factor: 2, jitter: 0.5 },
       unknownGraceMs: 300,
@@ -317,6 +321,8 @@ function channelOf(plan: Plan, channel: string, ackTimeoutMs: number): ChannelSe
     },
     sendTimeoutMs: SEND_TIMEOUT_MS,
     maxConcurrentSends,
+    channelLimit: NO_LIMIT,
+    accountLimit: NO_LIMIT,
     echoesReference: echoesReference ? 'always' : 'never',
     ackOutage: { afterMs: 5_000, minTimeouts: 8, gapMs: 100 },
     probe: { initialMs: 100, maxMs: 1_000 },

@@ -97,6 +97,8 @@ export interface MessagePlan {
   readonly at: number;
   readonly notBefore: number | null;
   readonly expiresAt: number | null;
+  /** Id of an earlier message that it replaces; plans that were written down before this was possible have none. */
+  readonly supersedes?: string;
 }
 
 export interface RoomPlan {
@@ -112,6 +114,8 @@ export interface ChannelPlan {
   readonly ackTimeoutMs: number;
   readonly muteAckTimeoutMs: number;
   readonly minGapMs: number;
+  /** What one room may be sent; plans that were written down before there was such a limit have none. */
+  readonly roomLimit?: { readonly everyMs: number; readonly burst: number };
   readonly maxAttempts: number;
   readonly unknownPolicy: 'resend' | 'assume' | 'hold';
   readonly failurePolicy: 'move_on' | 'hold';
@@ -162,8 +166,9 @@ export function drainBoundMs(plan: Plan): number {
   const toRecoverMs = LEASE_MS + 2 * SWEEP_MS + 2_000 + 5_000;
   const perRoom = plan.rooms.map(({ channel, messages }) => {
     const ackTimeoutMs = channel === 'mute' ? plan.channel.muteAckTimeoutMs : plan.channel.ackTimeoutMs;
-    // Each message: a permit and an attempt, its ack timeout, the gap, and once somebody who looks after a hold.
-    return messages.length * (ackTimeoutMs + plan.channel.minGapMs + SEND_TIMEOUT_MS + 1_000);
+    const paceMs = plan.channel.minGapMs + (plan.channel.roomLimit?.everyMs ?? 0);
+    // Each message: a permit and an attempt, its ack timeout, its pace, and once somebody who looks after a hold.
+    return messages.length * (ackTimeoutMs + paceMs + SEND_TIMEOUT_MS + 1_000);
   });
   return toRecoverMs + Math.max(0, ...perRoom);
 }

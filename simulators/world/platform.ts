@@ -89,6 +89,9 @@ export class WorldPlatform {
     return {
       send: (request) => this.#send(request, process, channel),
       lookup: this.#options.channel.lookup ? (reference) => this.#lookUp(reference, process) : null,
+      senderId: null,
+      checkContent: null,
+      handshake: null,
       verify: () => ({ kind: 'verified' }),
       readStatuses: () => [],
       close: () => Promise.resolve(),

@@ -4,6 +4,7 @@ export interface AttemptRecord {
   readonly number: number;
   readonly worker: string;
   readonly generation: number;
+  readonly begunAt: number;
   readonly result: string | null;
 }
 
@@ -31,16 +32,30 @@ export interface SettledRecord {
   readonly attempts: readonly AttemptRecord[];
 }
 
+export interface MarkRecord {
+  readonly sequence: number;
+  readonly by: string;
+}
+
 /** One committed change of a row. */
 export interface ChangeRecord {
   /** The version that the row had to have. */
   readonly expectedVersion: number;
   readonly row: RowRecord;
   readonly settled: readonly SettledRecord[];
-  /** Sequences of waiting messages that were marked as cancelled. */
-  readonly cancelled: readonly number[];
+  /** Messages that were marked as cancelled, to settle when their turn comes. */
+  readonly cancelled: readonly MarkRecord[];
   /** It puts an attempt on disk. */
   readonly claims: boolean;
+}
+
+/** A message as its publisher has it. */
+export interface PublishedRecord {
+  readonly messageId: string;
+  readonly body: Uint8Array;
+  readonly expiresAt: number | null;
+  /** Id of the message that it replaces. */
+  readonly supersedes: string | null;
 }
 
 /** A request as the process hands it to the network. */

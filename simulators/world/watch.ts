@@ -115,13 +115,15 @@ function changeOf({ expectedVersion, next, facts, claims }: RoomWrite): ChangeRe
           ]
         : [],
     ),
-    cancelled: facts.flatMap((fact) => (fact.kind === 'cancel_marked' ? [fact.sequence] : [])),
+    cancelled: facts.flatMap((fact) =>
+      fact.kind === 'cancel_marked' ? [{ sequence: fact.sequence, by: fact.by }] : [],
+    ),
     claims,
   };
 }
 
-function attemptOf({ number, worker, generation, result }: Attempt): AttemptRecord {
-  return { number, worker, generation, result };
+function attemptOf({ number, worker, generation, begunAt, result }: Attempt): AttemptRecord {
+  return { number, worker, generation, begunAt, result };
 }
 
 function lineOf(kind: string, { next, facts, claims }: RoomWrite): string {

@@ -99,6 +99,7 @@ class World {
     this.#checker = new Checker({
       now: () => time.now,
       maxAttempts: plan.channel.maxAttempts,
+      roomLimit: plan.channel.roomLimit ?? null,
       cumulative: plan.channel.delivery !== 'single',
       clocksAheadMs: () => this.#fleet.clocksAheadMs,
       onSettled: (room, sequence) => this.#settledAt.set(`${room}/${sequence}`, time.now - START_MS),

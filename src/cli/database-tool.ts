@@ -13,6 +13,10 @@ export interface DatabaseStatus {
   readonly seen: DatabaseIdentity | null;
   readonly anotherHistory: AnotherHistory | null;
   readonly unsafeSettings: readonly string[];
+  /** The role may record a decision. */
+  readonly mayDecide: boolean;
+  /** Workers whose lease is alive. */
+  readonly liveWorkers: number;
   readonly rooms: readonly RoomCount[];
   /** The latest ones. */
   readonly decisions: readonly Decision[];
@@ -75,7 +79,8 @@ export async function openDatabaseTool({ postgres, channels }: Config): Promise<
     async status() {
       const { stored, seen, anotherHistory, unsafeSettings } = await opened.look();
       const rooms = await decisions.countRooms();
-      return { stored, seen, anotherHistory, unsafeSettings, rooms, decisions: await decisions.list(DECISIONS_SHOWN) };
+      const listed = await decisions.list(DECISIONS_SHOWN);
+      return { stored, seen, anotherHistory, unsafeSettings, ...(await decisions.look()), rooms, decisions: listed };
     },
     async adopt(rooms, deciding) {
       const { options, stored, seen } = await allRooms();

@@ -81,6 +81,9 @@ async function adopt(tool: DatabaseTool, options: AdoptOptions, context: Databas
   const status = await tool.status();
   const isKnown = status.seen === null || (status.stored !== null && status.anotherHistory === null);
   if (isKnown && !evenIfSame) throw new CommandError(refusal(status));
+  refuseWithoutRight(status);
+  // Where another history is seen the workers have given their leases up; here nothing stops them.
+  if (isKnown && status.liveWorkers > 0) throw new CommandError(stillRunning(status.liveWorkers));
   if (evenIfSame && rooms !== 'hold') throw new CommandError('--even-if-same orders a hold: add --rooms hold.');
   if (!yes) {
     context.print(json({ ...describe(status), wouldAdopt: status.seen ?? status.stored, roomsWouldBe: rooms }));
@@ -94,6 +97,7 @@ async function adopt(tool: DatabaseTool, options: AdoptOptions, context: Databas
 
 async function release(tool: DatabaseTool, options: ReleaseOptions, context: DatabaseCommandContext): Promise<void> {
   const { as, reason, by, yes = false } = options;
+  refuseWithoutRight(await tool.status());
   if (!yes) {
     const { rooms } = await tool.status();
     const held = rooms.find((one) => one.phase === 'held' && one.reason === 'history_changed')?.rooms ?? 0;
@@ -104,6 +108,19 @@ async function release(tool: DatabaseTool, options: ReleaseOptions, context: Dat
   const { changed, recorded } = await tool.release(as, { reason, decidedBy: by });
   if (!recorded) throw new CommandError('The rooms are released, but the decision was not recorded: repeat it.');
   context.print(json({ roomsReleased: changed, as }));
+}
+
+/** Before anything is done to the rooms: half a decision is worse than none. */
+function refuseWithoutRight({ mayDecide }: DatabaseStatus): void {
+  if (mayDecide) return;
+  throw new CommandError(
+    'The role of postgres.url may not record decisions. As the owner of the schema: roomline migrate --service-role ROLE.',
+  );
+}
+
+function stillRunning(workers: number): string {
+  const who = workers === 1 ? 'A worker is' : `${workers} workers are`;
+  return `${who} at work on this database. Stop every engine, wait until its lease has ended, and try again.`;
 }
 
 function refusal({ seen }: DatabaseStatus): string {
@@ -122,6 +139,7 @@ function describe(status: DatabaseStatus): object {
     stored,
     seen,
     unsafeSettings,
+    liveWorkers: status.liveWorkers,
     rooms: { open, messages, byPhase: rooms },
     decisions,
   };

@@ -13,8 +13,11 @@ const status = await runCommand(process.argv.slice(2), {
   printError: (text) => process.stderr.write(text),
   fetch,
   serve: async (options) => (await import('../main.ts')).serve(options),
-  migrate: async (databaseUrl, shards) =>
-    (await import('../adapters/postgres/migrate.ts')).migrate(databaseUrl, { shards }),
+  migrate: async (databaseUrl, shards, serviceRole) =>
+    (await import('../adapters/postgres/migrate.ts')).migrate(databaseUrl, {
+      shards,
+      ...(serviceRole === undefined ? {} : { serviceRole }),
+    }),
   openDatabase: async (config) => (await import('./database-tool.ts')).openDatabaseTool(config),
 });
 // `serve` may have set a status of its own.

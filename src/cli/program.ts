@@ -14,7 +14,7 @@ export interface CommandContext {
   readonly printError: (text: string) => void;
   readonly fetch: typeof fetch;
   readonly serve: (options: { configFile?: string }) => Promise<void>;
-  readonly migrate: (databaseUrl: string, shards: number) => Promise<void>;
+  readonly migrate: (databaseUrl: string, shards: number, serviceRole: string | undefined) => Promise<void>;
   readonly openDatabase: (config: Config) => Promise<DatabaseTool>;
 }
 
@@ -90,9 +90,10 @@ function addServerCommands(program: Command, context: CommandContext): void {
     .command('migrate')
     .description('bring the database schema to this version')
     .option(...CONFIG_OPTION)
-    .action(async (options: WithConfig) => {
+    .option('--service-role <role>', 'grant this role what the service needs, and no more')
+    .action(async (options: WithConfig & { serviceRole?: string }) => {
       const { postgres } = configOf(context, options);
-      await context.migrate(postgres.url.reveal(), postgres.shards);
+      await context.migrate(postgres.url.reveal(), postgres.shards, options.serviceRole);
       context.print('The schema is up to date.\n');
     });
 

@@ -14,18 +14,36 @@ all errors are reported at once.
 
 A secret may be written as a text, but better as a reference, so that the file holds none: \`{ "env": "NAME" }\` reads a
 variable, \`{ "file": "/path" }\` reads a file (one line break at its end is dropped). By environment, lists of names are
-separated by commas; \`auth.keys\` and \`channels\` are given as JSON.
+separated by commas; \`auth.keys\`, \`channels\` and \`platformDefaults\` are given as JSON.
 `;
 
 export function renderConfigurationMarkdown(defaults: unknown): string {
-  const sections = Object.entries(configNode.properties ?? {}).filter(([name]) => name !== 'channels');
+  const sections = Object.entries(configNode.properties ?? {}).filter(
+    ([name]) => name !== 'channels' && name !== 'platformDefaults',
+  );
   return [
     INTRODUCTION,
     ...sections.map(([name, node]) => renderSection(name, node, defaults)),
     '## `channels.<name>`\n',
-    'Channel names match `[A-Za-z0-9._-]{1,64}`. A setting that is not given here is taken from `channelDefaults`.\n',
+    'Channel names match `[A-Za-z0-9._-]{1,64}`. What is not given here is what `platformDefaults.<platform>` says, else',
+    'what `channelDefaults` says.\n',
     renderTable(rowsOf(channelNode, ['channels', '<name>'], (defaults as Fields).channelDefaults)),
+    '## `platformDefaults.<platform>`\n',
+    `${configNode.properties?.platformDefaults?.description} By environment: \`${environmentName(['platformDefaults'])}\`, in JSON. What is set:\n`,
+    renderPlatformDefaults((defaults as Fields).platformDefaults as Fields),
   ].join('\n');
+}
+
+function renderPlatformDefaults(platforms: Fields): string {
+  const rows = Object.entries(platforms).flatMap(([platform, values]) =>
+    leaves(values, [platform]).map(([path, value]) => `| \`${path.join('.')}\` | \`${JSON.stringify(value)}\` |`),
+  );
+  return ['| setting | default |', '| --- | --- |', ...rows, ''].join('\n');
+}
+
+function leaves(value: unknown, path: readonly string[]): (readonly [readonly string[], unknown])[] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[path, value]];
+  return Object.entries(value).flatMap(([key, inner]) => leaves(inner, [...path, key]));
 }
 
 type Fields = Record<string, unknown>;

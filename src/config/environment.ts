@@ -12,13 +12,16 @@ export interface EnvironmentSetting {
   readonly node: SchemaNode;
 }
 
+/** Sections that are given as a whole, in JSON: their settings would make a variable each, by the hundred. */
+const WHOLE: readonly string[] = ['platformDefaults'];
+
 /** Every setting that the environment can give, by variable name. Lists and the channels are given as a whole. */
 export const ENVIRONMENT_SETTINGS: ReadonlyMap<string, EnvironmentSetting> = new Map(
   leaves(configNode, []).map((setting) => [environmentName(setting.path), setting]),
 );
 
 function leaves(node: SchemaNode, path: readonly string[]): EnvironmentSetting[] {
-  if (node.properties === undefined) return [{ path, node }];
+  if (node.properties === undefined || WHOLE.includes(path.join('.'))) return [{ path, node }];
   return Object.entries(node.properties).flatMap(([key, child]) => leaves(child, [...path, key]));
 }
 

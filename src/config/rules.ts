@@ -1,5 +1,6 @@
 /** Rules that tie several settings together, or that a schema cannot say. */
 import { isIP } from 'node:net';
+import { platformSettings } from './platforms.ts';
 import type { ChannelConfig, Config } from './schema.ts';
 
 export interface ConfigRule {
@@ -58,12 +59,19 @@ export function rulesOf(config: Config): ConfigRule[] {
           'ids are recognised from the history: keep the history at least as long',
         ),
     },
+    { path: 'redis.url', inputs: ['redis.url', 'redis.requireVerifiedTls'], check: () => redisUrl(config) },
     { path: 'auth.keys', inputs: ['auth.keys'], check: () => keys(config) },
+    {
+      path: 'http.publicUrl',
+      inputs: ['http.publicUrl'],
+      check: () => (http.publicUrl === undefined ? null : baseUrl(http.publicUrl)),
+    },
     ...config.channels.flatMap((channel) => channelRules(channel, config)),
   ];
 }
 
-function channelRules(channel: ChannelConfig, { ownership }: Config): ConfigRule[] {
+function channelRules(channel: ChannelConfig, config: Config): ConfigRule[] {
+  const { ownership } = config;
   const path = `channels.${channel.name}`;
   return [
     {
@@ -78,6 +86,7 @@ function channelRules(channel: ChannelConfig, { ownership }: Config): ConfigRule
         );
       },
     },
+    ...platformRules(channel, config),
     { path: `${path}.baseUrl`, inputs: [`${path}.baseUrl`], check: () => baseUrl(channel.baseUrl) },
     {
       path: `${path}.backoff.maxMs`,
@@ -90,6 +99,49 @@ function channelRules(channel: ChannelConfig, { ownership }: Config): ConfigRule
       inputs: [`${path}.probe`],
       check: () =>
         unless(channel.probe.maxMs >= channel.probe.initialMs, 'must be at least probe.initialMs', 'raise it'),
+    },
+  ];
+}
+
+/** Platforms that call an address which each request names. */
+const NEED_PUBLIC_URL: readonly string[] = ['twilio'];
+
+function platformRules(channel: ChannelConfig, { channels, http }: Config): ConfigRule[] {
+  const path = `channels.${channel.name}`;
+  const sections = Object.keys(platformSettings) as (keyof typeof platformSettings)[];
+  const { platform } = channel;
+  return [
+    ...sections.map((name) => ({
+      path: `${path}.${name}`,
+      inputs: [`${path}.platform`, `${path}.${name}`],
+      check: () =>
+        name === platform
+          ? unless(channel[name] !== undefined, `is required for the platform ${name}`, `see docs/channels/${name}.md`)
+          : unless(channel[name] === undefined, `must not stand on a channel of ${platform}`, 'remove it'),
+    })),
+    {
+      path: 'http.publicUrl',
+      inputs: [`${path}.platform`, 'http.publicUrl'],
+      check: () =>
+        unless(
+          !NEED_PUBLIC_URL.includes(platform) || http.publicUrl !== undefined,
+          `is required for the platform ${platform}`,
+          'set the address under which the platform reaches this listener',
+        ),
+    },
+    {
+      path: `${path}.accountLimit`,
+      inputs: [`${path}.accountLimit`],
+      check: () => {
+        const others = channels.filter(
+          ({ account, tenant }) => account === channel.account && tenant === channel.tenant,
+        );
+        const same = others.every(
+          ({ accountLimit: { perSecond, burst } }) =>
+            perSecond === channel.accountLimit.perSecond && burst === channel.accountLimit.burst,
+        );
+        return unless(same, `must be the same on all channels of the account ${channel.account}`, 'set one value');
+      },
     },
   ];
 }
@@ -121,6 +173,21 @@ function postgresUrl({ postgres }: Config): { rule: string; action: string } | n
     safe || !postgres.requireVerifiedTls,
     'must say sslmode=verify-full for a server that is not on a loopback address',
     'add ?sslmode=verify-full, or set postgres.requireVerifiedTls to false where the network itself is encrypted',
+  );
+}
+
+function redisUrl({ redis }: Config): { rule: string; action: string } | null {
+  if (redis.url === undefined) return null;
+  const text = redis.url.reveal();
+  const url = URL.canParse(text) ? new URL(text) : null;
+  // Clients differ in what a query may say, and it could switch off what is checked here.
+  if (url === null || url.hostname === '' || !/^rediss?:\/\/[^?#]*$/.test(text) || !/^(\/\d*)?$/.test(url.pathname)) {
+    return { rule: 'must be a URL of the form redis://user:password@host:port/database', action: 'correct it' };
+  }
+  return unless(
+    isLoopback(url.hostname) || url.protocol === 'rediss:' || !redis.requireVerifiedTls,
+    'must begin with rediss:// for a server that is not on a loopback address',
+    'use TLS, or set redis.requireVerifiedTls to false where the network itself is encrypted',
   );
 }
 

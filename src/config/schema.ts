@@ -2,7 +2,8 @@
  * Every setting: its type, its rule and what it is for. Units are part of the names. Defaults are values and live in
  * `config/default.json`. `docs/configuration.md` is rendered from here.
  */
-import { type Static, type TProperties, Type } from 'typebox';
+import { type Static, type TObject, type TOptional, type TProperties, type TSchema, Type } from 'typebox';
+import { API_VERSION, PLATFORM_NAMES, platformSettings } from './platforms.ts';
 import type { Secret } from './secret.ts';
 
 const MAX_INTEGER = 2_147_483_647;
@@ -38,7 +39,20 @@ function secret(description: string, secretMinLength = 1) {
   return Type.Unsafe<Secret>({ description, secret: true, secretMinLength } as object);
 }
 
+/** Room for a limit: so many in a second, a burst on top. */
+function rate(description: string) {
+  return section(description, {
+    perSecond: Type.Number({
+      description: 'Requests per second on the long run; 0 for no limit.',
+      minimum: 0,
+      maximum: 100_000,
+    }),
+    burst: integer('How many of them may go at once.', 1, 100_000),
+  });
+}
+
 const channelPolicy = {
+  baseUrl: text('Where the platform is: https, or http on a loopback host. Redirects are never followed.'),
   tenant: name('Tenant that the channel belongs to.'),
   echoesReference: Type.Enum(['always', 'never'], {
     description: 'Whether the platform repeats our reference in its acks.',
@@ -50,6 +64,12 @@ const channelPolicy = {
   ackTimeoutMs: ms('X: how long an accepted message waits for its ack, from the answer of the platform.'),
   sendTimeoutMs: ms('How long a request to the platform may take; at most lease - renewal - 500 ms.', 50, 60_000),
   minGapMs: ms('Least time from one message of a room settling to the next being sent.', 0),
+  channelLimit: rate("The platform's limit on this sender."),
+  accountLimit: rate('Its limit on all senders of the account together; the same on every channel of the account.'),
+  roomLimit: section("Its limit on what one end user is sent. It holds the room's head and slows no other room.", {
+    everyMs: ms('One message in so much time, on the long run; 0 for no limit.', 0),
+    burst: integer('How many may go at once, on credit that later messages wait for.', 1, 10_000),
+  }),
   maxConcurrentSends: integer('Requests to the platform in flight at once, per worker.', 1, 10_000),
   maxAttempts: integer('Attempts that a message may use up.', 1, 100),
   backoff: section('Pauses between attempts that the platform refused with "later".', {
@@ -78,15 +98,47 @@ const channelPolicy = {
 
 const channelIdentity = {
   account: name('The account on the platform side that owns the sender.'),
-  platform: Type.Enum(['generic'], { description: 'Which platform adapter speaks for the channel.' }),
-  baseUrl: text('Where the platform is: https, or http on a loopback host. Redirects are never followed.'),
-  accessToken: secret('Bearer token for requests to the platform.'),
+  platform: Type.Enum([...PLATFORM_NAMES], { description: 'Which platform adapter speaks for the channel.' }),
+  accessToken: secret(
+    'What requests to the platform carry as proof of who sends; the guide of each platform says what it is.',
+  ),
   webhookSecrets: Type.Array(secret('One secret.', 16), {
     description: 'Secrets that sign webhooks, newest first; two while one is being replaced.',
     minItems: 1,
     maxItems: 4,
   }),
+  ...(Object.fromEntries(
+    Object.entries(platformSettings).map(([name, schema]) => [name, Type.Optional(schema)]),
+  ) as unknown as {
+    [K in keyof typeof platformSettings]: TOptional<(typeof platformSettings)[K]>;
+  }),
 };
+
+function somePolicy(description: string) {
+  return section(
+    description,
+    Object.fromEntries(Object.entries(channelPolicy).map(([key, schema]) => [key, Type.Optional(partly(schema))])),
+  );
+}
+
+/** A section of which only some settings need be given. */
+function partly(schema: TSchema): TSchema {
+  if (!('properties' in schema)) return schema;
+  const { properties, description } = schema as TObject & { description: string };
+  return section(
+    description,
+    Object.fromEntries(Object.entries(properties).map(([key, inner]) => [key, Type.Optional(partly(inner))])),
+  );
+}
+
+function platformPolicy(name: (typeof PLATFORM_NAMES)[number]) {
+  const { properties } = somePolicy('');
+  const own = 'apiVersion' in ((platformSettings as Partial<Record<string, TObject>>)[name]?.properties ?? {});
+  const more = own
+    ? { [name]: Type.Optional(section(`Settings of ${name}.`, { apiVersion: Type.Optional(API_VERSION) })) }
+    : {};
+  return section(`Policy of ${name} channels.`, { ...properties, ...more });
+}
 
 export const channelSchema = section('One sender and its policy.', { ...channelIdentity, ...channelPolicy });
 
@@ -96,6 +148,9 @@ export const configSchema = section('Roomline', {
     stopTimeoutMs: ms('How long a graceful stop may take before the process ends itself.', 100, 600_000),
   }),
   http: section('The HTTP listener: API, webhooks, health and metrics.', {
+    publicUrl: Type.Optional(
+      text('This listener as platforms reach it, such as https://roomline.example: where they send webhooks.'),
+    ),
     host: text('Address to listen on.'),
     port: integer('Port to listen on; 0 takes a free one.', 0, 65_535),
     bodyLimitBytes: integer('Largest body of an API request.', 1_024, 64 * 1_048_576),
@@ -156,6 +211,21 @@ export const configSchema = section('Roomline', {
     maxOutstandingMessages: integer('Messages received and not yet acknowledged.', 1, 1_000_000),
     maxOutstandingBytes: integer('Their size.', 1_024),
   }),
+  redis: section(
+    'What processes tell each other and keep together, where it is given. Away it costs speed, nothing else.',
+    {
+      url: Type.Optional(
+        secret('Connection URL: redis://user:password@host:port/database, or rediss:// for TLS. None: no Redis.'),
+      ),
+      requireVerifiedTls: flag('Refuse a server that is not on a loopback address without rediss://.'),
+      keyPrefix: Type.String({
+        description: 'What every key begins with; two fleets on one Redis need two.',
+        pattern: '^[A-Za-z0-9._:-]{0,64}$',
+      }),
+      connectTimeoutMs: ms('Time to get a connection.'),
+      commandTimeoutMs: ms('Time for an answer. What waits for it goes on without Redis then.', 10, 60_000),
+    },
+  ),
   ownership: section('The lease of a worker on its shards.', {
     leaseMs: ms('Life of a lease.', 500, 600_000),
     renewEveryMs: ms('How often it is renewed.', 50, 300_000),
@@ -175,11 +245,11 @@ export const configSchema = section('Roomline', {
   log: section('Logs: JSON lines on standard output.', {
     level: Type.Enum(['debug', 'info', 'warn', 'error'], { description: 'Least level that is written.' }),
   }),
-  channelDefaults: section('Policy of every channel that does not say otherwise.', {
-    ...(Object.fromEntries(
-      Object.entries(channelPolicy).map(([key, schema]) => [key, Type.Optional(schema)]),
-    ) as unknown as { [K in keyof typeof channelPolicy]: ReturnType<typeof Type.Optional> }),
-  }),
+  channelDefaults: somePolicy('Policy of every channel that does not say otherwise.'),
+  platformDefaults: section(
+    'Policy of every channel of a platform that does not say otherwise; comes before channelDefaults.',
+    Object.fromEntries(PLATFORM_NAMES.map((name) => [name, Type.Optional(platformPolicy(name))])),
+  ),
   channels: Type.Record(Type.String({ pattern: NAME_PATTERN }), channelSchema, {
     description: 'The channels, by name; JSON when given by environment.',
     additionalProperties: false,
@@ -197,7 +267,7 @@ export type Frozen<T> = T extends Secret
 
 export type ChannelConfig = Frozen<Static<typeof channelSchema>> & { readonly name: string };
 
-export type Config = Frozen<Omit<Static<typeof configSchema>, 'channels' | 'channelDefaults'>> & {
+export type Config = Frozen<Omit<Static<typeof configSchema>, 'channels' | 'channelDefaults' | 'platformDefaults'>> & {
   readonly channels: readonly ChannelConfig[];
 };
 

@@ -6,7 +6,7 @@
 
 import { RoomlineError } from '../errors.ts';
 import type { Verdict } from '../room/events.ts';
-import type { Room, RoomAddress } from '../room/room.ts';
+import type { Nack, Room, RoomAddress } from '../room/room.ts';
 import { shardOf } from '../room/shard.ts';
 import type { AckKind } from '../telemetry.ts';
 import type { Channel, Channels } from './channels.ts';
@@ -52,7 +52,8 @@ export class Acks {
     for (const item of items) {
       if (repeats(item, said)) this.#count(channel, 'ignored');
       else if (item.kind === 'watermark') work.push(this.#onWatermark(channel, item));
-      else if (item.kind === 'unreadable') this.#count(channel, 'ignored');
+      else if (item.kind === 'unreadable' || item.kind === 'other') this.#count(channel, 'ignored');
+      else if (item.kind === 'channel') this.#onChannel(channel, item.nack);
       else if (!this.#hasContent(item)) this.#count(channel, 'ignored');
       else {
         const target = item.reference === null ? null : this.#to.references.decode(item.reference);
@@ -63,6 +64,11 @@ export class Acks {
     }
     if (byId.length > 0) work.push(this.#onIds(channel, byId));
     await Promise.all(work);
+  }
+
+  #onChannel(channel: ChannelKey, nack: Nack): void {
+    this.#to.channels.reportNack(channel, nack);
+    this.#count(channel, 'matched');
   }
 
   #hasContent(item: Status): boolean {
@@ -167,7 +173,7 @@ export class Acks {
 
 /** Whether the same call has said it: levels only rise, so that saying it again costs the store work and changes nothing. */
 function repeats(item: StatusItem, said: Set<string>): boolean {
-  if (item.kind === 'unreadable' || (item.kind === 'status' && item.nack !== null)) return false;
+  if (item.kind !== 'watermark' && (item.kind !== 'status' || item.nack !== null)) return false;
   const what =
     item.kind === 'watermark'
       ? [item.to, item.level, item.watermark]

@@ -16,9 +16,9 @@ export class Bodies {
 
   keep(address: RoomAddress, sequence: number, body: Uint8Array): void {
     if (body.length > this.#maxBytes) return;
-    const key = keyOf(address, sequence);
-    if (this.#kept.has(key)) return;
-    this.#kept.set(key, body);
+    // Where the database has gone back in time, a number may be given again to another message.
+    this.drop(address, sequence);
+    this.#kept.set(keyOf(address, sequence), body);
     this.#bytes += body.length;
     for (const [oldest, bytes] of this.#kept) {
       if (this.#bytes <= this.#maxBytes) break;
@@ -33,6 +33,12 @@ export class Bodies {
     if (body === undefined) return;
     this.#kept.delete(key);
     this.#bytes -= body.length;
+  }
+
+  /** What was kept may be of a past that is no more. */
+  clear(): void {
+    this.#kept.clear();
+    this.#bytes = 0;
   }
 
   /** Null where the message has left the room. */

@@ -1,6 +1,6 @@
 /**
- * A channel's condition and its permits. A permit is a concurrency slot (and later a rate token) that is in hand before
- * a claim; p-queue guards it. A channel that refuses, or answers nothing, is stopped: rooms keep their places in its
+ * A channel's condition and its permits. A permit is a concurrency slot and a token of each rate limit, in hand before a
+ * claim; p-queue guards it. A channel that refuses, or answers nothing, is stopped: rooms keep their places in its
  * queue, one probe at a time asks whether it works again, and then a ramp opens it: 1, 2, 4 … permits.
  */
 import PQueue from 'p-queue';
@@ -9,7 +9,8 @@ import type { Nack } from '../room/room.ts';
 import { recordChannelState } from '../telemetry.ts';
 import type { Instruments } from './instruments.ts';
 import { type ChannelSettings, channelName } from './policy.ts';
-import type { ChannelCondition, ChannelKey, ChannelStore, Clock, SendResult } from './ports.ts';
+import type { ChannelCondition, ChannelKey, ChannelStore, Clock, RateLimit, SendResult, SharedRates } from './ports.ts';
+import { LocalRate, type Rate, SharedRate, UNLIMITED } from './rates.ts';
 
 export interface Permit {
   /** Gives the slot back. Idempotent. */
@@ -21,6 +22,22 @@ export interface ChannelDependencies {
   readonly store: ChannelStore;
   readonly instruments: Instruments;
 }
+
+/** A room in the permit queue. */
+interface Place {
+  readonly grant: (permit: Permit) => void;
+  wanted: boolean;
+  /** Gives its slot up, while it waits for tokens. */
+  leaveTokens: (() => void) | null;
+}
+
+/** Where a channel's tokens come from. */
+export interface ChannelRates {
+  readonly channel: Rate;
+  readonly account: Rate;
+}
+
+const NO_LIMITS: ChannelRates = { channel: UNLIMITED, account: UNLIMITED };
 
 /** Statistics that decide whether acks have stopped altogether. */
 interface AckWatch {
@@ -36,6 +53,10 @@ export class Channel {
   readonly name: string;
   readonly #dependencies: ChannelDependencies;
   readonly #queue: PQueue;
+  readonly #rate: Rate;
+  readonly #accountRate: Rate;
+  /** Those that have a slot and no token yet. */
+  readonly #awaitingTokens = new Set<Place>();
   #condition: ChannelCondition = { state: 'open' };
   /** How often in a row the channel refused its probe. */
   #refusals = 0;
@@ -48,8 +69,10 @@ export class Channel {
   #saving: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(settings: ChannelSettings, dependencies: ChannelDependencies) {
+  constructor(settings: ChannelSettings, dependencies: ChannelDependencies, rates: ChannelRates = NO_LIMITS) {
     this.settings = settings;
+    this.#rate = rates.channel;
+    this.#accountRate = rates.account;
     this.name = channelName(settings.key);
     this.#dependencies = dependencies;
     this.#queue = new PQueue({ concurrency: settings.maxConcurrentSends });
@@ -71,7 +94,7 @@ export class Channel {
 
   /** Rooms that wait for a permit. */
   get queued(): number {
-    return this.#queue.size;
+    return this.#queue.size + this.#awaitingTokens.size;
   }
 
   // ------------------------------------------------------------------------------------------------------- permits
@@ -79,30 +102,92 @@ export class Channel {
   /** A permit, if one is free and nobody waits for it. */
   tryAcquire(): Permit | null {
     const free = !this.#queue.isPaused && this.#queue.size === 0 && this.#queue.pending < this.#queue.concurrency;
-    if (!free || this.#closed) return null;
+    if (!free || this.#closed || !this.#tryTakeTokens()) return null;
     let permit: Permit | null = null;
-    const cancel = this.request((granted) => {
-      permit = granted;
-    });
-    if (permit === null) cancel();
+    void this.#queue.add(
+      () =>
+        new Promise<void>((resolve) => {
+          permit = { release: resolve };
+        }),
+    );
     return permit;
   }
 
   /** Stands in the permit queue. The result leaves it; a permit that is granted all the same is given back at once. */
   request(grant: (permit: Permit) => void): () => void {
-    let wanted = true;
+    const place: Place = { grant, wanted: true, leaveTokens: null };
+    this.#enter(place, 0);
+    return () => {
+      place.wanted = false;
+      place.leaveTokens?.();
+    };
+  }
+
+  #enter(place: Place, priority: number): void {
     void this.#queue.add(
       () =>
         new Promise<void>((resolve) => {
-          if (!wanted || this.#closed) {
-            resolve();
-            return;
-          }
-          grant({ release: resolve });
+          if (!place.wanted || this.#closed) resolve();
+          else this.#awaitTokens(place, resolve);
         }),
+      { priority },
     );
+  }
+
+  /** With a slot in hand. */
+  #awaitTokens(place: Place, release: () => void): void {
+    let granted = false;
+    const cancel = this.#takeTokens(() => {
+      granted = true;
+      place.leaveTokens = null;
+      this.#awaitingTokens.delete(place);
+      place.grant({ release });
+    });
+    if (granted) return;
+    this.#awaitingTokens.add(place);
+    place.leaveTokens = () => {
+      place.leaveTokens = null;
+      this.#awaitingTokens.delete(place);
+      cancel();
+      release();
+    };
+  }
+
+  /** Whoever has a slot and no token yet goes back to the head of the queue. */
+  #withdraw(): void {
+    for (const place of [...this.#awaitingTokens]) {
+      place.leaveTokens?.();
+      this.#enter(place, 1);
+    }
+  }
+
+  #tryTakeTokens(): boolean {
+    if (!this.#rate.tryTake()) return false;
+    if (this.#accountRate.tryTake()) return true;
+    this.#rate.giveBack();
+    return false;
+  }
+
+  /** The result gives up what was not granted yet. */
+  #takeTokens(run: () => void): () => void {
+    let cancel: () => void = () => undefined;
+    let atAccount = false;
+    let granted = false;
+    const cancelOwn = this.#rate.take(() => {
+      atAccount = true;
+      cancel = this.#accountRate.take(() => {
+        granted = true;
+        run();
+      });
+    });
     return () => {
-      wanted = false;
+      if (granted) return;
+      if (!atAccount) {
+        cancelOwn();
+        return;
+      }
+      cancel();
+      this.#rate.giveBack();
     };
   }
 
@@ -194,6 +279,7 @@ export class Channel {
     this.#closed = true;
     this.#cancelProbe?.();
     this.#cancelProbe = null;
+    this.#withdraw();
     this.#queue.start();
     await this.#saving;
   }
@@ -274,6 +360,7 @@ export class Channel {
   #scheduleProbe(delayMs: number): void {
     if (this.#closed) return;
     this.#queue.pause();
+    this.#withdraw();
     this.#conditionSince = this.#dependencies.clock.now();
     this.#cancelProbe?.();
     this.#cancelProbe = this.#dependencies.clock.after(delayMs, () => {
@@ -308,14 +395,35 @@ function reasonOf(condition: ChannelCondition): string | null {
   return 'reason' in condition ? condition.reason : null;
 }
 
+export interface ChannelsDependencies extends ChannelDependencies {
+  /** The part of every limit that is this process's, above 0 and up to 1. */
+  readonly share: () => number;
+  /** Null: each process keeps to its share. */
+  readonly sharedRates: SharedRates | null;
+}
+
 export class Channels {
   readonly #channels = new Map<string, Channel>();
   readonly #store: ChannelStore;
   #restored = false;
 
-  constructor(settings: readonly ChannelSettings[], dependencies: ChannelDependencies) {
+  constructor(settings: readonly ChannelSettings[], dependencies: ChannelsDependencies) {
     this.#store = dependencies.store;
-    for (const one of settings) this.#channels.set(channelName(one.key), new Channel(one, dependencies));
+    const { clock, share, sharedRates } = dependencies;
+    const rateOf = (name: string, limit: RateLimit): Rate => {
+      if (limit.perSecond === 0) return UNLIMITED;
+      const own = new LocalRate(limit, clock, share);
+      return sharedRates === null ? own : new SharedRate(name, limit, sharedRates, clock, own);
+    };
+    const accounts = new Map<string, Rate>();
+    for (const one of settings) {
+      const name = channelName(one.key);
+      const accountName = `${one.key.tenant}/${one.account}`;
+      const account = accounts.get(accountName) ?? rateOf(`account ${accountName}`, one.accountLimit);
+      accounts.set(accountName, account);
+      const rates = { channel: rateOf(`channel ${name}`, one.channelLimit), account };
+      this.#channels.set(name, new Channel(one, dependencies, rates));
+    }
   }
 
   get(key: ChannelKey): Channel | null {

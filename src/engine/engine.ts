@@ -8,7 +8,7 @@ import { Intake } from './intake.ts';
 import { Late } from './late.ts';
 import { Ownership } from './ownership.ts';
 import type { ChannelSettings } from './policy.ts';
-import type { Chance, ChannelKey, PlatformChannel, SettableClock, Stores } from './ports.ts';
+import type { Chance, ChannelKey, PlatformChannel, SettableClock, SharedRates, Stores } from './ports.ts';
 import type { References } from './reference.ts';
 import { Rooms } from './rooms.ts';
 import { defineService, type Service } from './service.ts';
@@ -34,6 +34,8 @@ export interface EngineDependencies {
   readonly references: References;
   readonly channels: readonly ChannelSettings[];
   readonly platform: (key: ChannelKey) => PlatformChannel | null;
+  /** Null: limits are kept by each process's share. */
+  readonly sharedRates: SharedRates | null;
   readonly instruments: Instruments;
   readonly newWorkerId: () => string;
   /** True for an error of the store that the same value would meet again. */
@@ -53,7 +55,13 @@ export interface Engine {
 
 export function createEngine(settings: EngineSettings, to: EngineDependencies): Engine {
   const { stores, clock, chance, references, instruments, platform } = to;
-  const channels = new Channels(to.channels, { clock, store: stores.channels, instruments });
+  const channels = new Channels(to.channels, {
+    clock,
+    store: stores.channels,
+    instruments,
+    share: () => Math.max(1, ownership.shards.size) / settings.shards,
+    sharedRates: to.sharedRates,
+  });
   const bodies = new Bodies(stores.rooms, settings.bodyCacheBytes);
   const late = new Late({ history: stores.history, clock, instruments });
   const ownership: Ownership = new Ownership({
@@ -67,7 +75,10 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     onAcquired: (shards) =>
       readAll(stores.rooms, shards, 'all', clock.now(), (stored) => void rooms.found(stored, 'take_over')),
     onTrusted: () => rooms.claimAgain(),
-    onLost: () => rooms.forgetAll(),
+    onLost: () => {
+      rooms.forgetAll();
+      bodies.clear();
+    },
     onFailure: to.onFailure,
   });
   const writer = new RoomWriter({
@@ -106,6 +117,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     maxWaiting,
     lingerMs,
     isPermanent,
+    mayAccept: () => ownership.anotherHistory === null,
   });
   const sweeper = createSweeper({
     store,

@@ -12,6 +12,7 @@ import type { Instruments } from './instruments.ts';
 import type { AppendResult, Clock, IntakeResult, NewMessage, RoomStore } from './ports.ts';
 import type { References } from './reference.ts';
 import type { Rooms } from './rooms.ts';
+import { Superseding } from './superseding.ts';
 
 export interface IntakeDependencies {
   readonly store: RoomStore;
@@ -24,6 +25,8 @@ export interface IntakeDependencies {
   readonly maxWaiting: number;
   /** How long the first message of a batch waits for company, in ms. */
   readonly lingerMs: number;
+  /** False while nothing may be taken: until it is decided which past of the database is the true one. */
+  readonly mayAccept: () => boolean;
   /** True for an error that the same message would meet again: a value that the store refuses. */
   readonly isPermanent: (error: unknown) => boolean;
 }
@@ -35,7 +38,10 @@ type Outcome = AppendResult | { readonly kind: 'refused'; readonly error: unknow
 export class Intake {
   readonly #to: IntakeDependencies;
   readonly #lane: Batcher<NewMessage, Outcome>;
+  readonly #superseding: Superseding;
   readonly #outstanding = { pubsub: 0, http: 0 };
+  /** Why the last append has to be repeated; undefined where it went well. */
+  #failing: string | undefined;
   #closed = false;
   /** The last append failed: its messages may be stored all the same, and come back as duplicates. */
   #answerLost = false;
@@ -45,6 +51,7 @@ export class Intake {
   constructor(dependencies: IntakeDependencies) {
     this.#to = dependencies;
     const { clock, lingerMs, maxRows } = dependencies;
+    this.#superseding = new Superseding(dependencies);
     this.#lane = new Batcher({
       maxRows,
       flush: (batch) => this.#append(batch),
@@ -59,7 +66,7 @@ export class Intake {
   }
 
   /**
-   * Resolves after the commit. Calls for one room commit in the order of the calls.
+   * Resolves after the commit, and after the message that this one supersedes was cancelled, if it was. Calls for one room commit in the order of the calls.
    * @throws RoomlineError `overloaded` (nothing was accepted), or what the store refuses of this message
    */
   async accept(message: NewMessage): Promise<IntakeResult> {
@@ -75,7 +82,12 @@ export class Intake {
     try {
       const outcome = await this.#lane.submit(message);
       metrics.intakeCommitSeconds.observe({ source: message.source }, (this.#to.clock.monotonic() - receivedAt) / 1000);
-      return this.#answer(outcome);
+      const answer = this.#answer(outcome);
+      const { supersedes } = message;
+      if (supersedes !== null && answer.kind === 'accepted') {
+        await this.#superseding.supersede(answer.address, answer.sequence, supersedes);
+      }
+      return answer;
     } finally {
       this.#count(message.source, -1);
     }
@@ -89,6 +101,7 @@ export class Intake {
   /** Accepts nothing further; resolves when what was accepted is committed, or refused because the store is away. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#superseding.close();
     await this.#lane.idle();
   }
 
@@ -132,20 +145,19 @@ export class Intake {
   async #append(batch: readonly NewMessage[]): Promise<(Outcome | typeof AGAIN)[]> {
     const { store, instruments, isPermanent } = this.#to;
     if (this.#givenUp) throw new RoomlineError('not_ready', { detail: 'intake has ended' });
+    if (!this.#to.mayAccept()) return this.#again(batch, new RoomlineError('another_history'));
     try {
       instruments.metrics.batchRows.observe({ statement: 'append' }, batch.length);
       const results = await store.append(batch);
+      this.#failing = undefined;
       this.#committed(batch, results);
       return results;
     } catch (error) {
-      instruments.log.event('intake.batch_failed', { source: 'all', count: batch.length, ...errorFields(error) });
       if (!isPermanent(error)) {
         this.#answerLost = true;
-        if (this.#closed) this.#givenUp = true;
-        if (this.#givenUp) throw new RoomlineError('not_ready', { detail: 'intake has ended', cause: error });
-        // Appending again is safe: what had committed is found by its id.
-        return batch.map((): Outcome | typeof AGAIN => AGAIN);
+        return this.#again(batch, error);
       }
+      this.#tell(batch, error);
       if (batch.length === 1) return [{ kind: 'refused', error }];
       const middle = batch.length >> 1;
       const first = await this.#append(batch.slice(0, middle));
@@ -153,6 +165,23 @@ export class Intake {
       if (first.includes(AGAIN)) return [...first, ...batch.slice(middle).map((): Outcome | typeof AGAIN => AGAIN)];
       return [...first, ...(await this.#append(batch.slice(middle)))];
     }
+  }
+
+  /** Appending again is safe: what had committed is found by its id. */
+  #again(batch: readonly NewMessage[], error: unknown): (typeof AGAIN)[] {
+    // Once for each reason: it comes again several times a second.
+    const { code, errorName } = errorFields(error);
+    const reason = code ?? errorName;
+    if (this.#failing !== reason) this.#tell(batch, error);
+    this.#failing = reason;
+    if (this.#closed) this.#givenUp = true;
+    if (this.#givenUp) throw new RoomlineError('not_ready', { detail: 'intake has ended', cause: error });
+    return batch.map((): typeof AGAIN => AGAIN);
+  }
+
+  #tell(batch: readonly NewMessage[], error: unknown): void {
+    const { log } = this.#to.instruments;
+    log.event('intake.batch_failed', { source: 'all', count: batch.length, ...errorFields(error) });
   }
 
   /** A statement whose answer was lost may have appended the message: nobody has told its room. */

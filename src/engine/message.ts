@@ -5,14 +5,20 @@
 import { hash } from 'node:crypto';
 import { RoomlineError } from '../errors.ts';
 import type { RoomKey } from '../room/room.ts';
-import type { NewMessage } from './ports.ts';
+import type { NewMessage, PlatformChannel } from './ports.ts';
 
 /** A valid message before intake gives it its shard, its time and, where the publisher gave none, its id. */
 export interface NewMessageDraft
-  extends Pick<NewMessage, 'key' | 'body' | 'digest' | 'notBefore' | 'expiresAt' | 'ackTimeoutMs' | 'failurePolicy'> {
+  extends Pick<
+    NewMessage,
+    'key' | 'body' | 'digest' | 'notBefore' | 'expiresAt' | 'ackTimeoutMs' | 'failurePolicy' | 'supersedes'
+  > {
   /** Null where the publisher gave none. */
   readonly messageId: string | null;
 }
+
+/** What a configured channel asks of a message; null where no such channel is configured. */
+export type FindChannel = (tenant: string, channel: string) => Pick<PlatformChannel, 'checkContent'> | null;
 
 export type ParsedMessage = { readonly ok: NewMessageDraft } | { readonly error: RoomlineError };
 
@@ -46,6 +52,7 @@ const FIELDS = [
   'expiresAt',
   'ackTimeoutMs',
   'failurePolicy',
+  'supersedes',
 ] as const;
 type Field = (typeof FIELDS)[number];
 type Fields = Readonly<Partial<Record<Field, unknown>>>;
@@ -59,24 +66,16 @@ const encoder = new TextEncoder();
  * goes, and of a name that an object repeats the last one stays. Numbers keep their value as IEEE 754 doubles; whole
  * numbers that a double cannot hold exactly are refused.
  */
-export function parseMessage(
-  raw: Uint8Array,
-  limits: MessageLimits,
-  channelExists: (tenant: string, channel: string) => boolean,
-): ParsedMessage {
+export function parseMessage(raw: Uint8Array, limits: MessageLimits, findChannel: FindChannel): ParsedMessage {
   try {
-    return { ok: read(raw, limits, channelExists) };
+    return { ok: read(raw, limits, findChannel) };
   } catch (error) {
     if (error instanceof RoomlineError) return { error };
     throw error;
   }
 }
 
-function read(
-  raw: Uint8Array,
-  limits: MessageLimits,
-  channelExists: (tenant: string, channel: string) => boolean,
-): NewMessageDraft {
+function read(raw: Uint8Array, limits: MessageLimits, findChannel: FindChannel): NewMessageDraft {
   if (raw.length > limits.maxBytes) {
     throw new RoomlineError('body_too_large', { rule: `at most ${limits.maxBytes} bytes` });
   }
@@ -85,8 +84,10 @@ function read(
   const channel = text('channel', required(fields, 'channel'));
   const room = checkId('room', required(fields, 'room'));
   const messageId = fields.messageId === undefined ? null : checkId('messageId', fields.messageId);
+  const supersedes = supersedesOf(fields, messageId);
   const to = fields.to === undefined ? room : checkId('to', fields.to);
-  const content = JSON.stringify(contentOf(required(fields, 'content')));
+  const given = contentOf(required(fields, 'content'));
+  const content = JSON.stringify(given);
   const notBefore = time(fields, 'notBefore');
   const expiresAt = time(fields, 'expiresAt');
   if (notBefore !== null && expiresAt !== null && expiresAt <= notBefore) {
@@ -94,17 +95,19 @@ function read(
   }
   const ackTimeoutMs = ackTimeout(fields.ackTimeoutMs);
   const failurePolicy = failurePolicyOf(fields.failurePolicy);
-  if (!channelExists(tenant, channel)) {
+  const rules = findChannel(tenant, channel);
+  if (rules === null) {
     throw new RoomlineError('channel_unknown', { field: 'channel', rule: 'the name of a configured channel' });
   }
   const contentBytes = encoder.encode(content);
   if (contentBytes.length > limits.maxContentBytes) {
     throw new RoomlineError('payload_too_large', { field: 'content', rule: `at most ${limits.maxContentBytes} bytes` });
   }
+  rules.checkContent?.(to, given);
   const body = bodyOf(to, contentBytes);
   const key: RoomKey = { tenant, channel, room };
   const digest = hash('sha256', body, 'buffer');
-  return { key, messageId, body, digest, notBefore, expiresAt, ackTimeoutMs, failurePolicy };
+  return { key, messageId, body, digest, notBefore, expiresAt, ackTimeoutMs, failurePolicy, supersedes };
 }
 
 function bodyOf(to: string, content: Uint8Array): Uint8Array {
@@ -201,7 +204,17 @@ function text(field: string, value: unknown): string {
   return value;
 }
 
-function contentOf(value: unknown): object {
+function supersedesOf(fields: Fields, messageId: string | null): string | null {
+  if (fields.supersedes === undefined) return null;
+  const field = 'supersedes';
+  const supersedes = checkId(field, fields.supersedes);
+  if (supersedes === messageId) {
+    throw new RoomlineError('field_invalid', { field, rule: 'the messageId of another, earlier message' });
+  }
+  return supersedes;
+}
+
+function contentOf(value: unknown): Readonly<Record<string, unknown>> {
   if (!isObject(value)) throw new RoomlineError('field_type', { field: 'content', rule: 'a JSON object' });
   return value;
 }
@@ -250,7 +263,7 @@ function isoToMs(value: string): number | null {
   return Number.isNaN(ms) ? null : ms;
 }
 
-function isObject(value: unknown): value is object {
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

@@ -1,5 +1,5 @@
 import type { Envelope, Policy, Room } from '../room/room.ts';
-import type { ChannelKey, StoredEnvelope, StoredRoom } from './ports.ts';
+import type { ChannelKey, RateLimit, StoredEnvelope, StoredRoom } from './ports.ts';
 
 /** What the engine knows of one configured channel; all durations in ms. */
 export interface ChannelSettings {
@@ -10,6 +10,9 @@ export interface ChannelSettings {
   readonly policy: Policy;
   readonly sendTimeoutMs: number;
   readonly maxConcurrentSends: number;
+  /** What the platform takes of this sender, and of all senders of its account; `perSecond` 0: no limit. */
+  readonly channelLimit: RateLimit;
+  readonly accountLimit: RateLimit;
   /** `always`: statuses carry our reference, so that no platform id needs to be kept. */
   readonly echoesReference: 'always' | 'never';
   readonly ackOutage: { readonly afterMs: number; readonly minTimeouts: number; readonly gapMs: number };
@@ -29,7 +32,7 @@ export function envelopeOf(stored: StoredEnvelope, policy: Policy): Envelope {
     acceptedAt: stored.acceptedAt,
     notBefore: stored.notBefore,
     expiresAt: stored.expiresAt,
-    cancelled: stored.cancelled,
+    cancelledBy: stored.cancelledBy,
     policy: own
       ? {
           ...policy,
@@ -52,6 +55,7 @@ export const POLICY_OF_MISSING_CHANNEL: Policy = {
   unlockedBy: 'delivered',
   ackTimeoutMs: 30_000,
   minGapMs: 0,
+  roomLimit: { everyMs: 0, burst: 1 },
   maxAttempts: 5,
   backoff: { initialMs: 1_000, maxMs: 60_000, factor: 2, jitter: 0.2 },
   unknownGraceMs: 2_000,

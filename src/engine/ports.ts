@@ -4,7 +4,17 @@
  */
 import type { LateVerdict, SettledMessage } from '../room/ack.ts';
 import type { Fact } from '../room/events.ts';
-import type { AckLevel, Attempt, Nack, Outcome, Room, RoomAddress, RoomKey, RoomRow } from '../room/room.ts';
+import type {
+  AckLevel,
+  Attempt,
+  CancelledBy,
+  Nack,
+  Outcome,
+  Room,
+  RoomAddress,
+  RoomKey,
+  RoomRow,
+} from '../room/room.ts';
 
 // ---------------------------------------------------------------------------------------------------- time and chance
 
@@ -43,6 +53,8 @@ export interface NewMessage {
   readonly expiresAt: number | null;
   readonly ackTimeoutMs: number | null;
   readonly failurePolicy: 'move_on' | 'hold' | null;
+  /** Id of an earlier message of the room that this one replaces, if no attempt of it has begun. Not stored. */
+  readonly supersedes: string | null;
   readonly source: 'pubsub' | 'http';
 }
 
@@ -63,7 +75,7 @@ export interface StoredEnvelope {
   readonly expiresAt: number | null;
   readonly ackTimeoutMs: number | null;
   readonly failurePolicy: 'move_on' | 'hold' | null;
-  readonly cancelled: boolean;
+  readonly cancelledBy: CancelledBy | null;
 }
 
 /** `envelopes` ascend from the head without gaps, at most `ENVELOPE_WINDOW + 1` of them. */
@@ -119,6 +131,8 @@ export interface RoomStore {
   findRoom(key: RoomKey, shard: number): Promise<StoredRoom | null>;
   /** Bodies of waiting messages, in the order asked for; null for one that has left the room. */
   readBodies(wanted: readonly (RoomAddress & { readonly sequence: number })[]): Promise<(Uint8Array | null)[]>;
+  /** Sequences of waiting messages by their ids, in the order asked for; null for one that does not wait there. */
+  findWaiting(wanted: readonly (RoomAddress & { readonly messageId: string })[]): Promise<(number | null)[]>;
   /**
    * Rooms of these shards that may need their holder, for take-over and sweep, by scan. `all`: every room that is not
    * at rest. `due`: those claimable, those `sending`, and those whose deadline is before `now`. At most `limit`, from
@@ -293,6 +307,23 @@ export interface ChannelStore {
   save(channel: ChannelKey, condition: ChannelCondition, now: number): Promise<void>;
 }
 
+// -------------------------------------------------------------------------------------------------------------- limits
+
+/** So many requests in a second on the long run, `burst` of them at once. */
+export interface RateLimit {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
+/** Limits that all processes keep together. */
+export interface SharedRates {
+  /**
+   * Takes up to `want` tokens of the limit of this name. Rejects while it is away.
+   * @returns how many it got and, where that is none, in how many ms there will be one
+   */
+  take(name: string, limit: RateLimit, want: number): Promise<{ readonly granted: number; readonly waitMs: number }>;
+}
+
 export interface DeadLetter {
   readonly id: number;
   readonly at: number;
@@ -363,34 +394,61 @@ export type StatusItem =
       readonly nack: Nack | null;
       readonly at: number | null;
       readonly cumulative: boolean;
+      /** The sender it concerns, where one address is told of several; `PlatformChannel.senderId` says which is meant. */
+      readonly sender?: string;
     }
   | {
       readonly kind: 'watermark';
       readonly to: string;
       readonly level: Exclude<AckLevel, 'none'>;
       readonly watermark: number;
+      readonly sender?: string;
     }
+  /** A refusal of the whole channel or account that concerns no message. */
+  | { readonly kind: 'channel'; readonly nack: Nack; readonly sender?: string }
+  /** Well formed and none of our business, such as what a user writes; counted. */
+  | { readonly kind: 'other'; readonly code: string }
   /** An item that this adapter cannot read; counted, never an error of its batch. */
   | { readonly kind: 'unreadable'; readonly code: string };
 
+/** A request to the address that a platform was given for its webhooks. */
+export interface WebhookCall {
+  readonly method: 'GET' | 'POST';
+  /** Path and query as they came: `/v1/webhooks/default/support?reference=…`. */
+  readonly target: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** The body, byte by byte as it came. */
+  readonly raw: Uint8Array;
+}
+
+export type WebhookVerdict =
+  | { readonly kind: 'verified' }
+  | { readonly kind: 'refused'; readonly code: 'signature_invalid' | 'signature_expired' };
+
 /** One sender of a platform, ready to use. */
 export interface PlatformChannel {
+  /** The platform's own name of the sender, where one webhook address is told of several senders; else null. */
+  readonly senderId: string | null;
+  /**
+   * Checks what a publisher wants sent, before it is accepted. Null where anything goes.
+   * @throws RoomlineError `content_invalid`, naming field and rule
+   */
+  readonly checkContent: ((to: string, content: Readonly<Record<string, unknown>>) => void) | null;
   send(request: SendRequest): Promise<SendResult>;
   /** Null where the platform has no lookup. */
   readonly lookup: ((reference: string, timeoutMs: number) => Promise<LookupResult>) | null;
   /**
+   * Answers the question whether a webhook address is ours, which some platforms ask by GET. Null where none is asked.
+   * @returns the text to answer with, or null where the question does not carry our token
+   */
+  readonly handshake: ((call: WebhookCall) => string | null) | null;
+  /**
    * Verifies a webhook call over its raw bytes.
    * @param wallClockMs the receiver's wall clock, for the age of signatures
    */
-  verify(
-    headers: Readonly<Record<string, string | string[] | undefined>>,
-    raw: Uint8Array,
-    wallClockMs: number,
-  ):
-    | { readonly kind: 'verified' }
-    | { readonly kind: 'refused'; readonly code: 'signature_invalid' | 'signature_expired' };
+  verify(call: WebhookCall, wallClockMs: number): WebhookVerdict;
   /** Reads a verified call; throws a coded error only where nothing of it can be read. */
-  readStatuses(raw: Uint8Array): readonly StatusItem[];
+  readStatuses(call: WebhookCall): readonly StatusItem[];
   close(): Promise<void>;
 }
 

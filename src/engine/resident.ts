@@ -68,12 +68,14 @@ export function decideAgain(resident: Resident, posted: readonly Posted[]): void
   resident.stale = true;
 }
 
-/** H7. True where one of the events has to be decided once more. */
-export function putOffUnknownAttempts(course: Course, posted: readonly Posted[]): boolean {
+/** H7, H8. True where one of the events has to be decided once more. */
+export function putOffUnknown(course: Course, posted: readonly Posted[]): boolean {
   const first = course.verdicts.length - posted.length;
   const unknown = posted.filter(({ event, rechecked }, index) => {
     const verdict = course.verdicts[first + index];
-    if (rechecked || (event.type !== 'ack' && event.type !== 'nack') || verdict?.kind !== 'ignored') return false;
+    if (rechecked || verdict?.kind !== 'ignored') return false;
+    if (verdict.reason === 'not_accepted_yet') return true;
+    if (event.type !== 'ack' && event.type !== 'nack') return false;
     // A cumulative ack of a message behind the head: memory is behind what was sent.
     const behind = event.type === 'ack' && event.cumulative && event.sequence > headSequence(course.room);
     return UNKNOWN_ATTEMPT.has(verdict.reason) || (behind && verdict.reason === 'level_known');

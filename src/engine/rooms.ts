@@ -11,6 +11,7 @@
  *   H6  a claimable room that had to give its permit back asks again as soon as claims are possible again
  *   H7  an ack or nack of an attempt that memory does not know may be of one that another process began: the row is read
  *       before it is ignored
+ *   H8  what concerns a message beyond the tail that memory knows may be of one that another process appended: likewise
  */
 import { RoomlineError } from '../errors.ts';
 import { isClaimable, nextDeadline, pendingEffects } from '../room/effects.ts';
@@ -37,15 +38,7 @@ import { channelName, envelopeOf } from './policy.ts';
 import type { AckInbox, Chance, Clock, NewMessage, RoomStore, StoredRoom } from './ports.ts';
 import { RoomReader } from './reader.ts';
 import { reportHeld, reportSettled } from './report.ts';
-import {
-  attemptKey,
-  decideAgain,
-  isFull,
-  newResident,
-  type Posted,
-  putOffUnknownAttempts,
-  type Resident,
-} from './resident.ts';
+import { attemptKey, decideAgain, isFull, newResident, type Posted, putOffUnknown, type Resident } from './resident.ts';
 import type { RoomWriter, Written } from './settle.ts';
 
 export interface RoomsDependencies {
@@ -135,7 +128,7 @@ export class Rooms {
     if (!this.#holds(row)) return;
     const policy = this.#reader.policyOf(row.key);
     const envelopes = messages.map(({ message, sequence }) =>
-      envelopeOf({ ...message, sequence, cancelled: false }, policy),
+      envelopeOf({ ...message, sequence, cancelledBy: null }, policy),
     );
     for (const { message, sequence } of messages) this.#to.bodies.keep(row, sequence, message.body);
     const resident = this.#residents.get(row.id);
@@ -298,7 +291,7 @@ export class Rooms {
     }
     const before = resident.room;
     const course = this.#course(resident, [...evidence, ...posted.map((one) => one.event)]);
-    if (putOffUnknownAttempts(course, posted)) {
+    if (putOffUnknown(course, posted)) {
       decideAgain(resident, posted);
       return;
     }

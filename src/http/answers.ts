@@ -9,8 +9,10 @@ import type {
   HistoryEntry,
   NewMessage,
   PlatformChannel,
+  StatusItem,
   Stores,
   WaitingMessage,
+  WebhookCall,
 } from '../engine/ports.ts';
 import type { References } from '../engine/reference.ts';
 import { RoomlineError } from '../errors.ts';
@@ -33,7 +35,14 @@ export interface AnswerSources {
 
 type Answers = Pick<
   HttpDependencies,
-  'channelExists' | 'publish' | 'findMessage' | 'findRoom' | 'listMessages' | 'channels' | 'receiveWebhook'
+  | 'findChannel'
+  | 'publish'
+  | 'findMessage'
+  | 'findRoom'
+  | 'listMessages'
+  | 'channels'
+  | 'receiveWebhook'
+  | 'answerHandshake'
 >;
 
 /** Gives a checked draft what intake adds to it. */
@@ -91,8 +100,19 @@ export function createAnswers(from: AnswerSources): Answers {
     return entries.map((entry) => viewOf(references.encode(row, entry.sequence), entry, row));
   }
 
+  /** The channel of another sender whose statuses come to the same address. Its own secret must have signed, too. */
+  function findSender(key: ChannelKey, sender: string, call: WebhookCall, now: number): ChannelKey | null {
+    const own = engine.channels.get(key)?.settings;
+    for (const { settings } of engine.channels.all()) {
+      if (settings.key.tenant !== key.tenant || settings.platform !== own?.platform) continue;
+      const other = platform(settings.key);
+      if (other?.senderId === sender && other.verify(call, now).kind === 'verified') return settings.key;
+    }
+    return null;
+  }
+
   return {
-    channelExists: (tenant, channel) => engine.channels.get({ tenant, channel }) !== null,
+    findChannel: (tenant, channel) => platform({ tenant, channel }),
 
     async publish(draft) {
       // Until it is decided which past is the true one, what this one takes may be lost with it.
@@ -121,16 +141,48 @@ export function createAnswers(from: AnswerSources): Answers {
         };
       }),
 
-    async receiveWebhook(key, headers, raw): Promise<WebhookReceipt> {
+    async receiveWebhook(key, call): Promise<WebhookReceipt> {
       const client = platform(key);
       if (client === null) return { kind: 'unknown_channel' };
-      const verdict = client.verify(headers, raw, wallClockMs());
+      const now = wallClockMs();
+      const verdict = client.verify(call, now);
       if (verdict.kind === 'refused') return verdict;
-      const items = client.readStatuses(raw);
-      await fromStore(engine.acks.receive(key, items));
+      const items = client.readStatuses(call);
+      const shares = bySender(key, client, items, (sender) => findSender(key, sender, call, now));
+      await fromStore(Promise.all(shares.map((share) => engine.acks.receive(share.channel, share.items))));
       return { kind: 'stored', statuses: items.length };
     },
+
+    answerHandshake: (key, call) => platform(key)?.handshake?.(call) ?? null,
   };
+}
+
+interface Share {
+  readonly channel: ChannelKey;
+  readonly items: StatusItem[];
+}
+
+/** Parts the items of one call by the channel that they concern; those of a sender that nobody configured count as other. */
+function bySender(
+  key: ChannelKey,
+  client: PlatformChannel,
+  items: readonly StatusItem[],
+  findSender: (sender: string) => ChannelKey | null,
+): readonly Share[] {
+  const own: Share = { channel: key, items: [] };
+  const shares = new Map<string | null, Share>([[client.senderId, own]]);
+  for (const item of items) {
+    const sender = 'sender' in item ? (item.sender ?? client.senderId) : client.senderId;
+    let share = shares.get(sender);
+    if (share === undefined && sender !== null) {
+      const channel = findSender(sender);
+      share = channel === null ? own : { channel, items: [] };
+      shares.set(sender, share);
+    }
+    const foreign = share === own && sender !== client.senderId;
+    share?.items.push(foreign ? { kind: 'other', code: 'sender_unknown' } : item);
+  }
+  return [...new Set(shares.values())];
 }
 
 /** What a store that is away cannot answer or take now is `not_ready`: the caller comes again. */

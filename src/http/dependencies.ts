@@ -1,6 +1,6 @@
 /** What the HTTP side needs of the engine and of the process. */
-import type { NewMessageDraft } from '../engine/message.ts';
-import type { ChannelKey, IntakeResult } from '../engine/ports.ts';
+import type { FindChannel, NewMessageDraft } from '../engine/message.ts';
+import type { ChannelKey, IntakeResult, WebhookCall } from '../engine/ports.ts';
 import type { RoomKey } from '../room/room.ts';
 import type { Log, Metrics } from '../telemetry.ts';
 import type { ChannelView, MessageView, Readiness, RoomView } from './schemas.ts';
@@ -18,7 +18,7 @@ export interface Page {
 }
 
 export interface HttpDependencies {
-  readonly channelExists: (tenant: string, channel: string) => boolean;
+  readonly findChannel: FindChannel;
   /** Resolves after the commit. @throws RoomlineError `overloaded`, with nothing accepted */
   readonly publish: (draft: NewMessageDraft) => Promise<IntakeResult>;
   /** Null for an id that is no reference of ours, or of a message whose history has gone. */
@@ -31,11 +31,9 @@ export interface HttpDependencies {
    * Resolves once everything that the call carries is on disk.
    * @throws RoomlineError where nothing of it can be read, or where the store is away (`not_ready`)
    */
-  readonly receiveWebhook: (
-    channel: ChannelKey,
-    headers: Readonly<Record<string, string | string[] | undefined>>,
-    raw: Uint8Array,
-  ) => Promise<WebhookReceipt>;
+  readonly receiveWebhook: (channel: ChannelKey, call: WebhookCall) => Promise<WebhookReceipt>;
+  /** The answer to a platform that asks by GET whether a webhook address is ours; null where it must not be given. */
+  readonly answerHandshake: (channel: ChannelKey, call: WebhookCall) => string | null;
   readonly readiness: () => Promise<readonly Readiness[]>;
   readonly metricsText: () => Promise<{ readonly contentType: string; readonly text: string }>;
   /** Unix time in ms, for the expiry of keys. */

@@ -7,15 +7,26 @@ export interface Endpoint extends Omit<RouteOptions, 'method' | 'handler'> {
   readonly handler: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
 }
 
-/** Adds a route with its time limit and its problem documents, and 405 for every other method of its path. */
-export function addEndpoint(app: FastifyInstance, answerTimeoutMs: number, endpoint: Endpoint): void {
-  const response = { ...(endpoint.schema?.response as object), '4xx': problemSchema, '5xx': problemSchema };
-  app.route({
-    ...endpoint,
-    schema: { ...endpoint.schema, response },
-    handler: (request, reply) => inTime(endpoint.handler(request, reply), answerTimeoutMs),
-  });
-  const allowed = endpoint.method === 'GET' ? ['GET', 'HEAD'] : [endpoint.method];
+/**
+ * Adds what one path answers, each method with its time limit and its problem documents, and 405 for every other one.
+ * @param more of the same path, by other methods
+ */
+export function addEndpoint(
+  app: FastifyInstance,
+  answerTimeoutMs: number,
+  endpoint: Endpoint,
+  ...more: readonly Endpoint[]
+): void {
+  const all = [endpoint, ...more];
+  for (const each of all) {
+    const response = { ...(each.schema?.response as object), '4xx': problemSchema, '5xx': problemSchema };
+    app.route({
+      ...each,
+      schema: { ...each.schema, response },
+      handler: (request, reply) => inTime(each.handler(request, reply), answerTimeoutMs),
+    });
+  }
+  const allowed = all.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
   app.route({
     method: app.supportedMethods.filter((method) => !allowed.includes(method)),
     url: endpoint.url,

@@ -25,7 +25,7 @@ export function addMessageRoutes(app: FastifyInstance, to: HttpDependencies, opt
     schema: { response: { 202: acceptedSchema } },
     handler: async (request, reply) => {
       const raw = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-      const parsed = parseMessage(raw, { ...MESSAGE_LIMITS, maxBytes }, to.channelExists);
+      const parsed = parseMessage(raw, { ...MESSAGE_LIMITS, maxBytes }, to.findChannel);
       if ('error' in parsed) {
         to.metrics.intakeRefused.inc({ source: 'http', code: parsed.error.code });
         throw parsed.error;

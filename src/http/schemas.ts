@@ -1,6 +1,6 @@
 /** What the API answers, as schemas: they shape the output, and an answer holds nothing that they do not name. */
 import { type Static, Type } from 'typebox';
-import { ACK_LEVELS, OUTCOMES, PHASES } from '../room/room.ts';
+import { ACK_LEVELS, CANCELLED_BY, OUTCOMES, PHASES } from '../room/room.ts';
 
 const text = (description: string) => Type.String({ description });
 const integer = (description: string) => Type.Integer({ description });
@@ -68,7 +68,8 @@ export const messageSchema = Type.Object({
   acceptedAt: integer('When intake committed it, ms since 1970.'),
   notBefore: integerOrNull('Not sent before, ms since 1970.'),
   expiresAt: integerOrNull('Not sent from then on, ms since 1970.'),
-  cancelled: flag('An operator cancelled it; it settles when it becomes the head.'),
+  cancelled: flag('It was cancelled; while it waits, it settles when it becomes the head.'),
+  cancelledBy: oneOfOrNull(CANCELLED_BY, 'An operator, or a newer message that supersedes it; null where nobody did.'),
   settledAt: integerOrNull('ms since 1970.'),
   possiblyDelivered: flag('It was not acked and may have reached the platform all the same.'),
   attempts: Type.Array(attemptSchema),

@@ -23,6 +23,7 @@ export function viewOfSettled(id: string, entry: HistoryEntry): MessageView {
     notBefore: null,
     expiresAt: null,
     cancelled: outcome === 'cancelled',
+    cancelledBy: outcome !== 'cancelled' ? null : entry.reason === 'superseded' ? 'superseded' : 'operator',
     settledAt: entry.settledAt,
     possiblyDelivered: entry.possiblyDelivered,
     attempts: [...entry.attempts],
@@ -32,6 +33,7 @@ export function viewOfSettled(id: string, entry: HistoryEntry): MessageView {
 /** @param row the room of the message: what is known of its head is kept there */
 export function viewOfWaiting(id: string, message: WaitingMessage, row: RoomRow): MessageView {
   const isHead = headSequence(row) === message.sequence;
+  const cancelledBy = message.cancelledBy ?? (isHead && row.mark === 'cancel' ? 'operator' : null);
   return {
     id,
     ...message.key,
@@ -48,7 +50,8 @@ export function viewOfWaiting(id: string, message: WaitingMessage, row: RoomRow)
     acceptedAt: message.acceptedAt,
     notBefore: message.notBefore,
     expiresAt: message.expiresAt,
-    cancelled: message.cancelled || (isHead && row.mark === 'cancel'),
+    cancelled: cancelledBy !== null,
+    cancelledBy,
     settledAt: null,
     possiblyDelivered: isHead && possiblyDelivered(row),
     attempts: isHead ? [...row.attempts] : [],

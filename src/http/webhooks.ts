@@ -3,11 +3,13 @@ import type { FastifyInstance } from 'fastify';
 import { checkId } from '../engine/message.ts';
 import { RoomlineError } from '../errors.ts';
 import type { HttpDependencies } from './dependencies.ts';
-import { addEndpoint } from './endpoint.ts';
+import { addEndpoint, type Endpoint } from './endpoint.ts';
 import { webhookSchema } from './schemas.ts';
 
 /** Stands in for names that nobody configured, so that callers cannot make labels. */
 const UNKNOWN_CHANNEL = 'unknown';
+
+const NO_BODY = new Uint8Array();
 
 export interface WebhookRouteOptions {
   readonly bodyLimitBytes: number;
@@ -20,9 +22,10 @@ export function addWebhookRoutes(app: FastifyInstance, to: HttpDependencies, opt
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
 
-  addEndpoint(app, answerTimeoutMs, {
+  const url = '/v1/webhooks/:tenant/:channel';
+  const receive: Endpoint = {
     method: 'POST',
-    url: '/v1/webhooks/:tenant/:channel',
+    url,
     bodyLimit: bodyLimitBytes,
     schema: { response: { 200: webhookSchema } },
     handler: async (request) => {
@@ -30,9 +33,10 @@ export function addWebhookRoutes(app: FastifyInstance, to: HttpDependencies, opt
       const tenant = checkId('tenant', params.tenant);
       const channel = checkId('channel', params.channel);
       const raw = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-      const label = to.channelExists(tenant, channel) ? `${tenant}/${channel}` : UNKNOWN_CHANNEL;
+      const label = to.findChannel(tenant, channel) !== null ? `${tenant}/${channel}` : UNKNOWN_CHANNEL;
       const count = (result: string) => to.metrics.webhooks.inc({ result, channel: label });
-      const receipt = await to.receiveWebhook({ tenant, channel }, request.headers, raw).catch((error: unknown) => {
+      const call = { method: 'POST', target: request.url, headers: request.headers, raw } as const;
+      const receipt = await to.receiveWebhook({ tenant, channel }, call).catch((error: unknown) => {
         count(error instanceof RoomlineError ? error.code : 'internal');
         throw error;
       });
@@ -52,5 +56,21 @@ export function addWebhookRoutes(app: FastifyInstance, to: HttpDependencies, opt
           return receipt satisfies never;
       }
     },
-  });
+  };
+
+  // Some platforms ask first whether the address belongs to whoever named it.
+  const shakeHands: Endpoint = {
+    method: 'GET',
+    url,
+    handler: async (request, reply) => {
+      const params = request.params as { tenant: string; channel: string };
+      const key = { tenant: checkId('tenant', params.tenant), channel: checkId('channel', params.channel) };
+      const call = { method: 'GET', target: request.url, headers: request.headers, raw: NO_BODY } as const;
+      const answer = to.answerHandshake(key, call);
+      if (answer === null) throw new RoomlineError('signature_invalid');
+      reply.type('text/plain; charset=utf-8').header('x-content-type-options', 'nosniff');
+      return answer;
+    },
+  };
+  addEndpoint(app, answerTimeoutMs, receive, shakeHands);
 }

@@ -1,6 +1,6 @@
 /** The generic HTTP platform of docs/generic-http-platform.md: any gateway that speaks its small protocol. */
 import type { LookupResult, PlatformChannel, SendRequest, SendResult } from '../engine/ports.ts';
-import { RoomlineError } from '../errors.ts';
+import { bearerOf } from './bearer.ts';
 import { classifySend, readLookup } from './generic/answer.ts';
 import { readStatuses } from './generic/statuses.ts';
 import { HttpClient } from './http-client.ts';
@@ -17,7 +17,7 @@ export function createGenericChannel(
 ): PlatformChannel {
   const { origin, pathname } = new URL(config.baseUrl);
   const path = `${pathname.replace(/\/+$/, '')}/v1/messages`;
-  const authorization = authorizationOf(config.accessToken.reveal());
+  const authorization = bearerOf(config.accessToken.reveal());
   const open = (connections: number) =>
     new HttpClient({
       origin,
@@ -26,6 +26,7 @@ export function createGenericChannel(
       maxAnswerBytes: MAX_ANSWER_BYTES,
     });
   const sends = open(config.maxConcurrentSends);
+  const verify = createVerifier(config.webhookSecrets.map((secret) => secret.reveal()));
   const lookups = config.lookup ? open(LOOKUP_CONNECTIONS) : null;
 
   async function send(request: SendRequest): Promise<SendResult> {
@@ -55,19 +56,17 @@ export function createGenericChannel(
   }
 
   return {
+    senderId: null,
+    checkContent: null,
     send,
+    handshake: null,
     lookup: lookups === null ? null : (reference, timeoutMs) => lookUp(lookups, reference, timeoutMs),
-    verify: createVerifier(config.webhookSecrets.map((secret) => secret.reveal())),
-    readStatuses,
+    verify: ({ headers, raw }, wallClockMs) => verify(headers, raw, wallClockMs),
+    readStatuses: ({ raw }) => readStatuses(raw),
     close: async () => {
       await Promise.all([sends.close(), lookups?.close()]);
     },
   };
-}
-
-function authorizationOf(token: string): string {
-  if (/^[!-~]+$/.test(token)) return `Bearer ${token}`;
-  throw new RoomlineError('config_invalid', { field: 'accessToken', rule: 'printable ASCII without spaces' });
 }
 
 /** The stored `{"to":…,"content":…}` with the reference as its first field, spliced without reading the body again. */

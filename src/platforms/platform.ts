@@ -16,11 +16,53 @@ export interface PlatformChannelConfig {
   readonly lookup: boolean;
   readonly maxConcurrentSends: number;
   readonly sendTimeoutMs: number;
+  /** What only this platform needs; exactly one of them is there, that of the channel's platform. */
+  readonly whatsapp?: WhatsAppSettings;
+  readonly messenger?: MessengerSettings;
+  readonly instagram?: InstagramSettings;
+  readonly twilio?: TwilioSettings;
+  readonly vonage?: VonageSettings;
+}
+
+export interface WhatsAppSettings {
+  readonly phoneNumberId: string;
+  /** Such as `v25.0`. */
+  readonly apiVersion: string;
+  /** Answers the question with which Meta checks a webhook address. */
+  readonly verifyToken?: Revealable;
+}
+
+export interface MessengerSettings {
+  readonly pageId: string;
+  readonly apiVersion: string;
+  readonly verifyToken?: Revealable;
+}
+
+export interface InstagramSettings {
+  /** The professional account's id, as webhooks name it. */
+  readonly accountId: string;
+  readonly apiVersion: string;
+  readonly verifyToken?: Revealable;
+}
+
+export interface TwilioSettings {
+  readonly accountSid: string;
+  /** A number, `whatsapp:+…`, or a messaging service (`MG…`). */
+  readonly from: string;
+}
+
+export interface VonageSettings {
+  readonly from: string;
+  readonly channel: 'sms' | 'whatsapp' | 'messenger' | 'viber_service' | 'mms' | 'rcs';
+  /** With it `accessToken` is the application's private key (PEM) and requests carry a JWT; else it is `key:secret`. */
+  readonly applicationId?: string;
 }
 
 export interface PlatformDependencies {
   /** Unix time in ms, for dates that platforms name. */
   readonly wallClockMs: () => number;
+  /** The address that the platform is to call, as the outside sees it, or null where none is configured. */
+  readonly webhookUrl: string | null;
 }
 
 export type PlatformFactory = (config: PlatformChannelConfig, dependencies: PlatformDependencies) => PlatformChannel;

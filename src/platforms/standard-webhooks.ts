@@ -1,6 +1,6 @@
 /** Signatures as the Standard Webhooks specification describes them, over the raw bytes of a call. */
 import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
-import type { PlatformChannel } from '../engine/ports.ts';
+import type { WebhookCall, WebhookVerdict } from '../engine/ports.ts';
 
 /** How far the time of a signature may be from ours, either way. */
 export const SIGNATURE_TOLERANCE_S = 300;
@@ -14,7 +14,9 @@ const BASE64_PREFIX = 'whsec_';
  * Verifies against every secret, so that one can be replaced while both sign. A repeated call inside the tolerance is
  * verified again: repetition is harmless because what a call carries is idempotent.
  */
-export function createVerifier(secrets: readonly string[]): PlatformChannel['verify'] {
+export function createVerifier(
+  secrets: readonly string[],
+): (headers: WebhookCall['headers'], raw: Uint8Array, wallClockMs: number) => WebhookVerdict {
   const keys = secrets.map(keyOf);
   return (headers, raw, wallClockMs) => {
     const id = single(headers['webhook-id']);

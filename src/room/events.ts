@@ -1,5 +1,5 @@
 /** What can happen to a room, and what a decision about it consists of. */
-import type { AckLevel, Attempt, Envelope, Nack, Outcome, Room } from './room.ts';
+import type { AckLevel, Attempt, CancelledBy, Envelope, Nack, Outcome, Room } from './room.ts';
 
 export type RoomEvent =
   /** The holder learnt of appended messages, or loaded envelopes. */
@@ -60,6 +60,8 @@ export type RoomEvent =
   | { readonly type: 'skip'; readonly sequence: number }
   | { readonly type: 'retry'; readonly sequence: number }
   | { readonly type: 'cancel'; readonly sequence: number }
+  /** A newer message of the room was published to replace this one, if no attempt of it has begun. */
+  | { readonly type: 'superseded'; readonly sequence: number }
   /** What was committed may be gone, and an operator has every room that waits for something held. */
   | { readonly type: 'history_changed' };
 
@@ -78,6 +80,7 @@ export const EVENT_TYPES = [
   'skip',
   'retry',
   'cancel',
+  'superseded',
   'history_changed',
 ] as const satisfies readonly RoomEvent['type'][];
 
@@ -90,7 +93,7 @@ export type SettleReason =
   | 'attempts_exhausted'
   | 'outcome_unknown'
   | 'expired'
-  | 'operator';
+  | CancelledBy;
 
 /** The message leaves the room for the history, with this room's row in one statement. */
 export interface Settled {
@@ -117,7 +120,7 @@ export interface Settled {
 export type Fact =
   | Settled
   /** A waiting message was cancelled: its mark is stored, it settles when it becomes the head. */
-  | { readonly kind: 'cancel_marked'; readonly sequence: number }
+  | { readonly kind: 'cancel_marked'; readonly sequence: number; readonly by: CancelledBy }
   /** The platform's id of an attempt, for acks that carry no reference. */
   | { readonly kind: 'accepted_as'; readonly sequence: number; readonly platformId: string }
   /** An answer to a message that an early ack had settled: it is added to the message's history. */
@@ -163,6 +166,7 @@ export type IgnoredReason =
   | 'not_held'
   | 'already_held'
   | 'attempt_open'
+  | 'begun'
   | 'already_marked';
 
 export type Verdict =

@@ -28,7 +28,7 @@ export function explain(room: Room, channel: ChannelView, held: boolean, now: nu
     case 'unknown':
       return `the outcome of ${head} is unknown (${lastCode(room)}); evidence is waited for ${left(room.until, now)}${of}`;
     case 'held':
-      return `${head} is held (${room.reason}, ${heldFor(room)}) until an operator retries, skips or cancels it${of}`;
+      return `${head} is held (${room.reason}, ${heldFor(room)}) until an operator retries, skips or cancels it${replaced(room)}${of}`;
     default:
       return room.phase satisfies never;
   }
@@ -36,8 +36,11 @@ export function explain(room: Room, channel: ChannelView, held: boolean, now: nu
 
 function waitingLine(room: Room, channel: ChannelView, held: boolean, now: number): string {
   if (room.reason === 'paused') return 'waits: the room is paused by an operator';
-  if (room.reason === 'limit')
-    return `waits ${left(room.until, now)}: the platform limits this room (${lastCode(room)})`;
+  if (room.reason === 'limit') {
+    const refused = room.attempts.at(-1)?.result === 'refused';
+    const by = refused ? `the platform limits this room (${lastCode(room)})` : 'the limit on what one room is sent';
+    return `waits ${left(room.until, now)}: ${by}`;
+  }
   if (room.reason === 'not_before') {
     const wished = (headEnvelope(room)?.notBefore ?? 0) > room.gapUntil;
     return `waits ${left(room.until, now)}: ${wished ? 'its publisher asked for a later time' : 'the minimum gap after the last message'}`;
@@ -56,6 +59,11 @@ function nextTurn(channel: ChannelView, held: boolean, now: number): string {
 
 function levelLine(room: Room): string {
   return room.level === 'accepted' ? '' : ` (so far: ${room.level})`;
+}
+
+/** Only the head of a held room can have this mark: any other would have settled. */
+function replaced(room: Room): string {
+  return headEnvelope(room)?.cancelledBy == null ? '' : '; it is not sent, a newer message has superseded it';
 }
 
 function noAnswer(room: Room): boolean {

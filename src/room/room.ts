@@ -62,6 +62,13 @@ export interface Backoff {
   readonly jitter: number;
 }
 
+/** What a platform lets one end user be sent: one message in `everyMs` on the long run, `burst` of them at once on credit. */
+export interface RoomLimit {
+  /** 0: no limit. */
+  readonly everyMs: number;
+  readonly burst: number;
+}
+
 /** The channel's policy with the message's own wishes laid over it. */
 export interface Policy {
   /** The ack level that unlocks the room on this channel. */
@@ -70,6 +77,7 @@ export interface Policy {
   readonly ackTimeoutMs: number;
   /** The least time from one message's settling to the next one's attempt. */
   readonly minGapMs: number;
+  readonly roomLimit: RoomLimit;
   readonly maxAttempts: number;
   readonly backoff: Backoff;
   /** How long an unknown outcome waits for evidence. */
@@ -77,6 +85,10 @@ export interface Policy {
   readonly unknownPolicy: 'resend' | 'hold' | 'assume';
   readonly failurePolicy: 'move_on' | 'hold';
 }
+
+/** Who had a message cancelled: an operator, or a newer message that replaces it. */
+export const CANCELLED_BY = ['operator', 'superseded'] as const;
+export type CancelledBy = (typeof CANCELLED_BY)[number];
 
 /** What a decision needs to know of a message: everything but its body. */
 export interface Envelope {
@@ -86,8 +98,8 @@ export interface Envelope {
   readonly acceptedAt: number;
   readonly notBefore: number | null;
   readonly expiresAt: number | null;
-  /** An operator cancelled it while it waited behind others. */
-  readonly cancelled: boolean;
+  /** It was cancelled while it waited behind others, or under a hold; it settles without an attempt. */
+  readonly cancelledBy: CancelledBy | null;
   readonly policy: Policy;
 }
 
@@ -123,6 +135,8 @@ export interface RoomRow extends RoomAddress {
   readonly until: number | null;
   /** No attempt begins before this: the minimum gap after the last settled message. */
   readonly gapUntil: number;
+  /** When what its attempts borrowed from the channel's `roomLimit` is paid back; 0 where nothing ever was. */
+  readonly debtUntil: number;
 
   // About the head; at their zero values while it has no attempt.
   /** Number of the last begun attempt, 0 for none. */
@@ -167,6 +181,7 @@ export function newRoomRow(address: RoomAddress, key: RoomKey, now: number): Roo
     reason: null,
     until: null,
     gapUntil: 0,
+    debtUntil: 0,
     ...noHead,
   };
 }
@@ -218,8 +233,8 @@ export function withEnvelopes(room: Room, more: readonly Envelope[]): Room {
   const known = new Map<number, Envelope>();
   for (const envelope of room.envelopes) known.set(envelope.sequence, envelope);
   for (const envelope of more) {
-    const cancelled = envelope.cancelled || known.get(envelope.sequence)?.cancelled === true;
-    known.set(envelope.sequence, cancelled === envelope.cancelled ? envelope : { ...envelope, cancelled });
+    const cancelledBy = envelope.cancelledBy ?? known.get(envelope.sequence)?.cancelledBy ?? null;
+    known.set(envelope.sequence, cancelledBy === envelope.cancelledBy ? envelope : { ...envelope, cancelledBy });
   }
   const envelopes: Envelope[] = [];
   for (let sequence = headSequence(room); sequence <= room.tail; sequence++) {

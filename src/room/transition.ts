@@ -12,12 +12,15 @@
  * the same effects from a stored row, so that a restart and a take-over use the ordinary path.
  */
 import { higherLevel, reaches } from './ack.ts';
+import { endAttempt, isCurrentAttempt, nackAttempt, spentWith, withoutOldRefusals } from './attempts.ts';
 import { applied, envelopeMissing, ignored, noted } from './decision.ts';
 import { isClaimable, mayExpire, nextDeadline } from './effects.ts';
 import type { Decision, Effect, Fact, RoomEvent, SettleReason } from './events.ts';
+import { debtAfter, withinLimitFrom } from './pacing.ts';
 import { backoffDelayMs } from './retry.ts';
 import {
   type Attempt,
+  type CancelledBy,
   type Envelope,
   type HeldReason,
   hasHead,
@@ -61,6 +64,8 @@ export function transition(room: Room, event: RoomEvent, now: number): Decision 
       return onOperatorSettle(room, event.sequence, 'skip', now);
     case 'cancel':
       return onOperatorSettle(room, event.sequence, 'cancel', now);
+    case 'superseded':
+      return onSuperseded(room, event.sequence, now);
     case 'retry':
       return onRetry(room, event.sequence, now);
     case 'history_changed':
@@ -88,7 +93,8 @@ function onPermitGranted(room: Room, by: { worker: string; generation: number },
   const settledOnTheWay: Fact[] = [];
   const head = readyOrLater({ ...room, phase: 'ready', reason: null, until: null }, now, settledOnTheWay);
   if (head.phase !== 'ready') return applied(room, head, settledOnTheWay, now);
-  if (headEnvelope(head) === null) {
+  const policy = policyOf(head);
+  if (policy === null) {
     // Cancelled or expired messages may have been settled up to the end of what is known of the queue.
     return settledOnTheWay.length > 0 ? applied(room, head, settledOnTheWay, now) : envelopeMissing(room);
   }
@@ -107,19 +113,11 @@ function onPermitGranted(room: Room, by: { worker: string; generation: number },
     ...head,
     phase: 'sending',
     attempt: number,
+    debtUntil: debtAfter(policy.roomLimit, head.debtUntil, now),
     firstClaimVersion: head.firstClaimVersion === 0 ? version : head.firstClaimVersion,
     attempts: withoutOldRefusals([...head.attempts, attempt]),
   };
   return applied(room, claimed, settledOnTheWay, now);
-}
-
-/** Attempts kept with a message. A long outage can cause more: refused ones go first, they say least. */
-const KEPT_ATTEMPTS = 20;
-
-function withoutOldRefusals(attempts: readonly Attempt[]): readonly Attempt[] {
-  if (attempts.length <= KEPT_ATTEMPTS) return attempts;
-  const refused = attempts.findIndex((attempt) => attempt.result === 'refused');
-  return attempts.toSpliced(refused === -1 ? 1 : refused, 1);
 }
 
 function onTakenOver(room: Room, chance: number, now: number): Decision {
@@ -299,11 +297,6 @@ function afterNack(
   return backOff(before, { ...clean, spent }, policy, chance, nack.retryAfterMs, now, facts);
 }
 
-/** An attempt is used up once, even where it was taken for unknown first, then answered, then nacked. */
-function spentWith(room: Room): number {
-  return Math.min(room.attempt, room.spent + 1);
-}
-
 function backOff(
   before: Room,
   room: Room,
@@ -340,12 +333,21 @@ function onAck(room: Room, event: Ack, now: number): Decision {
 }
 
 function withLevel(before: Room, raised: Room, policy: Policy, now: number): Decision {
-  if (reaches(raised.level, policy.unlockedBy)) return settle(before, raised, 'acked', 'ack', now);
+  if (reaches(raised.level, policy.unlockedBy)) return settledByAck(before, raised, now);
   const unresolved = before.phase !== 'sending' && before.phase !== 'awaiting_ack' && before.phase !== 'held';
   if (unresolved && seenAtPlatform(raised)) {
     return applied(before, awaitingAck(raised, policy.ackTimeoutMs, now), [], now);
   }
   return applied(before, raised, [], now);
+}
+
+/** A hold because of a changed history outlasts the ack: what comes next may have been sent in the past that was lost. */
+function settledByAck(before: Room, raised: Room, now: number): Decision {
+  if (before.reason !== 'history_changed') return settle(before, raised, 'acked', 'ack', now);
+  const facts: Fact[] = [];
+  const next = advance(raised, 'acked', 'ack', before.version + 1, now, facts);
+  if (hasHead(next)) return hold(before, next, 'history_changed', now, facts);
+  return applied(before, readyOrLater(next, now, facts), facts, now);
 }
 
 function judgeLate(sequence: number, cumulative: boolean): readonly Effect[] {
@@ -412,16 +414,35 @@ function onOperatorSettle(room: Room, sequence: number, order: 'skip' | 'cancel'
   if (sequence > room.tail) return ignored(room, 'not_accepted_yet');
   if (sequence > headSequence(room)) {
     if (order === 'skip') return ignored(room, 'not_head');
-    const envelope = room.envelopes.find((one) => one.sequence === sequence);
-    if (envelope?.cancelled === true) return ignored(room, 'already_marked');
-    const envelopes = room.envelopes.map((one) => (one.sequence === sequence ? { ...one, cancelled: true } : one));
-    return applied(room, { ...room, envelopes }, [{ kind: 'cancel_marked', sequence }], now);
+    return markCancelled(room, sequence, 'operator', now);
   }
   if (room.phase === 'sending') {
     if (room.mark !== null) return ignored(room, 'already_marked');
     return applied(room, { ...room, mark: order }, [], now);
   }
   return settle(room, room, order === 'skip' ? 'skipped' : 'cancelled', 'operator', now);
+}
+
+/** What is outdated is not sent; what has been tried goes on, and both arrive in their order. */
+function onSuperseded(room: Room, sequence: number, now: number): Decision {
+  if (sequence <= room.settled) return ignored(room, 'already_settled');
+  if (sequence > room.tail) return ignored(room, 'not_accepted_yet');
+  if (sequence === headSequence(room)) {
+    if (room.attempt > 0) return ignored(room, 'begun');
+    // To settle it would end the hold and send what waits behind it; only an operator may. A mark keeps it from being sent.
+    if (room.phase !== 'held') {
+      return settle(room, room, 'cancelled', headEnvelope(room)?.cancelledBy ?? 'superseded', now);
+    }
+  }
+  return markCancelled(room, sequence, 'superseded', now);
+}
+
+/** It settles when its turn comes, without an attempt; who came first with that is remembered. */
+function markCancelled(room: Room, sequence: number, by: CancelledBy, now: number): Decision {
+  const marked = room.envelopes.some((one) => one.sequence === sequence && one.cancelledBy !== null);
+  if (marked) return ignored(room, 'already_marked');
+  const envelopes = room.envelopes.map((one) => (one.sequence === sequence ? { ...one, cancelledBy: by } : one));
+  return applied(room, { ...room, envelopes }, [{ kind: 'cancel_marked', sequence, by }], now);
 }
 
 function onRetry(room: Room, sequence: number, now: number): Decision {
@@ -536,8 +557,8 @@ function readyOrLater(room: Room, now: number, facts: Fact[]): Room {
   for (;;) {
     if (!hasHead(next)) return next.paused ? waiting(next, 'paused', null) : { ...next, phase: 'idle' };
     const envelope = headEnvelope(next);
-    if (envelope?.cancelled === true) {
-      next = advance(next, 'cancelled', 'operator', version, now, facts);
+    if (envelope !== null && envelope.cancelledBy !== null) {
+      next = advance(next, 'cancelled', envelope.cancelledBy, version, now, facts);
       continue;
     }
     if (envelope !== null && envelope.expiresAt !== null && envelope.expiresAt <= now) {
@@ -546,6 +567,8 @@ function readyOrLater(room: Room, now: number, facts: Fact[]): Room {
     }
     if (next.paused) return waiting(next, 'paused', null);
     const earliest = Math.max(envelope?.notBefore ?? 0, next.gapUntil);
+    const within = envelope === null ? 0 : withinLimitFrom(envelope.policy.roomLimit, next.debtUntil);
+    if (within > now && within >= earliest) return waiting(next, 'limit', within);
     if (earliest > now) return waiting(next, 'not_before', earliest);
     return next;
   }
@@ -559,24 +582,4 @@ function waiting(room: Room, reason: WaitingReason, until: number | null): Room 
 
 function policyOf(room: Room): Policy | null {
   return headEnvelope(room)?.policy ?? null;
-}
-
-function isCurrentAttempt(room: Room, event: { sequence: number; attempt: number }): boolean {
-  return event.sequence === headSequence(room) && event.attempt === room.attempt && room.attempt > 0;
-}
-
-function endAttempt(room: Room, result: Attempt['result'], code: string | null, now: number): Room {
-  const attempts = room.attempts.map((attempt) =>
-    attempt.number === room.attempt ? { ...attempt, result, code, endedAt: now } : attempt,
-  );
-  return { ...room, attempts };
-}
-
-/** The refusal's code is the attempt's last word. What was unknown is definite now; what was accepted stays so. */
-function nackAttempt(room: Room, nack: Nack): Room {
-  const attempts = room.attempts.map((attempt): Attempt => {
-    if (attempt.number !== room.attempt) return attempt;
-    return { ...attempt, code: nack.code, result: attempt.result === 'accepted' ? 'accepted' : 'refused' };
-  });
-  return { ...room, attempts };
 }

@@ -22,6 +22,7 @@ const POLICY: Policy = {
   unlockedBy: 'delivered',
   ackTimeoutMs: 5_000,
   minGapMs: 0,
+  roomLimit: { everyMs: 0, burst: 1 },
   maxAttempts: 5,
   backoff: { initialMs: 1_000, maxMs: 60_000, factor: 2, jitter: 0 },
   unknownGraceMs: 2_000,
@@ -116,6 +117,7 @@ function message(room: number, messageId: string): NewMessage {
     expiresAt: null,
     ackTimeoutMs: null,
     failurePolicy: null,
+    supersedes: null,
     source: 'pubsub',
   };
 }
@@ -127,7 +129,7 @@ function envelope(sequence: number): Envelope {
     acceptedAt: START,
     notBefore: null,
     expiresAt: null,
-    cancelled: false,
+    cancelledBy: null,
     policy: POLICY,
   };
 }

@@ -15,6 +15,8 @@ const SAME: DatabaseStatus = {
   seen: STORED,
   anotherHistory: null,
   unsafeSettings: [],
+  mayDecide: true,
+  liveWorkers: 0,
   rooms: [
     { phase: 'held', reason: 'history_changed', rooms: 3, messages: 7 },
     { phase: 'ready', reason: null, rooms: 1, messages: 1 },
@@ -82,6 +84,7 @@ describe('roomline database status', () => {
       stored: status.stored,
       seen: status.seen,
       unsafeSettings: [],
+      liveWorkers: 0,
       rooms: { open: 4, messages: 8, byPhase: status.rooms },
       decisions: [],
     });
@@ -120,6 +123,23 @@ describe('roomline database adopt', () => {
     expect(exit).toBe(1);
     expect(error).toMatch(message);
     expect(calls).toEqual(['close']);
+  });
+
+  it('is refused beside workers that are at work, and to a role that could not record it, with nothing done', async () => {
+    const hold = ['adopt', '--rooms', 'hold', '--even-if-same', ...BECAUSE, '--yes'];
+    const running = await database({ ...SAME, liveWorkers: 2 }, hold);
+    expect(running).toMatchObject({ exit: 1, calls: ['close'] });
+    expect(running.error).toMatch(/^2 workers are at work on this database\. Stop every engine/);
+    for (const args of [hold, ['release', '--as', 'retry', ...BECAUSE, '--yes']]) {
+      const powerless = await database({ ...SAME, mayDecide: false }, args);
+      expect(powerless).toMatchObject({ exit: 1, calls: ['close'] });
+      expect(powerless.error).toMatch(/may not record decisions\. .* --service-role ROLE\.\n$/);
+    }
+    expect(
+      await database({ ...OTHER, liveWorkers: 1 }, ['adopt', '--rooms', 'hold', ...BECAUSE, '--yes']),
+    ).toMatchObject({
+      exit: 0,
+    });
   });
 
   it('holds the rooms by hand with --even-if-same, which orders nothing else', async () => {

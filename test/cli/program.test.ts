@@ -12,7 +12,7 @@ type Scope = Parameters<typeof bearer>[0];
 async function run(args: string[], change: Partial<CommandContext> = {}) {
   const printed = { out: '', error: '' };
   const served: object[] = [];
-  const migrated: string[] = [];
+  const migrated: (readonly [string, string | undefined])[] = [];
   const status = await runCommand(args, {
     version: '9.9.9',
     env: {},
@@ -24,7 +24,7 @@ async function run(args: string[], change: Partial<CommandContext> = {}) {
     },
     fetch,
     serve: async (options) => void served.push(options),
-    migrate: async (url) => void migrated.push(url),
+    migrate: async (url, _shards, serviceRole) => void migrated.push([url, serviceRole]),
     openDatabase: () => Promise.reject(new Error('no database was expected')),
     ...change,
   });
@@ -73,7 +73,9 @@ describe('roomline serve', () => {
 describe('roomline migrate', () => {
   it('migrates the configured database', async () => {
     const result = await run(['migrate', '--config', configFile(VALID)]);
-    expect(result).toMatchObject({ status: 0, migrated: [VALID.postgres.url] });
+    expect(result).toMatchObject({ status: 0, migrated: [[VALID.postgres.url, undefined]] });
+    const granted = await run(['migrate', '--service-role', 'roomline', '--config', configFile(VALID)]);
+    expect(granted.migrated).toEqual([[VALID.postgres.url, 'roomline']]);
     expect(result.out).not.toContain('pw');
   });
 });

@@ -63,7 +63,7 @@ export function describeAppend(stores: () => Stores): void {
         expiresAt,
         ackTimeoutMs,
         failurePolicy,
-        cancelled: false,
+        cancelledBy: null,
       };
       expect(envelopes).toEqual([envelope]);
       const waiting = await world.stores.history.readWaiting(row, 1);

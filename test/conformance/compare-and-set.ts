@@ -18,6 +18,7 @@ export function describeCompareAndSet(stores: () => Stores): void {
         phase: 'sending',
         since: START + 1,
         gapUntil: START + 2,
+        debtUntil: START + 7,
         paused: true,
         attempt: 2,
         spent: 1,
@@ -209,10 +210,52 @@ export function describeCompareAndSet(stores: () => Stores): void {
       const world = new World(stores());
       const proof = await world.worker();
       const claimed = await world.apply(await world.roomWith(3), proof, claimBy(proof));
-      await world.apply(claimed, proof, operator('cancel', 3));
+      await world.apply(claimed, proof, operator('cancel', 3), operator('superseded', 2));
 
       const { envelopes } = await world.stored();
-      expect(envelopes.map((envelope) => envelope.cancelled)).toEqual([false, false, true]);
+      expect(envelopes.map((envelope) => envelope.cancelledBy)).toEqual([null, 'superseded', 'operator']);
+      const waiting = await world.stores.history.readWaiting(claimed, 2);
+      expect(waiting?.cancelledBy).toBe('superseded');
+    });
+
+    it('remember of two marks on one message the first, and settle it for that reason', async () => {
+      const world = new World(stores());
+      const proof = await world.worker();
+      const claimed = await world.apply(await world.roomWith(2), proof, claimBy(proof));
+      const marked = await world.apply(claimed, proof, operator('superseded', 2));
+      // A process that has no envelope of it yet does not know of the mark.
+      const blind = { ...marked, envelopes: marked.envelopes.slice(0, 1) };
+      await world.apply(blind, proof, operator('cancel', 2));
+
+      const [, second] = (await world.stored()).envelopes;
+      expect(second?.cancelledBy).toBe('superseded');
+      const settled = await world.apply(await world.read(), proof, ack(1));
+      expect(await world.stores.history.readSettled(settled, 2)).toMatchObject({
+        outcome: 'cancelled',
+        reason: 'superseded',
+        attempts: [],
+        firstClaimVersion: 0,
+      });
+    });
+
+    it('settle a superseded head that was never tried', async () => {
+      const world = new World(stores());
+      const settled = await world.apply(await world.roomWith(2), null, operator('superseded', 1));
+      expect((await world.stored()).row).toMatchObject({ phase: 'ready', settled: 1, attempt: 0 });
+      const entry = await world.stores.history.readSettled(settled, 1);
+      expect(entry).toMatchObject({ outcome: 'cancelled', reason: 'superseded' });
+    });
+
+    it('bury a failed message under its own channel, whatever rooms share its shard', async () => {
+      const world = new World(stores());
+      const elsewhere = new World(world.stores, { shard: world.shard, channel: `${world.channel}-other` });
+      const proof = await world.worker();
+      for (const one of [world, elsewhere]) {
+        const room = await one.apply(await one.roomWith(1), proof, claimBy(proof));
+        await one.apply(room, proof, refused(1, { permanent: true, code: 'gone' }));
+      }
+      const letters = await world.stores.deadLetters.list(null, 2);
+      expect(letters.map(({ channel }) => channel)).toEqual([elsewhere.channel, world.channel]);
     });
 
     it('make a dead letter of a failed message', async () => {
@@ -255,7 +298,7 @@ export function describeCompareAndSet(stores: () => Stores): void {
 
       expect(await world.write(stale, proof)).toEqual({ kind: 'conflict' });
       expect(await world.stores.history.readSettled(claimed, 1)).toBeNull();
-      expect((await world.stored()).envelopes.map((envelope) => envelope.cancelled)).toEqual([false, false]);
+      expect((await world.stored()).envelopes.map((envelope) => envelope.cancelledBy)).toEqual([null, null]);
       const about = { platformId: 'gw-stale', level: 'sent', nack: null, at: START } as const;
       expect(await world.stores.inbox.matchOrKeep(world.key(), [about], START)).toEqual([{ kind: 'kept' }]);
     });

@@ -57,6 +57,29 @@ export function describeReads(stores: () => Stores): void {
     });
   });
 
+  describe('findWaiting', () => {
+    it('answers in the order asked for, null for what does not wait in that room', async () => {
+      const world = new World(stores());
+      const proof = await world.worker();
+      await world.roomWith(2, 'other');
+      const room = await world.apply(await world.roomWith(3), proof, claimBy(proof), ack(1));
+      const { shard, id } = room;
+      const ids = ['m-3', 'm-1', 'm-2', 'M-2', 'm-3'];
+      const found = await world.stores.rooms.findWaiting(ids.map((messageId) => ({ shard, id, messageId })));
+      // The first has settled, and ids compare by their bytes.
+      expect(found).toEqual([3, null, 2, null, 3]);
+
+      const other = await world.stored('other');
+      const elsewhere = [
+        { shard: other.row.shard, id: other.row.id, messageId: 'm-1' },
+        { shard, id: id + 1_000_000, messageId: 'm-2' },
+        { shard: (shard + 1) % SHARDS, id, messageId: 'm-2' },
+      ];
+      expect(await world.stores.rooms.findWaiting(elsewhere)).toEqual([1, null, null]);
+      expect(await world.stores.rooms.findWaiting([])).toEqual([]);
+    });
+  });
+
   describe('scan', () => {
     async function all(world: World, which: 'all' | 'due', now = START): Promise<string[]> {
       const found = await world.stores.rooms.scan([world.shard], which, now, 100, null);

@@ -68,6 +68,7 @@ export class World {
       expiresAt: null,
       ackTimeoutMs: null,
       failurePolicy: null,
+      supersedes: null,
       source: 'http',
       ...fields,
     };

@@ -135,6 +135,21 @@ describe('a nack', () => {
   });
 });
 
+describe('a refusal of the whole channel', () => {
+  it('that a status tells of stops it, and its rooms keep their messages', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    const nack = nackOf({ permanent: true, scope: 'account', code: 'payment' });
+    await process.engine.acks.receive(CHANNEL, [
+      { kind: 'channel', nack },
+      { kind: 'channel', nack },
+    ]);
+    expect(process.engine.channels.get(CHANNEL)?.condition).toMatchObject({ state: 'stopped', reason: 'payment' });
+    await process.publish('r', ['a']);
+    expect(bed.platform.sends).toHaveLength(0);
+  });
+});
+
 describe('a cumulative ack', () => {
   it('settles at most the message in flight, and raises those before it', async () => {
     const bed = new Bed();

@@ -92,6 +92,44 @@ describe('who loses a race', () => {
     expect(bed.platform.log).toEqual(['r/a', 'r/b']);
   });
 
+  it('a claim that lost to a supersession is not made: the newer message is sent in its place', async () => {
+    const bed = new Bed();
+    const { holder, other } = await holderAndOther(bed);
+    await holder.publish('r', ['a', 'b']);
+    await bed.platform.last.accept();
+    holder.faults = ({ method }) => (method === 'compareAndSet' ? { action: 'run', beforeMs: 50 } : 'run');
+    const acking = holder.ack(bed, 'r', 1);
+    await bed.time.advance(20);
+    await other.publish('r', ['c'], { supersedes: 'b' });
+    await bed.time.advance(5_500);
+    await acking;
+    expect(bed.writes.filter(({ result }) => result.kind === 'conflict')).toHaveLength(1);
+    expect(await bed.entry('r', 2)).toMatchObject({ outcome: 'cancelled', reason: 'superseded', attempts: [] });
+    expect(bed.platform.log).toEqual(['r/a', 'r/c']);
+  });
+
+  it('a supersession that lost to a claim changes nothing: both messages are sent', async () => {
+    const bed = new Bed();
+    const { holder, other } = await holderAndOther(bed);
+    await holder.publish('r', ['a', 'b']);
+    await bed.platform.last.accept();
+    other.faults = ({ method }) => (method === 'compareAndSet' ? { action: 'run', beforeMs: 50 } : 'run');
+    const publishing = other.publish('r', ['c'], { supersedes: 'b' });
+    await bed.time.advance(20);
+    // The claim of b, in one write with what settles a.
+    await holder.ack(bed, 'r', 1);
+    await bed.time.advance(500);
+    const [result] = await publishing;
+    expect(result).toMatchObject({ kind: 'accepted', sequence: 3 });
+    expect(bed.writes.filter(({ result: { kind } }) => kind === 'conflict')).toHaveLength(1);
+    expect(bed.platform.log).toEqual(['r/a', 'r/b']);
+    await bed.platform.last.accept();
+    await holder.ack(bed, 'r', 2);
+    await bed.time.advance(5_000);
+    expect(await bed.outcomes('r')).toEqual(['acked', 'acked']);
+    expect(bed.platform.log).toEqual(['r/a', 'r/b', 'r/c']);
+  });
+
   it('a room is not dropped however often its row has changed (F5)', async () => {
     const bed = new Bed();
     const { holder, other } = await holderAndOther(bed);

@@ -19,6 +19,8 @@ export const messageContract = Type.Object(
     expiresAt: Type.Optional(Type.Union([Type.Literal(LAST_MS), Type.Literal('9999-12-31T23:59:59.999Z')])),
     ackTimeoutMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000 })),
     failurePolicy: Type.Optional(Type.Enum(['move_on', 'hold'])),
+    // A message cannot supersede itself: these are nobody's ids.
+    supersedes: Type.Optional(Type.String({ pattern: '^earlier-[a-z0-9]{1,40}$' })),
   },
   { additionalProperties: false },
 );

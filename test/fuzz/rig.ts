@@ -149,10 +149,11 @@ export class Rig {
             key,
             platform: 'generic',
             echoesReference: 'never',
-            policy: { ackTimeoutMs: 3_600_000, minGapMs: 0 },
+            policy: { ackTimeoutMs: 3_600_000, minGapMs: 0, roomLimit: { everyMs: 0, burst: 1 } },
           }),
         ),
         platform,
+        sharedRates: null,
         instruments,
         newWorkerId: () => crypto.randomUUID(),
         isPermanent: options.isPermanent ?? (() => false),
@@ -184,10 +185,10 @@ export class Rig {
         metrics: instruments.metrics,
       },
     );
-    this.#letters = new DeadLetterLane({ store: stores.deadLetters, clock, instruments });
+    this.#letters = new DeadLetterLane({ store: stores.deadLetters, clock, instruments, mayStore: () => true });
     this.#handler = new MessageHandler({
       parse(payload, fallbackId, now) {
-        const parsed = parseMessage(payload, MESSAGE_LIMITS, answers.channelExists);
+        const parsed = parseMessage(payload, MESSAGE_LIMITS, answers.findChannel);
         return 'error' in parsed ? parsed.error : admitted(parsed.ok, { shards, now, source: 'pubsub', fallbackId });
       },
       accept: (message) => engine.intake.accept(message),
@@ -228,7 +229,7 @@ export class Rig {
         maxConcurrentSends: 8,
         sendTimeoutMs: 5_000,
       },
-      { wallClockMs: () => NOW_MS },
+      { wallClockMs: () => NOW_MS, webhookUrl: null },
     );
     return {
       ...real,

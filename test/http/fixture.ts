@@ -11,6 +11,8 @@ import { createMetrics, type Log } from '../../src/telemetry.ts';
 
 export const NOW_MS = Date.UTC(2026, 0, 1);
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
 /** What stands behind the server: a small memory of messages by room, and every call that reached it. */
 export class Backend {
   readonly published: NewMessageDraft[] = [];
@@ -27,8 +29,8 @@ export class Backend {
   });
   pages: Page[] = [];
 
-  readonly dependencies: HttpDependencies = {
-    channelExists: (tenant, channel) => tenant === 'default' && channel === 'support',
+  readonly dependencies: Mutable<HttpDependencies> = {
+    findChannel: (tenant, channel) => (tenant === 'default' && channel === 'support' ? { checkContent: null } : null),
     publish: (draft) => (this.onPublish ?? ((one) => this.#append(one)))(draft),
     findMessage: async (id) => [...this.rooms.values()].flat().find((message) => message.id === id) ?? null,
     findRoom: async (key) => roomView(key, this.rooms.get(nameOf(key))),
@@ -51,7 +53,8 @@ export class Backend {
         waitingRooms: 0,
       },
     ],
-    receiveWebhook: async (channel, headers, raw) => {
+    answerHandshake: () => null,
+    receiveWebhook: async (channel, { headers, raw }) => {
       this.webhooks.push({ channel, headers, raw: Buffer.from(raw) });
       return this.onWebhook(Buffer.from(raw), headers);
     },
@@ -101,6 +104,7 @@ function messageView(draft: NewMessageDraft, id: string, sequence: number): Mess
     notBefore: draft.notBefore,
     expiresAt: draft.expiresAt,
     cancelled: false,
+    cancelledBy: null,
     settledAt: null,
     possiblyDelivered: false,
     attempts: [],

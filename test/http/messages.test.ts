@@ -32,6 +32,15 @@ describe('POST /v1/messages', () => {
     expect(Buffer.from(draft.body).toString()).toBe('{"to":"ünï/r 1","content":{"text":"Hello"}}');
   });
 
+  it('passes on what the message supersedes, and refuses its own id there', async () => {
+    const { backend, call } = await startServer();
+    expect((await call('/v1/messages', post(body({ supersedes: 'm-0' })))).status).toBe(202);
+    expect((backend.published as NewMessageDraft[]).map(({ supersedes }) => supersedes)).toEqual(['m-0']);
+    const refused = await call('/v1/messages', post(body({ supersedes: 'm-1' })));
+    expect(refused.status).toBe(400);
+    expect(await refused.json()).toMatchObject({ code: 'field_invalid', field: 'supersedes' });
+  });
+
   it('answers only after the commit', async () => {
     const { backend, call } = await startServer();
     const arrived = Promise.withResolvers<void>();

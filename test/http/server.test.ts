@@ -58,7 +58,8 @@ describe('every refusal is a problem document', () => {
     ['an unknown path with a body', '/v2/nothing', { method: 'POST', body: '{' }, 404, 'not_found'],
     ['a wrong method', '/v1/messages', { method: 'DELETE' }, 405, 'method_not_allowed'],
     ['a wrong method with a body', '/healthz', { method: 'POST', body: 'x' }, 405, 'method_not_allowed'],
-    ['a GET on webhooks', '/v1/webhooks/default/support', {}, 405, 'method_not_allowed'],
+    ['a GET on webhooks that answers no question', '/v1/webhooks/default/support', {}, 401, 'signature_invalid'],
+    ['a PUT on webhooks', '/v1/webhooks/default/support', { method: 'PUT' }, 405, 'method_not_allowed'],
     ['no key', '/v1/channels', {}, 401, 'unauthorized'],
     ['a wrong scope', '/v1/channels', { headers: bearer('publish') }, 403, 'forbidden_scope'],
     [

@@ -50,7 +50,7 @@ const waiting: WaitingMessage = {
   expiresAt: NOW + 999,
   ackTimeoutMs: null,
   failurePolicy: null,
-  cancelled: false,
+  cancelledBy: null,
 };
 
 const row: Room = {
@@ -73,6 +73,12 @@ describe('a settled message', () => {
     const view = viewOfSettled('ref', { ...settled, outcome });
     expect(view).toMatchObject({ id: 'ref', room: 'r1', state: 'settled', outcome, order: expected[outcome] ?? null });
     expect(view.cancelled).toBe(outcome === 'cancelled');
+    expect(view.cancelledBy).toBe(outcome === 'cancelled' ? 'operator' : null);
+  });
+
+  it('that was superseded says so', () => {
+    const view = viewOfSettled('ref', { ...settled, outcome: 'cancelled', reason: 'superseded' });
+    expect(view).toMatchObject({ cancelled: true, cancelledBy: 'superseded', reason: 'superseded' });
   });
 
   it('shows the code of a failure that came late', () => {
@@ -94,12 +100,15 @@ describe('a waiting message', () => {
       possiblyDelivered: true,
       expiresAt: NOW + 999,
       cancelled: false,
+      cancelledBy: null,
     });
-    expect(viewOfWaiting('ref', waiting, { ...row, mark: 'cancel' }).cancelled).toBe(true);
+    const ordered = viewOfWaiting('ref', waiting, { ...row, mark: 'cancel' });
+    expect(ordered).toMatchObject({ cancelled: true, cancelledBy: 'operator' });
+    expect(viewOfWaiting('ref', waiting, { ...row, mark: 'skip' }).cancelledBy).toBeNull();
   });
 
   it('that stands behind the head shows nothing of the head', () => {
-    expect(viewOfWaiting('ref', { ...waiting, sequence: 6, cancelled: true }, row)).toMatchObject({
+    expect(viewOfWaiting('ref', { ...waiting, sequence: 6, cancelledBy: 'superseded' }, row)).toMatchObject({
       level: 'none',
       levelAt: null,
       platformId: null,
@@ -107,6 +116,7 @@ describe('a waiting message', () => {
       attempts: [],
       possiblyDelivered: false,
       cancelled: true,
+      cancelledBy: 'superseded',
     });
   });
 });

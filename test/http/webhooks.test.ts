@@ -116,6 +116,23 @@ describe('a webhook call', () => {
   });
 });
 
+describe('a platform that asks whether the address is ours', () => {
+  it('gets the bare answer as text, or 401', async () => {
+    const { backend, call } = await startServer();
+    const asked: string[] = [];
+    backend.dependencies.answerHandshake = (_channel, { method, target }) => {
+      asked.push(`${method} ${target}`);
+      return target.includes('token=right') ? '<b>1158201444</b>' : null;
+    };
+    const answer = await call(`${PATH}?hub.verify_token=right`);
+    expect([answer.status, await answer.text()]).toEqual([200, '<b>1158201444</b>']);
+    expect(answer.headers.get('content-type')).toBe('text/plain; charset=utf-8');
+    expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
+    expect((await call(`${PATH}?hub.verify_token=wrong`)).status).toBe(401);
+    expect(asked[0]).toBe(`GET ${PATH}?hub.verify_token=right`);
+  });
+});
+
 describe('a signature', () => {
   const right = sign(BODY);
 

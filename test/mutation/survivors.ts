@@ -60,7 +60,7 @@ export const SURVIVORS: readonly Survivor[] = [
   },
   {
     file: 'room.ts',
-    line: 'known.set(envelope.sequence, cancelled === envelope.cancelled ? envelope : { ...envelope, cancelled });',
+    line: 'known.set(envelope.sequence, cancelledBy === envelope.cancelledBy ? envelope : { ...envelope, cancelledBy });',
     replacement: 'false',
     reason: 'a short cut: the copy equals the original',
   },

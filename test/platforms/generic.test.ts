@@ -33,7 +33,7 @@ function open(baseUrl: string, change: { lookup?: boolean; maxConcurrentSends?: 
       sendTimeoutMs: 5_000,
       ...change,
     },
-    { wallClockMs: () => NOW_MS },
+    { wallClockMs: () => NOW_MS, webhookUrl: null },
   );
 }
 
@@ -123,7 +123,9 @@ describe('the request', () => {
       maxConcurrentSends: 1,
       sendTimeoutMs: 1_000,
     };
-    expect(() => createPlatformChannel('generic', config, { wallClockMs: () => NOW_MS })).toThrow(/config_invalid/);
+    expect(() => createPlatformChannel('generic', config, { wallClockMs: () => NOW_MS, webhookUrl: null })).toThrow(
+      /config_invalid/,
+    );
   });
 });
 

@@ -1,6 +1,6 @@
 /** Corners of `transition` that no ordinary life of a room comes by, each with what would go wrong without it. */
 import { describe, expect, test } from 'vitest';
-import type { Settled } from '../../src/room/events.ts';
+import type { Decision, Settled } from '../../src/room/events.ts';
 import { headEnvelope, type Room } from '../../src/room/room.ts';
 import { transition } from '../../src/room/transition.ts';
 import {
@@ -273,7 +273,7 @@ describe('expiry', () => {
 });
 
 describe('a claim', () => {
-  const cancelled = { cancelled: true };
+  const cancelled = { cancelledBy: 'operator' } as const;
 
   test('settles cancelled messages up to the end of what is known of the queue, and stops there', () => {
     const known = roomAfter(emptyRoom(), START, {
@@ -306,11 +306,98 @@ describe('a cancel mark', () => {
   test('on a message whose envelope comes later is not overlaid by it', () => {
     const known = roomAfter(sending, START, { type: 'tail_raised', tail: 3, envelopes: [] });
     const marked = transition(known, operator('cancel', 2), START);
-    expect(marked.facts).toEqual([{ kind: 'cancel_marked', sequence: 2 }]);
+    expect(marked.facts).toEqual([{ kind: 'cancel_marked', sequence: 2, by: 'operator' }]);
     const told = roomAfter(marked.room, START, append(envelopeOf(2), envelopeOf(3)));
     const next = roomAfter(told, START, ack(1));
     expect(headEnvelope(next)).toBeNull();
     expect(transition(next, permit, START).verdict).toEqual({ kind: 'ignored', reason: 'envelope_missing' });
+  });
+});
+
+describe('a superseded message', () => {
+  const reasons = (decision: Decision): string[] =>
+    decision.facts.flatMap((fact) =>
+      fact.kind === 'settled' ? [`${fact.sequence} ${fact.outcome} ${fact.reason}`] : [],
+    );
+  const superseded = (room: Room, sequence: number): Decision =>
+    transition(room, operator('superseded', sequence), START);
+
+  test('that is the head and was never tried settles at once, and the next one takes its turn', () => {
+    const queue = roomAfter(emptyRoom(), START, append(envelopeOf(1), envelopeOf(2)));
+    const decision = superseded(queue, 1);
+    expect(reasons(decision)).toEqual(['1 cancelled superseded']);
+    expect(decision.facts).toMatchObject([{ firstClaimVersion: 0, possiblyDelivered: false, attempts: [] }]);
+    expect(decision.room).toMatchObject({ phase: 'ready', settled: 1 });
+    expect(decision.effects).toEqual([{ type: 'request_permit' }]);
+  });
+
+  test('that has been tried goes on, whatever came of the attempt', () => {
+    for (const room of [sending, roomAfter(sending, START, refused(1)), roomAfter(sending, START, unknown(1))]) {
+      expect(superseded(room, 1).verdict).toEqual({ kind: 'ignored', reason: 'begun' });
+    }
+  });
+
+  test('that waits behind the head is marked, and settles for that reason when its turn comes', () => {
+    const queue = roomAfter(sending, START, append(envelopeOf(2), envelopeOf(3)));
+    const marked = superseded(queue, 2);
+    expect(marked.facts).toEqual([{ kind: 'cancel_marked', sequence: 2, by: 'superseded' }]);
+    expect(superseded(marked.room, 2).verdict).toEqual({ kind: 'ignored', reason: 'already_marked' });
+    expect(transition(marked.room, operator('cancel', 2), START).verdict).toMatchObject({ reason: 'already_marked' });
+    expect(reasons(transition(marked.room, ack(1), START))).toEqual(['1 acked ack', '2 cancelled superseded']);
+  });
+
+  test('that an operator had cancelled before settles as that', () => {
+    const queue = roomAfter(emptyRoom(), START, {
+      type: 'tail_raised',
+      tail: 1,
+      envelopes: [envelopeOf(1, { cancelledBy: 'operator' })],
+    });
+    expect(reasons(superseded(queue, 1))).toEqual(['1 cancelled operator']);
+  });
+
+  test('of which nothing is loaded yet settles all the same', () => {
+    const blind = roomAfter(emptyRoom(), START, { type: 'tail_raised', tail: 2, envelopes: [] });
+    expect(reasons(superseded(blind, 1))).toEqual(['1 cancelled superseded']);
+  });
+
+  test('in a paused room settles, and the room stays paused', () => {
+    const paused = roomAfter(emptyRoom(), START, append(envelopeOf(1), envelopeOf(2)), pause);
+    const decision = superseded(paused, 1);
+    expect(reasons(decision)).toEqual(['1 cancelled superseded']);
+    expect(decision.room).toMatchObject({ phase: 'waiting', reason: 'paused', settled: 1 });
+  });
+
+  test('in a held room keeps its operator’s hold: a mark has it settle, unsent, when that ends', () => {
+    const queue = roomAfter(emptyRoom(), START, append(envelopeOf(1), envelopeOf(2)));
+    const held = roomAfter(queue, START, { type: 'history_changed' });
+    const marked = superseded(held, 1);
+    expect(marked.facts).toEqual([{ kind: 'cancel_marked', sequence: 1, by: 'superseded' }]);
+    expect(marked.room).toMatchObject({ phase: 'held', reason: 'history_changed', settled: 0 });
+    const released = transition(marked.room, operator('retry', 1), START);
+    expect(reasons(released)).toEqual(['1 cancelled superseded']);
+    expect(released.room).toMatchObject({ phase: 'ready', settled: 1, attempt: 0 });
+    expect(reasons(transition(marked.room, operator('skip', 1), START))).toEqual(['1 skipped operator']);
+  });
+
+  test('ends a wait for its own time, and not the gap of the room', () => {
+    const later = roomAfter(
+      emptyRoom(),
+      START,
+      append(envelopeOf(1, { notBefore: START + 60_000 }), envelopeOf(2)),
+      permit,
+    );
+    expect(later.phase).toBe('waiting');
+    expect(superseded(later, 1).room).toMatchObject({ phase: 'ready', settled: 1 });
+    const spaced = { ...later, gapUntil: START + 5_000 };
+    expect(superseded(spaced, 1).room).toMatchObject({ phase: 'waiting', reason: 'not_before', until: START + 5_000 });
+  });
+});
+
+describe('news of the queue', () => {
+  test('that tell of the last known message again bring no envelope of it: it may be older than a cancel mark', () => {
+    const known = roomAfter(sending, START, { type: 'tail_raised', tail: 2, envelopes: [] }, operator('cancel', 2));
+    const told = roomAfter(known, START, append(envelopeOf(2)));
+    expect(told.envelopes.map(({ sequence }) => sequence)).toEqual([1]);
   });
 });
 

@@ -197,6 +197,20 @@ const LINES: readonly [string, Room, ChannelView, boolean, string][] = [
     true,
     'message 1 is held (history_changed, the database may have lost what became of it) until an operator retries, skips or cancels it',
   ],
+  [
+    'held, with an envelope that is not loaded',
+    after({ ...after(emptyRoom(), START, append(envelopeOf(1))), envelopes: [] }, START, { type: 'history_changed' }),
+    open,
+    true,
+    'message 1 is held (history_changed, the database may have lost what became of it) until an operator retries, skips or cancels it',
+  ],
+  [
+    'held, and superseded meanwhile',
+    after(emptyRoom(), START, append(envelopeOf(1)), { type: 'history_changed' }, operator('superseded', 1)),
+    open,
+    true,
+    'message 1 is held (history_changed, the database may have lost what became of it) until an operator retries, skips or cancels it; it is not sent, a newer message has superseded it',
+  ],
 ];
 
 describe('explain', () => {

@@ -4,7 +4,16 @@ import { describe, expect, test } from 'vitest';
 import { nextDeadline, pendingEffects } from '../../src/room/effects.ts';
 import type { Effect, RoomEvent } from '../../src/room/events.ts';
 import { brokenInvariants } from '../../src/room/invariants.ts';
-import { ACK_LEVELS, type Envelope, hasHead, OUTCOMES, PHASES, type Policy, type Room } from '../../src/room/room.ts';
+import {
+  ACK_LEVELS,
+  type CancelledBy,
+  type Envelope,
+  hasHead,
+  OUTCOMES,
+  PHASES,
+  type Policy,
+  type Room,
+} from '../../src/room/room.ts';
 import { transition } from '../../src/room/transition.ts';
 import { emptyRoom, policyOf, START } from '../support/rooms.ts';
 import { ReferenceModel } from './reference-model.ts';
@@ -39,7 +48,7 @@ const steps = fc.array(
       { weight: 4, arbitrary: fc.constant('deadline_due' as const) },
       { weight: 4, arbitrary: fc.constantFrom('ack', 'nack') },
       { weight: 3, arbitrary: fc.constantFrom('taken_over', 'pause', 'resume', 'resume', 'forget', 'reload') },
-      { weight: 2, arbitrary: fc.constantFrom('skip', 'retry', 'cancel') },
+      { weight: 2, arbitrary: fc.constantFrom('skip', 'retry', 'cancel', 'superseded') },
       { weight: 1, arbitrary: fc.constantFrom('history_changed', 'retry') },
     ),
     waitMs: mostly(0, 1, 50, 500, 5_000),
@@ -68,6 +77,7 @@ const policies: fc.Arbitrary<Policy> = fc
   .record({
     unlockedBy: fc.constantFrom('accepted', 'sent', 'delivered', 'read'),
     minGapMs: mostly(0, 40),
+    roomLimit: fc.record({ everyMs: mostly(0, 60, 500), burst: fc.integer({ min: 1, max: 3 }) }),
     maxAttempts: fc.integer({ min: 1, max: 3 }),
     unknownPolicy: fc.constantFrom('resend', 'resend', 'hold', 'assume'),
     failurePolicy: fc.constantFrom('move_on', 'move_on', 'hold'),
@@ -130,6 +140,7 @@ class World {
       case 'skip':
       case 'retry':
       case 'cancel':
+      case 'superseded':
         return { type: step.kind, sequence };
       default:
         return step.kind satisfies never;
@@ -152,7 +163,7 @@ class World {
     }
     for (const fact of decision.facts) {
       if (fact.kind === 'settled') seen.add(`${fact.outcome} by ${fact.reason}`);
-      if (fact.kind === 'cancel_marked') this.#mark(fact.sequence);
+      if (fact.kind === 'cancel_marked') this.#mark(fact.sequence, fact.by);
     }
     for (const effect of decision.effects) seen.add(`effect ${effect.type}`);
     if (decision.verdict.kind === 'ignored') seen.add(`ignored ${decision.verdict.reason}`);
@@ -167,7 +178,7 @@ class World {
       acceptedAt: this.now,
       notBefore: wishes.notBefore === null ? null : this.now + wishes.notBefore,
       expiresAt: wishes.expires === null ? null : this.now + wishes.expires,
-      cancelled: false,
+      cancelledBy: null,
       policy: wishes.hold ? { ...this.policy, failurePolicy: 'hold' } : this.policy,
     };
     this.#appended.push(envelope);
@@ -186,8 +197,9 @@ class World {
     return known === this.room.tail ? this.#appended : this.#stored;
   }
 
-  #mark(sequence: number): void {
-    this.#stored.splice(sequence - 1, 1, { ...(this.#stored[sequence - 1] as Envelope), cancelled: true });
+  #mark(sequence: number, by: CancelledBy): void {
+    const stored = this.#stored[sequence - 1] as Envelope;
+    this.#stored.splice(sequence - 1, 1, { ...stored, cancelledBy: stored.cancelledBy ?? by });
   }
 }
 
@@ -227,9 +239,9 @@ describe('random histories', () => {
       ...['attempts_exhausted', 'outcome_unknown', 'history_changed'].map((reason) => `phase held ${reason}`),
       ...['acked by ack', 'acked by accepted', 'assumed by ack_timeout', 'assumed by assume_policy'],
       ...['failed by refused', 'failed by attempts_exhausted', 'failed by outcome_unknown'],
-      ...['expired by expired', 'cancelled by operator', 'skipped by operator'],
+      ...['expired by expired', 'cancelled by operator', 'cancelled by superseded', 'skipped by operator'],
       ...['effect channel_silent', 'effect judge_late', 'effect load_envelopes', 'effect lookup'],
-      ...['stale_attempt', 'contradiction', 'level_known', 'envelope_missing', 'already_marked'].map(
+      ...['stale_attempt', 'contradiction', 'level_known', 'envelope_missing', 'already_marked', 'begun'].map(
         (reason) => `ignored ${reason}`,
       ),
     ].filter((name) => name !== 'phase waiting');

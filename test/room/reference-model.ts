@@ -2,14 +2,16 @@
  * What the promises say of one room's history, judged from outside: it sees each event and what was decided, shares no
  * code with the decision, and throws at the first thing that may not be.
  */
-import type { Decision, RoomEvent } from '../../src/room/events.ts';
+import type { Decision, RoomEvent, Settled } from '../../src/room/events.ts';
 import type { Room } from '../../src/room/room.ts';
 
 interface Message {
   readonly attempts: ('open' | 'accepted' | 'refused' | 'unknown' | 'interrupted' | 'nacked' | 'doubted')[];
   level: number;
-  cancelled: boolean;
+  /** Who came first with a mark on it. */
+  markedBy: 'operator' | 'superseded' | null;
   ordered: boolean;
+  superseded: boolean;
 }
 
 const LEVELS = ['none', 'accepted', 'sent', 'delivered', 'read'];
@@ -18,6 +20,8 @@ export class ReferenceModel {
   settled = 0;
   #settledAt = Number.NEGATIVE_INFINITY;
   #gapMs = 0;
+  /** When its attempts began. */
+  readonly #begun: number[] = [];
   readonly #messages = new Map<number, Message>();
 
   /** Judges one decision; `before` is the room that it was made about. */
@@ -27,14 +31,14 @@ export class ReferenceModel {
     this.#judgeVerdict(before, decision, now);
     if (verdict.kind === 'applied') this.#hearOf(before, event);
     for (const fact of facts) {
-      if (fact.kind === 'cancel_marked') this.#message(fact.sequence).cancelled = true;
+      if (fact.kind === 'cancel_marked') this.#message(fact.sequence).markedBy ??= fact.by;
       if (fact.kind !== 'settled') continue;
       const message = this.#message(fact.sequence);
       must(verdict.kind === 'applied' && fact.version === room.version, 'R1: a settling is stored with its room');
       must(fact.sequence === this.settled + 1, 'R1: messages settle once each, in the order of their sequences');
       must(fact.outcome !== 'assumed' || message.attempts.length > 0, 'R1: assumed only if an attempt began');
       must(fact.outcome !== 'skipped' || message.ordered, 'a message is skipped only by order');
-      must(fact.outcome !== 'cancelled' || message.ordered || message.cancelled, 'cancelled only by order');
+      if (fact.outcome === 'cancelled') mustBeOrdered(fact, message);
       must(fact.outcome === 'acked' || message.attempts.at(-1) !== 'open', 'only an ack settles under an open request');
       must(fact.deadLetter === (fact.outcome === 'failed'), 'failed messages are dead letters, no others');
       must(fact.attempts.length === Math.min(20, message.attempts.length), 'the history has every attempt');
@@ -96,6 +100,7 @@ export class ReferenceModel {
       event.type === 'attempt_accepted' || event.type === 'attempt_unknown' || event.type === 'taken_over';
     if (answered && before.nack !== null) end('nacked');
     if (event.type === 'skip' || event.type === 'cancel') this.#message(event.sequence).ordered = true;
+    if (event.type === 'superseded') this.#message(event.sequence).superseded = true;
     if (event.type === 'retry') message.ordered = false;
     // What was accepted in a history that is doubted may be sent again when an operator says so.
     if (event.type === 'retry' && before.reason === 'history_changed' && last >= 0) end('doubted');
@@ -111,10 +116,14 @@ export class ReferenceModel {
       head.attempts.every((one) => !['open', 'accepted'].includes(one)),
       'R4: no attempt before the last one ended',
     );
-    must(!before.paused && !head.cancelled, 'no attempt while paused, none of a cancelled message');
+    must(!before.paused && head.markedBy === null, 'no attempt while paused, none of a cancelled message');
     must(now >= this.#settledAt + this.#gapMs, 'no attempt within the minimum gap');
     const envelope = room.envelopes[0];
     must((envelope?.notBefore ?? 0) <= now && (envelope?.expiresAt ?? now + 1) > now, 'no attempt outside its time');
+    this.#begun.push(now);
+    const { everyMs, burst } = envelope?.policy.roomLimit ?? { everyMs: 0, burst: 1 };
+    const tooMany = this.#begun.some((from, i) => this.#begun.length - i > burst + (now - from) / everyMs);
+    must(everyMs === 0 || !tooMany, 'R5: no more attempts than the limit on the room lets through');
     const others = [...this.#messages].filter(([sequence]) => sequence > this.settled + 1);
     must(
       others.every(([, message]) => message.attempts.length === 0),
@@ -126,10 +135,19 @@ export class ReferenceModel {
   #message(sequence: number): Message {
     const known = this.#messages.get(sequence);
     if (known !== undefined) return known;
-    const message: Message = { attempts: [], level: 0, cancelled: false, ordered: false };
+    const message: Message = { attempts: [], level: 0, markedBy: null, ordered: false, superseded: false };
     this.#messages.set(sequence, message);
     return message;
   }
+}
+
+function mustBeOrdered(fact: Settled, message: Message): void {
+  if (fact.reason === 'superseded') {
+    must(message.superseded && message.attempts.length === 0, 'superseded only by order, and only if never attempted');
+    return;
+  }
+  must(fact.reason === 'operator', 'cancelled by an operator or by a newer message');
+  must(message.ordered || message.markedBy === 'operator', 'cancelled only by order');
 }
 
 function tellsOfSettled(before: Room): (fact: Decision['facts'][number]) => boolean {

@@ -33,10 +33,15 @@ describe('withEnvelopes', () => {
   });
 
   test('a cancel mark outlives an older read, and a newer read brings it', () => {
-    const marked = withEnvelopes(room, [envelopeOf(3, { cancelled: true })]);
-    expect(headEnvelope(withEnvelopes(marked, [envelopeOf(3)]))?.cancelled).toBe(true);
+    const marked = withEnvelopes(room, [envelopeOf(3, { cancelledBy: 'superseded' })]);
+    expect(headEnvelope(withEnvelopes(marked, [envelopeOf(3)]))?.cancelledBy).toBe('superseded');
     const unmarked = withEnvelopes(room, [envelopeOf(3)]);
-    expect(headEnvelope(withEnvelopes(unmarked, [envelopeOf(3, { cancelled: true })]))?.cancelled).toBe(true);
+    const read = withEnvelopes(unmarked, [envelopeOf(3, { cancelledBy: 'operator' })]);
+    expect(headEnvelope(read)?.cancelledBy).toBe('operator');
+    // What the store says of who came first is the truth.
+    expect(headEnvelope(withEnvelopes(read, [envelopeOf(3, { cancelledBy: 'superseded' })]))?.cancelledBy).toBe(
+      'superseded',
+    );
   });
 });
 

@@ -64,6 +64,7 @@ const ROOMS = {
     permit,
     refused(2, { permanent: true }),
   ),
+  'held untried': after(idle, START, { type: 'history_changed' }),
 } as const satisfies Record<string, Room>;
 type RoomName = keyof typeof ROOMS;
 const ROOM_NAMES = Object.keys(ROOMS) as RoomName[];
@@ -82,11 +83,12 @@ const UNTRIED = {
   skip: '-> ready',
   retry: 'not_held',
   cancel: '-> ready',
+  superseded: '-> ready',
   history_changed: '-> held',
 } as const;
 
 /** A head whose attempt was refused: a second answer is stale, an ack settles it all the same. */
-const REFUSED = { ...UNTRIED, ack: '-> ready', nack: 'nothing_open' } as const;
+const REFUSED = { ...UNTRIED, ack: '-> ready', nack: 'nothing_open', superseded: 'begun' } as const;
 
 /** Events about the head, with the number of its last attempt (or 1); deadlines when they are due. */
 const ABOUT_THE_HEAD: Readonly<Record<RoomName, Cells>> = {
@@ -97,6 +99,7 @@ const ABOUT_THE_HEAD: Readonly<Record<RoomName, Cells>> = {
     skip: 'not_accepted_yet',
     retry: 'not_accepted_yet',
     cancel: 'not_accepted_yet',
+    superseded: 'not_accepted_yet',
     history_changed: 'nothing_waits',
   },
   idle: { ...UNTRIED, permit_granted: '-> sending', deadline_due: 'no_deadline' },
@@ -113,6 +116,7 @@ const ABOUT_THE_HEAD: Readonly<Record<RoomName, Cells>> = {
     resume: '-> ready',
     skip: '-> waiting paused',
     cancel: '-> waiting paused',
+    superseded: '-> waiting paused',
   },
   sending: {
     tail_raised: 'noted',
@@ -129,6 +133,7 @@ const ABOUT_THE_HEAD: Readonly<Record<RoomName, Cells>> = {
     skip: '-> sending',
     retry: 'not_held',
     cancel: '-> sending',
+    superseded: 'begun',
     history_changed: 'attempt_open',
   },
   awaiting_ack: {
@@ -146,6 +151,7 @@ const ABOUT_THE_HEAD: Readonly<Record<RoomName, Cells>> = {
     skip: '-> ready',
     retry: 'not_held',
     cancel: '-> ready',
+    superseded: 'begun',
     history_changed: '-> held',
   },
   backing_off: {
@@ -170,6 +176,7 @@ const ABOUT_THE_HEAD: Readonly<Record<RoomName, Cells>> = {
     skip: '-> ready',
     retry: 'not_held',
     cancel: '-> ready',
+    superseded: 'begun',
     history_changed: '-> held',
   },
   held: {
@@ -178,6 +185,15 @@ const ABOUT_THE_HEAD: Readonly<Record<RoomName, Cells>> = {
     deadline_due: 'no_deadline',
     pause: '-> held',
     retry: '-> ready',
+    history_changed: 'already_held',
+  },
+  'held untried': {
+    ...UNTRIED,
+    permit_granted: 'not_claimable',
+    deadline_due: 'no_deadline',
+    pause: '-> held',
+    retry: '-> ready',
+    superseded: '-> held',
     history_changed: 'already_held',
   },
 };
@@ -192,9 +208,10 @@ const ABOUT_A_SETTLED_MESSAGE = {
   skip: 'already_settled',
   retry: 'already_settled',
   cancel: 'already_settled',
+  superseded: 'already_settled',
 } as const satisfies Partial<Cells>;
 
-/** A message behind the head was never tried: of it only a cancel can be true, and it moves nothing either. */
+/** A message behind the head was never tried: only that it is cancelled can be true of it, and it moves nothing either. */
 const ABOUT_A_LATER_MESSAGE = {
   attempt_accepted: 'stale_attempt',
   attempt_refused: 'stale_attempt',
@@ -204,6 +221,7 @@ const ABOUT_A_LATER_MESSAGE = {
   skip: 'not_head',
   retry: 'not_head',
   cancel: '-> the same phase',
+  superseded: '-> the same phase',
 } as const satisfies Partial<Cells>;
 
 function eventOf(type: EventType, room: Room, sequence: number): RoomEvent {
@@ -234,6 +252,7 @@ function eventOf(type: EventType, room: Room, sequence: number): RoomEvent {
     case 'skip':
     case 'retry':
     case 'cancel':
+    case 'superseded':
       return operator(type, sequence);
     default:
       return type satisfies never;
@@ -271,7 +290,8 @@ describe('totality', () => {
 
   test('the rooms of the table are what their names say', () => {
     for (const name of ROOM_NAMES) {
-      const said = name === 'at rest' ? 'idle' : name === 'ready again' ? 'ready' : name;
+      const said =
+        name === 'at rest' ? 'idle' : name === 'ready again' ? 'ready' : name === 'held untried' ? 'held' : name;
       expect(phaseOf(ROOMS[name])).toBe(`-> ${said}`);
     }
     expect(new Set(ROOM_NAMES.map((name) => ROOMS[name].phase))).toEqual(new Set(PHASES));
@@ -306,7 +326,7 @@ describe('totality', () => {
     const room = ROOMS[name];
     for (const [type, cell] of Object.entries(ABOUT_A_LATER_MESSAGE)) {
       const decision = decide(room, eventOf(type as EventType, room, headSequence(room) + 1), START + 1);
-      const beyond = name === 'at rest' && ['skip', 'retry', 'cancel'].includes(type);
+      const beyond = name === 'at rest' && ['skip', 'retry', 'cancel', 'superseded'].includes(type);
       const expected = beyond ? 'not_accepted_yet' : cell === '-> the same phase' ? phaseOf(room) : cell;
       expect.soft(`${type} ${cellOf(decision)}`).toBe(`${type} ${expected}`);
     }

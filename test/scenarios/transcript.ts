@@ -4,7 +4,7 @@
  *
  *   room unlocked_by=delivered ack_timeout=5s …   a new room, time 0, with its channel's policy
  *   append [N] [not_before=5s] [expires=9s] [failure=hold] [ack_timeout=2s]     N messages; times count from now
- *   permit · take over · pause · resume · skip N · retry N · cancel N · history changed · why
+ *   permit · take over · pause · resume · skip N · retry N · cancel N · superseded N · history changed · why
  *   accepted|refused|unknown [message=N] [attempt=N] …      about the last attempt that was sent, unless it is named
  *   ack N LEVEL [cumulative] · nack N permanent|retryable [scope=…] [code=…] [retry_after=…] [id=…]
  *   advance 5s · deadline [silent]                a deadline event; `silent`: nothing else on the channel was answered
@@ -141,6 +141,7 @@ class Player {
       case 'skip':
       case 'retry':
       case 'cancel':
+      case 'superseded':
         return { type: verb, sequence: Number(rest[0]) };
       default:
         throw new Error(`a transcript has no line "${verb}"`);
@@ -176,6 +177,10 @@ function policy(options: Line['options'], base: Policy = policyOf()): Policy {
     unlockedBy: (options.unlocked_by ?? base.unlockedBy) as Policy['unlockedBy'],
     ackTimeoutMs: ms('ack_timeout', base.ackTimeoutMs),
     minGapMs: ms('min_gap', base.minGapMs),
+    roomLimit: {
+      everyMs: ms('room_limit', base.roomLimit.everyMs),
+      burst: Number(options.room_burst ?? base.roomLimit.burst),
+    },
     maxAttempts: Number(options.max_attempts ?? base.maxAttempts),
     unknownGraceMs: ms('grace', base.unknownGraceMs),
     unknownPolicy: (options.unknown ?? base.unknownPolicy) as Policy['unknownPolicy'],
@@ -237,7 +242,7 @@ function factLine(fact: Fact): string {
       return `settled: message ${fact.sequence} ${fact.outcome} (${fact.reason}${code}), level ${fact.level}, ${attempts}${doubts}`;
     }
     case 'cancel_marked':
-      return `marked: message ${fact.sequence} is cancelled when its turn comes`;
+      return `marked: message ${fact.sequence} is cancelled when its turn comes${fact.by === 'operator' ? '' : ` (${fact.by})`}`;
     case 'accepted_as':
       return `named: message ${fact.sequence} is ${fact.platformId}`;
     case 'answered_late':

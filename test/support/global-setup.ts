@@ -10,6 +10,7 @@ import type { TestProject } from 'vitest/node';
 import { serverAccount } from '../../simulators/postgres/account.ts';
 import { systemBinaries } from '../../simulators/postgres/binaries.ts';
 import { type PostgresServer, startPostgres } from '../../simulators/postgres/embedded.ts';
+import { leaveOut } from './optional.ts';
 import { findPgbouncer, type Pgbouncer, startPgbouncer } from './pgbouncer.ts';
 
 export interface ProvidedPostgres {
@@ -50,11 +51,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
       process.stderr.write(`${NONE_INSTALLED}: testing with the embedded one only\n`);
     }
     const program = findPgbouncer();
-    if (program === null) {
-      const required = process.env.CI === 'true' && process.env.ROOMLINE_TESTS_WITHOUT !== 'pooler';
-      if (required) throw new Error(`${NO_POOLER}; in CI it is required`);
-      process.stderr.write(`${NO_POOLER}: nothing is tested through a pooler\n`);
-    }
+    if (program === null) leaveOut('pooler', NO_POOLER, 'nothing is tested through a pooler');
     const wanted = [
       { label: 'embedded', binaries: 'embedded' },
       ...(installed === undefined ? [] : [{ label: 'system', binaries: installed.directory }]),

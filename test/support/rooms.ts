@@ -11,6 +11,7 @@ export function policyOf(wishes: Partial<Policy> = {}): Policy {
     unlockedBy: 'delivered',
     ackTimeoutMs: 5_000,
     minGapMs: 0,
+    roomLimit: { everyMs: 0, burst: 1 },
     maxAttempts: 5,
     backoff: { initialMs: 1_000, maxMs: 60_000, factor: 2, jitter: 0 },
     unknownGraceMs: 2_000,
@@ -27,7 +28,7 @@ export function envelopeOf(sequence: number, wishes: Partial<Envelope> = {}): En
     acceptedAt: START,
     notBefore: null,
     expiresAt: null,
-    cancelled: false,
+    cancelledBy: null,
     policy: policyOf(),
     ...wishes,
   };
@@ -91,6 +92,7 @@ export function deadline(channelAnswered = true): RoomEvent {
   return { type: 'deadline_due', channelAnswered, chance: 0 };
 }
 
-export function operator(type: 'skip' | 'retry' | 'cancel', sequence: number): RoomEvent {
+/** An order about one message: an operator's, or that of the publisher of a newer one. */
+export function operator(type: 'skip' | 'retry' | 'cancel' | 'superseded', sequence: number): RoomEvent {
   return { type, sequence };
 }

@@ -120,6 +120,7 @@ export function copyRow(row: RoomRow, tail: number): RoomRow {
     reason: row.reason,
     until: row.until,
     gapUntil: row.gapUntil,
+    debtUntil: row.debtUntil,
     attempt: row.attempt,
     spent: row.spent,
     level: row.level,

@@ -1,7 +1,7 @@
 /** How each fact of a decision changes what is stored beside the room's row. */
 import type { HistoryEntry, InboxAck } from '../../engine/ports.ts';
 import type { Fact, Settled } from '../../room/events.ts';
-import type { Attempt } from '../../room/room.ts';
+import type { Attempt, CancelledBy } from '../../room/room.ts';
 import {
   addressOf,
   copyAttempts,
@@ -19,7 +19,7 @@ export function writeFact(database: MemoryDatabase, record: RoomRecord, fact: Fa
       moveToHistory(database, record, fact);
       return [];
     case 'cancel_marked':
-      markCancelled(record, fact.sequence);
+      markCancelled(record, fact.sequence, fact.by);
       return [];
     case 'accepted_as':
       return nameMessage(database, record, fact.sequence, fact.platformId);
@@ -60,9 +60,11 @@ function moveToHistory(database: MemoryDatabase, record: RoomRecord, fact: Settl
   if (fact.deadLetter) putDeadLetter(database, entry, fact.reason, fact.code, fact.at);
 }
 
-function markCancelled(record: RoomRecord, sequence: number): void {
+/** Who came first with that is remembered. */
+function markCancelled(record: RoomRecord, sequence: number, by: CancelledBy): void {
   const message = messageAt(record, sequence);
-  record.messages.set(sequence, { ...message, envelope: Object.freeze({ ...message.envelope, cancelled: true }) });
+  const cancelledBy = message.envelope.cancelledBy ?? by;
+  record.messages.set(sequence, { ...message, envelope: Object.freeze({ ...message.envelope, cancelledBy }) });
 }
 
 /** The first message that an id is given to keeps it. */

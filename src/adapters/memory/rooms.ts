@@ -87,6 +87,15 @@ export class MemoryRoomStore implements RoomStore {
     return wanted.map((one) => recordAt(this.#database, one)?.messages.get(one.sequence)?.body.slice() ?? null);
   }
 
+  async findWaiting(wanted: readonly (RoomAddress & { readonly messageId: string })[]): Promise<(number | null)[]> {
+    await nextMicrotask();
+    return wanted.map((one) => {
+      const record = recordAt(this.#database, one);
+      const sequence = record?.ids.get(one.messageId)?.sequence ?? 0;
+      return record?.messages.has(sequence) ? sequence : null;
+    });
+  }
+
   async scan(
     shards: readonly number[],
     which: 'all' | 'due',
@@ -125,7 +134,7 @@ export class MemoryRoomStore implements RoomStore {
       expiresAt: message.expiresAt,
       ackTimeoutMs: message.ackTimeoutMs,
       failurePolicy: message.failurePolicy,
-      cancelled: false,
+      cancelledBy: null,
     });
     record.messages.set(sequence, { envelope, body: message.body.slice(), digest });
     record.ids.set(message.messageId, { sequence, digest });

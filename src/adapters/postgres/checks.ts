@@ -84,10 +84,8 @@ export async function checkDatabase(
 ): Promise<Check> {
   await checkSchema(pool);
   const view = await look();
-  if (!options.allowUnsafeSettings) {
-    refuseUnsafe(view.unsafeSettings);
-    await checkSession(pool, options);
-  }
+  if (!options.allowUnsafeSettings) refuseUnsafe(view.unsafeSettings);
+  await checkSession(pool, options);
   const { rows } = await pool.query({ text: 'SELECT shards FROM settings' }, 'the check of the shards');
   const { shards } = rows[0] as { shards: number };
   if (options.shards !== undefined && options.shards !== shards) throw shardsMismatch(shards, options.shards);

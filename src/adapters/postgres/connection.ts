@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { OutcomeUnknownError } from '../../engine/ports.ts';
+import { RoomlineError } from '../../errors.ts';
 import type { ServerView } from './checks.ts';
 import { hadNoEffect, hasStalePlan } from './failures.ts';
 import type { PostgresOptions } from './options.ts';
@@ -20,7 +21,7 @@ export class Connection {
   readonly #purpose: string;
   readonly #watch: ServerWatch;
   /** What each session saw of its server when it was last asked. */
-  readonly #views = new WeakMap<pg.Client, ServerView>();
+  readonly #views = new WeakMap<pg.Client, { readonly view: ServerView; readonly epoch: number }>();
   #client: Promise<pg.Client> | null = null;
   #closed = false;
 
@@ -37,19 +38,23 @@ export class Connection {
    */
   async look(): Promise<ServerView> {
     const client = await this.#open();
-    return this.#look(client).catch((error: unknown) => this.#fail(client, 'the look at the server', error));
+    return this.#look(client).catch((error: unknown) => {
+      if (!(error instanceof RoomlineError)) return this.#fail(client, 'the look at the server', error);
+      this.#drop(client);
+      throw error;
+    });
   }
 
   /** The past of the database is the known one, as the session last saw; where it was not, the session looks again. */
   async isOnKnownHistory(): Promise<boolean> {
     const client = await this.#open();
-    if (this.#views.get(client)?.anotherHistory === null) return true;
+    if (this.#views.get(client)?.view.anotherHistory === null) return true;
     return (await this.look()).anotherHistory === null;
   }
 
   async #look(client: pg.Client): Promise<ServerView> {
     const view = await this.#watch.look(this.#purpose, (query) => client.query(query));
-    this.#views.set(client, view);
+    this.#views.set(client, { view, epoch: this.#watch.epoch });
     return view;
   }
 
@@ -95,7 +100,16 @@ export class Connection {
     await client?.end();
   }
 
-  #open(): Promise<pg.Client> {
+  async #open(): Promise<pg.Client> {
+    for (;;) {
+      const client = await this.#opened();
+      if (this.#views.get(client)?.epoch === this.#watch.epoch) return client;
+      // Another connection has come to another server since: where this session leads is not to be relied on.
+      this.#drop(client);
+    }
+  }
+
+  #opened(): Promise<pg.Client> {
     if (this.#closed) return Promise.reject(new Error('the store is closed'));
     if (this.#client === null) {
       const opening = this.#connect();

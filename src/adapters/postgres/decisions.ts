@@ -53,6 +53,13 @@ export class PostgresDecisions {
     return (await this.#pool.run(STATEMENTS.countRooms, [])).rows as RoomCount[];
   }
 
+  /** Whether the role may record a decision, and how many workers have a lease that is alive. */
+  async look(): Promise<{ readonly mayDecide: boolean; readonly liveWorkers: number }> {
+    const { rows } = await this.#pool.run(STATEMENTS.lookAtDeciding, []);
+    const record = rows[0] as { may_decide: boolean; live_workers: number };
+    return { mayDecide: record.may_decide, liveWorkers: record.live_workers };
+  }
+
   /** The decision and the identity that it makes the known one, in one statement; false where another came first. */
   async record(decision: NewDecision): Promise<boolean> {
     const { before, after } = decision;

@@ -3,22 +3,48 @@ import { OutcomeUnknownError } from '../../engine/ports.ts';
 import { RoomlineError } from '../../errors.ts';
 import { hadNoEffect, hasStalePlan } from './failures.ts';
 import type { PostgresOptions } from './options.ts';
+import type { ServerWatch } from './server-watch.ts';
 import { clientConfig } from './session.ts';
 import { queryOf, type Statement } from './statements.ts';
 
 /** Connections for whatever needs none of its own. */
 export class Pool {
-  readonly #pool: pg.Pool;
-  readonly #prepared: boolean;
+  readonly #options: PostgresOptions;
+  readonly #max: number;
+  readonly #watch: Pick<ServerWatch, 'epoch'>;
+  #pool: pg.Pool;
+  #epoch: number;
+  /** Of former epochs. */
+  readonly #ending = new Set<Promise<void>>();
   #closed: Promise<void> | null = null;
 
-  constructor(options: PostgresOptions, max: number) {
-    this.#pool = new pg.Pool({ ...clientConfig(options, 'pool'), max, onConnect: refuseStandby });
+  constructor(options: PostgresOptions, max: number, watch: Pick<ServerWatch, 'epoch'>) {
+    this.#options = options;
+    this.#max = max;
+    this.#watch = watch;
+    this.#epoch = watch.epoch;
+    this.#pool = this.#make();
+  }
+
+  #make(): pg.Pool {
+    const options = this.#options;
+    const pool = new pg.Pool({ ...clientConfig(options, 'pool'), max: this.#max, onConnect: refuseStandby });
     // The pool drops the connection itself.
-    this.#pool.on('error', (error) => options.onConnectionLost?.(error));
+    pool.on('error', (error) => options.onConnectionLost?.(error));
     // The pool listens to idle connections only. While one is lent, its query tells that it broke.
-    this.#pool.on('connect', (client) => client.on('error', () => undefined));
-    this.#prepared = options.preparedStatements;
+    pool.on('connect', (client) => client.on('error', () => undefined));
+    return pool;
+  }
+
+  /** Sessions of a former epoch may lead to a server that is the database no more. */
+  #current(): pg.Pool {
+    if (this.#epoch !== this.#watch.epoch && this.#closed === null) {
+      const ending = this.#pool.end().finally(() => this.#ending.delete(ending));
+      this.#ending.add(ending);
+      this.#epoch = this.#watch.epoch;
+      this.#pool = this.#make();
+    }
+    return this.#pool;
   }
 
   /**
@@ -26,7 +52,7 @@ export class Pool {
    * @throws OutcomeUnknownError where its answer never came; any other error means that it had no effect
    */
   async run(statement: Statement, values: readonly unknown[]): Promise<pg.QueryResult> {
-    const query = queryOf(statement, values, this.#prepared);
+    const query = queryOf(statement, values, this.#options.preparedStatements);
     for (;;) {
       try {
         return await this.query(query, statement.name);
@@ -38,7 +64,7 @@ export class Pool {
   }
 
   async query(query: pg.QueryConfig, what: string): Promise<pg.QueryResult> {
-    const client = await this.#pool.connect();
+    const client = await this.#current().connect();
     try {
       const result = await client.query(query);
       client.release();
@@ -52,7 +78,7 @@ export class Pool {
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#pool.end();
+    this.#closed ??= Promise.all([this.#pool.end(), ...this.#ending]).then(() => undefined);
     return this.#closed;
   }
 }

@@ -11,7 +11,7 @@ import {
 import { RoomlineError } from '../../errors.ts';
 import { ENVELOPE_WINDOW, type RoomAddress, type RoomKey } from '../../room/room.ts';
 import { AppendBatch, type BatchRoom, encodeKeys, type LockedRecord, type NumberedRecord } from './append.ts';
-import { bigints, integers } from './arrays.ts';
+import { bigints, integers, texts } from './arrays.ts';
 import { type Answer, type AnswerRecord, decodeAnswers, encodeWrites } from './compare-and-set.ts';
 import type { Connection } from './connection.ts';
 import { mayPass } from './failures.ts';
@@ -135,6 +135,15 @@ export class PostgresRoomStore implements RoomStore {
     const bodies: (Uint8Array | null)[] = wanted.map(() => null);
     for (const { ord, body } of result.rows as { ord: number; body: Uint8Array }[]) bodies[ord - 1] = body;
     return bodies;
+  }
+
+  async findWaiting(wanted: readonly (RoomAddress & { readonly messageId: string })[]): Promise<(number | null)[]> {
+    if (wanted.length === 0) return [];
+    const values = [...addressesOf(wanted), texts(wanted.map((one) => one.messageId))];
+    const result = await this.#pool.run(STATEMENTS.findWaiting, values);
+    const found: (number | null)[] = wanted.map(() => null);
+    for (const { ord, sequence } of result.rows as { ord: number; sequence: number }[]) found[ord - 1] = sequence;
+    return found;
   }
 
   async scan(

@@ -18,6 +18,7 @@ export interface RoomRecord {
   readonly reason: RoomRow['reason'];
   readonly until: number | null;
   readonly gap_until: number;
+  readonly debt_until: number;
   readonly attempt: number;
   readonly spent: number;
   readonly level: AckLevel;
@@ -45,6 +46,7 @@ export function roomRow(record: RoomRecord): RoomRow {
     reason: record.reason,
     until: record.until,
     gapUntil: record.gap_until,
+    debtUntil: record.debt_until,
     attempt: record.attempt,
     spent: record.spent,
     level: record.level,
@@ -68,7 +70,7 @@ type EnvelopeFields = readonly [
   expiresAt: number | null,
   ackTimeoutMs: number | null,
   failurePolicy: StoredEnvelope['failurePolicy'],
-  cancelled: boolean,
+  cancelledBy: StoredEnvelope['cancelledBy'],
 ];
 
 export interface StoredRoomRecord extends RoomRecord {
@@ -80,8 +82,8 @@ export function storedRoom(record: StoredRoomRecord): StoredRoom {
 }
 
 function storedEnvelope(fields: EnvelopeFields): StoredEnvelope {
-  const [sequence, messageId, acceptedAt, notBefore, expiresAt, ackTimeoutMs, failurePolicy, cancelled] = fields;
-  return { sequence, messageId, acceptedAt, notBefore, expiresAt, ackTimeoutMs, failurePolicy, cancelled };
+  const [sequence, messageId, acceptedAt, notBefore, expiresAt, ackTimeoutMs, failurePolicy, cancelledBy] = fields;
+  return { sequence, messageId, acceptedAt, notBefore, expiresAt, ackTimeoutMs, failurePolicy, cancelledBy };
 }
 
 interface MessageRecord extends RoomKey {
@@ -99,7 +101,7 @@ export interface WaitingRecord extends MessageRecord {
   readonly expires_at: number | null;
   readonly ack_timeout_ms: number | null;
   readonly failure_policy: StoredEnvelope['failurePolicy'];
-  readonly cancelled: boolean;
+  readonly cancelled_by: StoredEnvelope['cancelledBy'];
 }
 
 export interface SettledRecord extends MessageRecord {
@@ -126,7 +128,7 @@ export function waitingMessage(record: WaitingRecord): WaitingMessage {
     expiresAt: record.expires_at,
     ackTimeoutMs: record.ack_timeout_ms,
     failurePolicy: record.failure_policy,
-    cancelled: record.cancelled,
+    cancelledBy: record.cancelled_by,
   };
 }
 

@@ -1,11 +1,18 @@
 import { lookAtServer, type RunQuery, type ServerView } from './checks.ts';
 
-/** Unsafe settings over all connections: what a role is set to concerns only sessions that begin after it was. */
+/**
+ * What all connections see of their servers: unsafe settings (what a role is set to concerns only sessions that begin
+ * after it was), and whether they have come to another server. Where one of them has, the others may still be on the
+ * former one: a new epoch begins, and every session of an earlier one is closed before it is used again.
+ */
 export class ServerWatch {
   readonly #byConnection = new Map<string, readonly string[]>();
   readonly #looks = new Map<string, () => Promise<unknown>>();
   readonly #onUnsafeSettings: (unsafeSettings: readonly string[]) => void;
   #told = '';
+  #epoch = 1;
+  /** The past that was last seen. */
+  #past: string | null = null;
   #again: Promise<void> | null = null;
 
   /** @param onUnsafeSettings told of every change; with none where all are safe again */
@@ -15,6 +22,11 @@ export class ServerWatch {
 
   get unsafeSettings(): readonly string[] {
     return [...new Set([...this.#byConnection.values()].flat())].sort();
+  }
+
+  /** Rises with each server, or past, that is not the one last seen. */
+  get epoch(): number {
+    return this.#epoch;
   }
 
   /** @param look has the connection looked through, whoever is on it then */
@@ -28,6 +40,7 @@ export class ServerWatch {
    */
   async look(connection: string, run: RunQuery): Promise<ServerView> {
     const view = await lookAtServer(run);
+    this.#compare(view);
     this.#note(connection, view.unsafeSettings);
     return view;
   }
@@ -50,6 +63,12 @@ export class ServerWatch {
           .catch(() => this.#note(name, [])),
       ),
     );
+  }
+
+  #compare({ seen, anotherHistory }: ServerView): void {
+    const past = JSON.stringify([seen, anotherHistory !== null]);
+    if (this.#past !== null && this.#past !== past) this.#epoch++;
+    this.#past = past;
   }
 
   #note(connection: string, seen: readonly string[]): void {

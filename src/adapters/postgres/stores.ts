@@ -46,7 +46,7 @@ export function openStores(options: PostgresOptions): PostgresStores {
   const appends = new Connection(options, 'appends', watch);
   const renewals = new Connection(options, 'renewals', watch);
   const fences = new Connection(options, 'fences', watch);
-  const pool = new Pool(options, Math.max(1, options.poolMax - RESERVED));
+  const pool = new Pool(options, Math.max(1, options.poolMax - RESERVED), watch);
   const look = () => watch.look('pool', (query) => pool.query(query, 'the look at the server'));
   watch.register('pool', look);
   const { dedupeDays, historyRetentionDays } = options;

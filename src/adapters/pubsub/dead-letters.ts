@@ -8,6 +8,8 @@ export interface DeadLetterLaneDependencies {
   readonly store: Pick<DeadLetterStore, 'putIntake'>;
   readonly clock: Pick<Clock, 'after'>;
   readonly instruments: Instruments;
+  /** False while nothing may be stored: until it is decided which past of the database is the true one. */
+  readonly mayStore: () => boolean;
 }
 
 interface Waiting {
@@ -54,6 +56,10 @@ export class DeadLetterLane {
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       const batch = this.#next();
+      if (!this.#to.mayStore()) {
+        await this.#pause();
+        continue;
+      }
       try {
         await this.#to.store.putIntake(batch.map(({ letter }) => letter));
         this.#rows = Math.min(MAX_ROWS, this.#rows * 2);

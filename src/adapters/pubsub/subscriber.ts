@@ -26,6 +26,8 @@ export interface PubSubDependencies {
   /** Calls for one room commit in the order of the calls. */
   readonly accept: (message: NewMessage) => Promise<IntakeResult>;
   readonly deadLetters: DeadLetterStore;
+  /** False while nothing may be stored: until it is decided which past of the database is the true one. */
+  readonly mayStore: () => boolean;
   readonly clock: Clock;
   readonly instruments: Instruments;
 }

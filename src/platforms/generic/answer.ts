@@ -1,9 +1,10 @@
 /** What a gateway's answer means: the tables of docs/generic-http-platform.md. */
 import type { LookupResult, SendResult } from '../../engine/ports.ts';
 import type { Nack, Scope } from '../../room/room.ts';
+import { type Fields, isFields, readId, readObject, readTime } from '../fields.ts';
 import type { HttpOutcome } from '../http-client.ts';
 import { parseRetryAfter } from '../retry-after.ts';
-import { type Fields, isFields, parseJson, readId, readLevel, readNack, readTime } from './fields.ts';
+import { readLevel, readNack } from './fields.ts';
 
 type Answer = Extract<HttpOutcome, { kind: 'answered' }>;
 
@@ -28,7 +29,7 @@ function classifyAnswer(answer: Answer, wallClockMs: number): SendResult {
   if (status >= 300 && status < 400) {
     return refused({ permanent: true, scope: 'channel', retryAfterMs: null, code: 'redirected' });
   }
-  const fields = readBody(answer);
+  const fields = readObject(answer.body);
   const error = fields !== null && isFields(fields.error) ? fields.error : null;
   const retryAfterMs = parseRetryAfter(answer.headers['retry-after'], wallClockMs);
   if (status >= 500 && error?.processed !== false) return unknown(`http_${status}`);
@@ -64,7 +65,7 @@ function bareRefusal(status: number, retryAfterMs: number | null): Nack {
 }
 
 export function readLookup(outcome: HttpOutcome): LookupResult {
-  const fields = outcome.kind === 'answered' && outcome.status === 200 ? readBody(outcome) : null;
+  const fields = outcome.kind === 'answered' && outcome.status === 200 ? readObject(outcome.body) : null;
   if (fields === null) return NO_EVIDENCE;
   const platformId = readId(fields.id);
   if (fields.status === 'failed') {
@@ -80,18 +81,6 @@ const NO_EVIDENCE: LookupResult = { kind: 'no_evidence' };
 
 /** What a reported failure means where it does not say. */
 export const FAILED = { permanent: true, scope: 'message', code: 'failed', retryAfterMs: null } as const;
-
-/** Null where the body is no JSON object, or too large to be read. */
-function readBody({ body }: Answer): Fields | null {
-  if (body === null) return null;
-  try {
-    const value = parseJson(body);
-    return isFields(value) ? value : null;
-  } catch {
-    // Not UTF-8, not JSON, or nested beyond reading: an answer without the fields that we look for.
-    return null;
-  }
-}
 
 function refused(nack: Nack): SendResult {
   return { kind: 'refused', nack };

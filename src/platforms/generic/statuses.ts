@@ -1,24 +1,15 @@
 /** Reading the statuses of a webhook call: one item that cannot be read never fails the others. */
 import type { StatusItem } from '../../engine/ports.ts';
 import { RoomlineError } from '../../errors.ts';
+import { type Fields, isFields, parseWebhookBody, readId, readReference, readTime } from '../fields.ts';
 import { FAILED } from './answer.ts';
-import {
-  type Fields,
-  isFields,
-  parseJson,
-  readId,
-  readLevel,
-  readNack,
-  readRecipient,
-  readReference,
-  readTime,
-} from './fields.ts';
+import { readLevel, readNack, readRecipient } from './fields.ts';
 
 export const MAX_STATUSES = 5_000;
 
 /** @throws RoomlineError where nothing of the call can be read */
 export function readStatuses(raw: Uint8Array): StatusItem[] {
-  const call = parseCall(raw);
+  const call = parseWebhookBody(raw);
   const statuses = isFields(call) ? call.statuses : undefined;
   if (statuses === undefined) throw new RoomlineError('field_missing', { field: 'statuses', rule: 'required' });
   if (!Array.isArray(statuses)) throw new RoomlineError('field_type', { field: 'statuses', rule: 'a list' });
@@ -26,16 +17,6 @@ export function readStatuses(raw: Uint8Array): StatusItem[] {
     throw new RoomlineError('body_too_large', { field: 'statuses', rule: `at most ${MAX_STATUSES} items` });
   }
   return statuses.map(readItem);
-}
-
-function parseCall(raw: Uint8Array): unknown {
-  try {
-    return parseJson(raw);
-  } catch (cause) {
-    if (cause instanceof SyntaxError) throw new RoomlineError('body_malformed_json', { cause });
-    if (cause instanceof RangeError) throw new RoomlineError('body_too_deep', { cause });
-    throw new RoomlineError('body_not_utf8', { cause });
-  }
 }
 
 function readItem(item: unknown): StatusItem {

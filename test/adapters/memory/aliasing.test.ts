@@ -19,6 +19,7 @@ function messageOf(messageId: string): NewMessage {
     expiresAt: null,
     ackTimeoutMs: null,
     failurePolicy: null,
+    supersedes: null,
     source: 'http',
   };
 }

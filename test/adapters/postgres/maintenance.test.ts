@@ -51,6 +51,22 @@ describe.each(postgresServers())('$name: maintenance', (server) => {
     expect(await partitionOf(later.id)).toBe('history_19700101');
   });
 
+  it('leaves a day in the default partition that is too large to be moved while everybody waits', async () => {
+    const room = await settleOne('early');
+    await database.query(
+      `INSERT INTO history SELECT (jsonb_populate_record(h, jsonb_build_object('sequence', n, 'message_id', 'x-' || n))).*
+       FROM history h, generate_series(2, 10002) n WHERE room_id = $1`,
+      [room.id],
+    );
+    const { rows } = await database.query(`SELECT make_history_partitions(${WORLDS_DAY}, ${WORLDS_DAY} + 1) AS made`);
+    expect(rows[0]).toEqual({ made: 1 });
+    expect(await world.append(world.message('m-1', { room: 'early' }))).toMatchObject([{ kind: 'duplicate' }]);
+    const later = await settleOne('later');
+    expect(await partitionOf(later.id)).toBe('history_default');
+    await opened.maintenance.dropExpired(DAY_MS + 3 * DAY_MS);
+    expect(await world.stores.history.readSettled(room, 1)).toBeNull();
+  });
+
   it('drops days that are past the retention and past the time ids are recognised, and no other', async () => {
     const room = await settleOne('room');
     await database.query(`SELECT make_history_partitions(${WORLDS_DAY}, ${WORLDS_DAY} + 1)`);

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { runner } from 'node-pg-migrate';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { KNOWN_MIGRATIONS, migrate } from '../../../src/adapters/postgres/migrate.ts';
 import { claimBy, World } from '../../conformance/world.ts';
@@ -7,6 +9,20 @@ import { ack, START } from '../../support/rooms.ts';
 import { Database, session } from './database.ts';
 
 const NOTHING = async (): Promise<void> => undefined;
+
+/** As a version left it that did not know this migration yet. */
+async function migrateBefore(url: string, name: string): Promise<void> {
+  await session(url, async (client) => {
+    await runner({
+      dbClient: client,
+      dir: fileURLToPath(new URL('../../../src/adapters/postgres/migrations', import.meta.url)),
+      migrationsTable: 'roomline_migrations',
+      direction: 'up',
+      count: KNOWN_MIGRATIONS.indexOf(name),
+      log: () => undefined,
+    });
+  });
+}
 
 describe.each(postgresServers())('$name: migrate', (server) => {
   let database: Database;
@@ -54,6 +70,23 @@ describe.each(postgresServers())('$name: migrate', (server) => {
     await migrate(database.url);
     await database.query(`INSERT INTO roomline_migrations (name, run_on) VALUES ('9999_later', now())`);
     await expect(database.stores().check()).resolves.toMatchObject({ view: { unsafeSettings: [] } });
+  });
+
+  it('keeps of a database from before that a waiting message was cancelled', async () => {
+    await migrateBefore(database.url, '0008_cancelled_by');
+    await database.query(
+      `INSERT INTO messages (shard, room_id, sequence, accepted_at, cancelled, message_id, source, digest, body)
+       SELECT 0, 1, n, 0, n = 2, 'm-' || n, 'http', decode(repeat('00', 32), 'hex'), '{}' FROM generate_series(1, 3) AS n`,
+    );
+
+    await migrate(database.url);
+    const { rows } = await database.query('SELECT sequence::integer, cancelled_by FROM messages ORDER BY sequence');
+    expect(rows).toEqual([
+      { sequence: 1, cancelled_by: null },
+      { sequence: 2, cancelled_by: 'operator' },
+      { sequence: 3, cancelled_by: null },
+    ]);
+    await expect(database.query(`UPDATE messages SET cancelled_by = 'nobody'`)).rejects.toThrow(/known_cancelled_by/);
   });
 
   it('grants a service role all that the service does, and no more', async () => {

@@ -16,6 +16,7 @@ const INDEXES: Readonly<Record<string, readonly string[]>> = {
   roomline_lock_rooms: ['rooms_by_key', 'rooms_pkey'],
   roomline_read_rooms: ['messages_pkey', 'resting_rooms_pkey', 'rooms_pkey'],
   roomline_read_bodies: ['messages_pkey'],
+  roomline_find_waiting: ['messages_by_message_id'],
   roomline_scan_all: ['messages_pkey', 'rooms_pkey'],
   roomline_scan_due: ['messages_pkey', 'rooms_pkey'],
   roomline_read_settled: ['history.*_pkey', 'resting_rooms_pkey', 'rooms_pkey'],

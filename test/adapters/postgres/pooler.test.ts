@@ -1,10 +1,31 @@
 /** Behind a pooler in transaction mode: nothing that belongs to a session, and what is missing is said at the start. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RoomlineError } from '../../../src/errors.ts';
+import { World } from '../../conformance/world.ts';
 import { postgresRoutes, type Route } from '../../support/postgres.ts';
 import { Database } from './database.ts';
 
 const routes: readonly Route[] = postgresRoutes().filter(({ pooled }) => pooled);
+
+describe.each(routes)('$name: a server behind the same connection', (route) => {
+  it('that has another past stops intake as soon as a renewal has seen it', async () => {
+    const database = await Database.on(route);
+    try {
+      const { ownership, rooms } = database.stores().stores;
+      const world = new World(database.stores().stores);
+      await rooms.append([world.message('a')]);
+      await ownership.register('w', 60_000);
+      await database.query('UPDATE settings SET timeline = timeline + 1');
+      expect((await ownership.renew('w', 60_000))?.anotherHistory).not.toBeNull();
+      await expect(rooms.append([world.message('b')])).rejects.toMatchObject({ code: 'another_history' });
+      await database.query('UPDATE settings SET timeline = timeline - 1');
+      expect((await ownership.renew('w', 60_000))?.anotherHistory).toBeNull();
+      expect(await rooms.append([world.message('b')])).toMatchObject([{ kind: 'appended' }]);
+    } finally {
+      await database.close();
+    }
+  });
+});
 
 describe.each(routes)('$name: start', (route) => {
   let database: Database;

@@ -15,7 +15,9 @@ const letter = (name: string, bytes = 1): IntakeLetter => ({
 function newLane(take: (letters: readonly IntakeLetter[]) => Promise<void> | void) {
   const batches: string[][] = [];
   let pauses = 0;
+  let mayStore = true;
   const lane = new DeadLetterLane({
+    mayStore: () => mayStore,
     store: {
       async putIntake(letters) {
         batches.push(letters.map(({ dedupeKey }) => dedupeKey));
@@ -36,7 +38,14 @@ function newLane(take: (letters: readonly IntakeLetter[]) => Promise<void> | voi
       hash: recipientHasher('a key'),
     },
   });
-  return { lane, batches, pauses: () => pauses };
+  return {
+    lane,
+    batches,
+    pauses: () => pauses,
+    allow: (allowed: boolean) => {
+      mayStore = allowed;
+    },
+  };
 }
 
 describe('the lane of dead letters', () => {
@@ -54,6 +63,20 @@ describe('the lane of dead letters', () => {
     const big = [3, 3, 9, 1].map((mebibytes) => lane.put(letter('big', mebibytes * 1024 * 1024)));
     await Promise.all([...many, ...big]);
     expect(batches.map(({ length }) => length)).toEqual([100, 21, 1, 1, 1]);
+  });
+
+  it('stores nothing while it is not decided which past of the database is the true one', async () => {
+    const { lane, batches, pauses, allow } = newLane(() => undefined);
+    allow(false);
+    const stored = lane.put(letter('a'));
+    while (pauses() < 3) await new Promise((resolve) => setImmediate(resolve));
+    expect(batches).toEqual([]);
+    allow(true);
+    expect(await stored).toBe(true);
+    allow(false);
+    const given = lane.put(letter('b'));
+    lane.close();
+    expect(await given).toBe(false);
   });
 
   it('tries again until the store is back', async () => {

@@ -124,6 +124,7 @@ export class World {
       maxRows: this.#options.maxRows ?? 200,
       maxWaiting: 1,
       lingerMs: 0,
+      mayAccept: () => true,
       isPermanent: this.#options.isPermanent ?? (() => false),
     });
     let most = 0;
@@ -136,8 +137,11 @@ export class World {
         ...subscription,
       },
       {
+        mayStore: () => true,
         parse(payload, fallbackId, now) {
-          const parsed = parseMessage(payload, MESSAGE_LIMITS, (_tenant, channel) => channel === CHANNEL);
+          const parsed = parseMessage(payload, MESSAGE_LIMITS, (_tenant, channel) =>
+            channel === CHANNEL ? { checkContent: null } : null,
+          );
           if ('error' in parsed) return parsed.error;
           return admitted(parsed.ok, { shards: SHARDS, now, source: 'pubsub', fallbackId });
         },

@@ -25,6 +25,7 @@ const READ: NewMessage = {
   expiresAt: null,
   ackTimeoutMs: null,
   failurePolicy: null,
+  supersedes: null,
   source: 'pubsub',
 };
 

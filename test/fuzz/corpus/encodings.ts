@@ -110,6 +110,7 @@ export const ENCODINGS: readonly Entry[] = [
   ),
   entry('a NUL in the tenant', message({ tenant: '\0' }), refused('text_nul_or_surrogate', 'tenant')),
   entry('a NUL in the channel', message({ channel: 'main\0' }), refused('text_nul_or_surrogate', 'channel')),
+  entry('a NUL in a superseded id', message({ supersedes: 'm\0' }), refused('text_nul_or_surrogate', 'supersedes')),
   entry('a NUL in the policy', message({ failurePolicy: 'hold\0' }), refused('text_nul_or_surrogate', 'failurePolicy')),
   entry(
     'a NUL in a time',

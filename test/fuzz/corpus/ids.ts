@@ -66,7 +66,7 @@ export const IDS: readonly Named[] = [
   ['that looks like a generated id', 'http:00000000-0000-0000-0000-000000000000', 'accepted'],
 ];
 
-const FIELDS = ['room', 'messageId', 'to'] as const;
+const FIELDS = ['room', 'messageId', 'to', 'supersedes'] as const;
 const WRONG_TYPES: readonly (readonly [string, string])[] = [
   ['null', 'null'],
   ['a number', '7'],

@@ -231,7 +231,7 @@ const PATHS: readonly RequestEntry[] = [
   get('/.env', 'not_found', 404),
   get('/v1', 'not_found', 404),
   get('*', 'not_found', 404, { method: 'OPTIONS' }),
-  get('/v1/webhooks/default/main', 'method_not_allowed', 405),
+  get('/v1/webhooks/default/main', 'signature_invalid', 401),
   get('/v1/webhooks/default/main', 'method_not_allowed', 405, { method: 'PUT' }),
 ];
 

@@ -98,6 +98,13 @@ const WORDS: readonly Entry[] = [
   entry('an empty policy', message({ failurePolicy: '' }), refused('field_invalid', 'failurePolicy')),
   entry('a policy in capitals', message({ failurePolicy: 'HOLD' }), refused('field_invalid', 'failurePolicy')),
   entry('a policy as null', message({ failurePolicy: null }), refused('field_type', 'failurePolicy')),
+  entry(
+    'its own id as superseded',
+    message({ messageId: 'm', supersedes: 'm' }),
+    refused('field_invalid', 'supersedes'),
+  ),
+  entry('another id as superseded', message({ messageId: 'm', supersedes: 'M' }), 'accepted'),
+  entry('a superseded id, and none of its own', message({ supersedes: 'm' }), 'accepted'),
   entry('a policy as a list', message({ failurePolicy: ['hold'] }), refused('field_type', 'failurePolicy')),
 ];
 

@@ -62,9 +62,24 @@ const failsAtTheFirstRefusal = deciding((room, event, now, rightly) => {
 });
 
 const forgetsCancelMarks = deciding((room, event, now, rightly) => {
-  if (event.type !== 'permit_granted' || !room.envelopes.some(({ cancelled }) => cancelled)) return null;
-  return rightly({ ...room, envelopes: room.envelopes.map((one) => ({ ...one, cancelled: false })) }, event, now);
+  if (event.type !== 'permit_granted' || !room.envelopes.some(({ cancelledBy }) => cancelledBy)) return null;
+  return rightly({ ...room, envelopes: room.envelopes.map((one) => ({ ...one, cancelledBy: null })) }, event, now);
 });
+
+/** It takes what was refused for what was never tried. */
+const supersedesWhatWasTried = deciding((room, event, now, rightly) => {
+  if (event.type !== 'superseded' || event.sequence !== head(room) || room.phase !== 'backing_off') return null;
+  const { reason, ...decision } = {
+    reason: 'superseded' as const,
+    ...rightly(room, { ...event, type: 'cancel' }, now),
+  };
+  return { ...decision, facts: decision.facts.map((fact) => (fact.kind === 'settled' ? { ...fact, reason } : fact)) };
+});
+
+/** It takes the operator's word for the publisher's. */
+const tellsNobodyWhoCancelled = deciding((room, event, now, rightly) =>
+  event.type === 'superseded' ? rightly(room, { ...event, type: 'cancel' }, now) : null,
+);
 
 const raisesNoVersion = deciding((room, event, now, rightly) => {
   if (event.type !== 'pause') return null;
@@ -101,6 +116,8 @@ export const BROKEN = {
   hasNoAckTimeout,
   failsAtTheFirstRefusal,
   forgetsCancelMarks,
+  supersedesWhatWasTried,
+  tellsNobodyWhoCancelled,
   raisesNoVersion,
   takesNothingOver,
   forgetsToAskForAPermit,

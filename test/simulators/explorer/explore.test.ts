@@ -16,6 +16,7 @@ const NO_FAULTS: Bounds = {
   refusals: 0,
   nacks: 0,
   operators: 0,
+  supersessions: 0,
 };
 
 function run(subject: Subject, profile: string, bounds: Partial<Bounds>, maxStates = 400_000): Exploration {
@@ -46,8 +47,29 @@ describe('every state of the real core', () => {
     60_000,
   );
 
+  test.each(names)(
+    'keeps its promises with the policy %s: three messages of which two are superseded, and a refusal',
+    (profile) => {
+      const found = run(REAL, profile, { messages: 3, refusals: 1, supersessions: 2 });
+      expect(found).toMatchObject({ complete: true, broken: null });
+      expect(found.states).toBeGreaterThan(5_000);
+    },
+    60_000,
+  );
+
+  test.each(names)(
+    'keeps its promises with the policy %s: a message superseded at any of two processes',
+    (profile) => {
+      const found = run(REAL, profile, { workers: 2, crashes: 1, supersessions: 1 });
+      expect(found).toMatchObject({ complete: true, broken: null });
+      expect(found.states).toBeGreaterThan(10_000);
+    },
+    60_000,
+  );
+
   test.each(BUDGETS)('is more with another fault: %s', (budget) => {
-    const bounds = { messages: 1, workers: 2 };
+    // Nothing supersedes the only message.
+    const bounds = { messages: budget === 'supersessions' ? 2 : 1, workers: 2 };
     const without = run(REAL, 'resend', bounds);
     const within = run(REAL, 'resend', { ...bounds, [budget]: 1 });
     expect(within.states).toBeGreaterThan(without.states);
@@ -81,6 +103,9 @@ describe('what is broken is found', () => {
     ['hasNoAckTimeout', 'L1', 1_000, {}],
     ['failsAtTheFirstRefusal', 'O2', 1_000, { refusals: 1 }],
     ['forgetsCancelMarks', 'O3', 1_000, { operators: 1 }],
+    ['forgetsCancelMarks', 'O3', 5_000, { supersessions: 1, messages: 3 }],
+    ['supersedesWhatWasTried', 'O5', 5_000, { refusals: 1, supersessions: 1, messages: 2 }],
+    ['tellsNobodyWhoCancelled', 'O1', 1_000, { supersessions: 1, messages: 2 }],
     ['raisesNoVersion', 'D1', 1_000, { operators: 1 }],
     ['takesNothingOver', 'L1', 5_000, { crashes: 1 }],
     ['forgetsToAskForAPermit', 'L1', 1_000, {}],

@@ -268,6 +268,7 @@ describe('a secret', () => {
     const signed = (present: string) =>
       generic.sign({
         id: 'msg_1',
+        url: 'http://127.0.0.1/',
         nowMs: 1_700_000_000_000,
         body: '{}',
         secrets: { present, previous: undefined },

@@ -12,6 +12,7 @@ beforeEach(() => {
   checker = new Checker({
     now: () => 1_000,
     maxAttempts: 3,
+    roomLimit: null,
     cumulative: false,
     clocksAheadMs: () => 0,
     onSettled: () => undefined,
@@ -19,10 +20,14 @@ beforeEach(() => {
   row = checker.row(ROOM);
   checker.leases.registered('w', 1);
   checker.leases.took('w', [0]);
-  for (const id of ['a', 'b']) checker.published(ROOM, id, BODY, null);
+  for (const id of ['a', 'b']) publish(id);
   checker.appended(ROOM, 'a', 1);
   checker.appended(ROOM, 'b', 2);
 });
+
+function publish(messageId: string, supersedes: string | null = null): void {
+  checker.published(ROOM, { messageId, body: BODY, expiresAt: null, supersedes });
+}
 
 function change(wishes: Partial<RowRecord>, rest: Partial<ChangeRecord> = {}): void {
   const expectedVersion = row.version;
@@ -31,7 +36,7 @@ function change(wishes: Partial<RowRecord>, rest: Partial<ChangeRecord> = {}): v
 }
 
 function claim(attempt = 1, worker = 'w'): void {
-  const attempts = [...row.attempts, { number: attempt, worker, generation: 1, result: null }];
+  const attempts = [...row.attempts, { number: attempt, worker, generation: 1, begunAt: 1_000, result: null }];
   change({ phase: 'sending', attempt, attempts }, { claims: true });
 }
 
@@ -114,19 +119,63 @@ describe('R1', () => {
   });
 
   it('is broken where a publisher is told too early, and where a cancelled message is claimed', () => {
-    checker.published(ROOM, 'c', BODY, null);
+    publish('c');
     checker.acknowledged(ROOM, 'c', 3);
     expect(broken()).toContain('c was acknowledged before it was stored');
-    change({}, { cancelled: [1] });
+    checker.ordered(ROOM, 'cancel', 1);
+    change({}, { cancelled: [{ sequence: 1, by: 'operator' }] });
+    expect(broken()).not.toContain('nobody ordered it');
     claim();
     expect(broken()).toContain('1 was cancelled, and is claimed');
+  });
+
+  it('is broken by marks that nobody ordered', () => {
+    change({}, { cancelled: [{ sequence: 1, by: 'operator' }] });
+    expect(broken()).toContain('1 was marked (operator): nobody ordered it');
+    change({}, { cancelled: [{ sequence: 2, by: 'superseded' }] });
+    expect(broken()).toContain('2 was marked (superseded): no newer message replaces it');
+  });
+
+  it('is broken where a publisher is told before what its message supersedes is out of the way', () => {
+    publish('c', 'b');
+    checker.appended(ROOM, 'c', 3);
+    checker.acknowledged(ROOM, 'c', 3);
+    expect(broken()).toContain('2 is superseded, and could still be sent');
+  });
+
+  it('is not broken where it was marked, had been tried, or had settled', () => {
+    publish('c', 'b');
+    checker.appended(ROOM, 'c', 3);
+    change({}, { cancelled: [{ sequence: 2, by: 'superseded' }] });
+    checker.acknowledged(ROOM, 'c', 3);
+    claim();
+    publish('d', 'a');
+    checker.appended(ROOM, 'd', 4);
+    checker.acknowledged(ROOM, 'd', 4);
+    checker.ordered(ROOM, 'skip', 1);
+    settle('skipped', 'operator');
+    checker.acknowledged(ROOM, 'd', 4);
+    expect(broken()).toBe('');
+    expect([...checker.counts.keys()].filter((name) => name.startsWith('superseded')).sort()).toEqual([
+      'superseded_after_settling',
+      'superseded_while_tried',
+      'superseded_while_waiting',
+    ]);
+  });
+
+  it('is broken by a superseded message that had been tried, or that none replaces', () => {
+    claim();
+    settle('cancelled', 'superseded');
+    expect(broken()).toContain('1 cancelled (superseded): it had been tried');
+    settle('cancelled', 'superseded', 2);
+    expect(broken()).toContain('2 cancelled (superseded): no newer message replaces it');
   });
 });
 
 describe('R2', () => {
   it('is broken where the database numbers messages otherwise than they were published', () => {
-    checker.published(ROOM, 'c', BODY, null);
-    checker.published(ROOM, 'd', BODY, null);
+    publish('c');
+    publish('d');
     checker.appended(ROOM, 'd', 3);
     expect(broken()).toContain('d has number 3');
   });

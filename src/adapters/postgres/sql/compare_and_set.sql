@@ -20,7 +20,7 @@ WITH proof AS MATERIALIZED (
 written AS (
   UPDATE rooms r
   SET version = n.version, phase = n.phase, settled = n.settled, paused = n.paused, since = n.since,
-      reason = n.reason, until = n.until, gap_until = n.gap_until, attempt = n.attempt, spent = n.spent,
+      reason = n.reason, until = n.until, gap_until = n.gap_until, debt_until = n.debt_until, attempt = n.attempt, spent = n.spent,
       level = n.level, level_at = n.level_at, platform_id = n.platform_id, platform_at = n.platform_at,
       mark = n.mark, bytes_left = n.bytes_left, first_claim_version = n.first_claim_version,
       attempts = n.attempts, nack = nullif(n.nack::text, 'null')::json
@@ -31,11 +31,12 @@ written AS (
         unnest($6::boolean[]) AS claims, unnest($7::bigint[]) AS version, unnest($8::text[])::phase AS phase,
         unnest($9::bigint[]) AS settled, unnest($10::boolean[]) AS paused, unnest($11::bigint[]) AS since,
         unnest($12::text[]) AS reason, unnest($13::bigint[]) AS until, unnest($14::bigint[]) AS gap_until,
-        unnest($15::integer[]) AS attempt, unnest($16::integer[]) AS spent, unnest($17::text[])::ack_level AS level,
-        unnest($18::bigint[]) AS level_at, unnest($19::text[]) AS platform_id, unnest($20::bigint[]) AS platform_at,
-        unnest($21::text[]) AS mark, unnest($22::boolean[]) AS bytes_left,
-        unnest($23::bigint[]) AS first_claim_version, json_array_elements($24::json) AS attempts,
-        json_array_elements($25::json) AS nack, generate_subscripts($3::integer[], 1) AS ord
+        unnest($15::bigint[]) AS debt_until,
+        unnest($16::integer[]) AS attempt, unnest($17::integer[]) AS spent, unnest($18::text[])::ack_level AS level,
+        unnest($19::bigint[]) AS level_at, unnest($20::text[]) AS platform_id, unnest($21::bigint[]) AS platform_at,
+        unnest($22::text[]) AS mark, unnest($23::boolean[]) AS bytes_left,
+        unnest($24::bigint[]) AS first_claim_version, json_array_elements($25::json) AS attempts,
+        json_array_elements($26::json) AS nack, generate_subscripts($3::integer[], 1) AS ord
     ) AS n,
     LATERAL (
       SELECT l.ctid FROM rooms l
@@ -50,13 +51,13 @@ gone AS (
   USING
     (
       SELECT
-        unnest($26::integer[]) AS ord, unnest($27::integer[]) AS shard, unnest($28::bigint[]) AS room_id,
-        unnest($29::bigint[]) AS sequence, unnest($30::text[])::outcome AS outcome, unnest($31::text[]) AS reason,
-        unnest($32::text[]) AS code, unnest($33::bigint[]) AS at, unnest($34::bigint[]) AS version,
-        unnest($35::bigint[]) AS first_claim_version, unnest($36::boolean[]) AS possibly_delivered,
-        unnest($37::boolean[]) AS dead_letter, unnest($38::text[])::ack_level AS level,
-        unnest($39::bigint[]) AS level_at, unnest($40::text[]) AS platform_id, unnest($41::bigint[]) AS platform_at,
-        json_array_elements($42::json) AS attempts
+        unnest($27::integer[]) AS ord, unnest($28::integer[]) AS shard, unnest($29::bigint[]) AS room_id,
+        unnest($30::bigint[]) AS sequence, unnest($31::text[])::outcome AS outcome, unnest($32::text[]) AS reason,
+        unnest($33::text[]) AS code, unnest($34::bigint[]) AS at, unnest($35::bigint[]) AS version,
+        unnest($36::bigint[]) AS first_claim_version, unnest($37::boolean[]) AS possibly_delivered,
+        unnest($38::boolean[]) AS dead_letter, unnest($39::text[])::ack_level AS level,
+        unnest($40::bigint[]) AS level_at, unnest($41::text[]) AS platform_id, unnest($42::bigint[]) AS platform_at,
+        json_array_elements($43::json) AS attempts
     ) AS s,
     LATERAL (
       SELECT o.ctid FROM messages o
@@ -81,7 +82,7 @@ kept AS (
     NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL,
     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
   WHERE (SELECT count(*) FROM gone)
-    < (SELECT count(*) FROM unnest($26::integer[]) AS s (ord) WHERE (ord IN (SELECT ord FROM written)) IS TRUE)
+    < (SELECT count(*) FROM unnest($27::integer[]) AS s (ord) WHERE (ord IN (SELECT ord FROM written)) IS TRUE)
 ),
 buried AS (
   INSERT INTO dead_letters (at, kind, reason, detail, tenant, channel, shard, room_id, sequence)
@@ -93,9 +94,11 @@ buried AS (
 ),
 cancelled AS (
   UPDATE messages m
-  SET cancelled = true
+  -- Who came first with that is remembered.
+  SET cancelled_by = coalesce(m.cancelled_by, c.cancelled_by)
   FROM
-    unnest($43::integer[], $44::integer[], $45::bigint[], $46::bigint[]) AS c (ord, shard, room_id, sequence),
+    unnest($44::integer[], $45::integer[], $46::bigint[], $47::bigint[], $48::text[])
+      AS c (ord, shard, room_id, sequence, cancelled_by),
     LATERAL (
       SELECT o.ctid FROM messages o
       WHERE o.shard = c.shard AND o.room_id = c.room_id AND o.sequence = c.sequence
@@ -107,7 +110,7 @@ named AS (
   INSERT INTO platform_ids AS p (tenant, channel, platform_id, shard, room_id, sequence)
   SELECT DISTINCT ON (tenant COLLATE "C", channel COLLATE "C", platform_id COLLATE "C")
     tenant, channel, platform_id, shard, room_id, sequence
-  FROM unnest($47::integer[], $48::integer[], $49::bigint[], $50::text[], $51::text[], $52::bigint[], $53::text[])
+  FROM unnest($49::integer[], $50::integer[], $51::bigint[], $52::text[], $53::text[], $54::bigint[], $55::text[])
     AS a (ord, shard, room_id, tenant, channel, sequence, platform_id)
   WHERE (ord IN (SELECT ord FROM written)) IS TRUE
   ORDER BY tenant COLLATE "C", channel COLLATE "C", platform_id COLLATE "C", ord

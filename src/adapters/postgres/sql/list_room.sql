@@ -5,7 +5,7 @@ FROM
     (
       SELECT
         shard, room_id, sequence, accepted_at, message_id, body,
-        not_before, expires_at, ack_timeout_ms, failure_policy, cancelled,
+        not_before, expires_at, ack_timeout_ms, failure_policy, cancelled_by,
         NULL::bigint AS settled_at, NULL::bigint AS level_at, NULL::bigint AS platform_at,
         NULL::bigint AS first_claim_version, NULL::bigint AS settle_version, NULL::integer AS revision,
         NULL::outcome AS outcome, NULL::ack_level AS level, NULL::boolean AS possibly_delivered,

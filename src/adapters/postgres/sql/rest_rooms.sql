@@ -23,12 +23,12 @@ taken AS (
 )
 INSERT INTO resting_rooms (
   shard, id, touched_at,
-  version, settled, tail, since, until, gap_until, level_at, platform_at, first_claim_version, created_at, attempt,
+  version, settled, tail, since, until, gap_until, debt_until, level_at, platform_at, first_claim_version, created_at, attempt,
   spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts
 )
 SELECT
   shard, id, touched_at,
-  version, settled, tail, since, until, gap_until, level_at, platform_at, first_claim_version, created_at, attempt,
+  version, settled, tail, since, until, gap_until, debt_until, level_at, platform_at, first_claim_version, created_at, attempt,
   spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts
 FROM taken
 RETURNING shard, id

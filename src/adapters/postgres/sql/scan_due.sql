@@ -29,7 +29,7 @@ FROM
   LATERAL (
     SELECT coalesce(json_agg(json_build_array(
       m.sequence, m.message_id, m.accepted_at, m.not_before, m.expires_at, m.ack_timeout_ms, m.failure_policy,
-      m.cancelled
+      m.cancelled_by
     ) ORDER BY m.sequence), '[]') AS envelopes
     FROM (
       SELECT * FROM messages m

@@ -12,12 +12,12 @@ taken AS (
 )
 INSERT INTO rooms (
   shard, id, touched_at,
-  version, settled, tail, since, until, gap_until, level_at, platform_at, first_claim_version, created_at, attempt,
+  version, settled, tail, since, until, gap_until, debt_until, level_at, platform_at, first_claim_version, created_at, attempt,
   spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts
 )
 SELECT
   shard, id, (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
-  version, settled, tail, since, until, gap_until, level_at, platform_at, first_claim_version, created_at, attempt,
+  version, settled, tail, since, until, gap_until, debt_until, level_at, platform_at, first_claim_version, created_at, attempt,
   spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts
 FROM taken
 RETURNING id

@@ -4,7 +4,7 @@ import type { Fact, RoomEvent } from '../../../../src/room/events.ts';
 import type { Policy } from '../../../../src/room/room.ts';
 import { transition } from '../../../../src/room/transition.ts';
 import type { World } from '../../../conformance/world.ts';
-import { START } from '../../../support/rooms.ts';
+import { operator, START } from '../../../support/rooms.ts';
 import type { Actor, Part, Stop } from './stage.ts';
 
 export const WRITE_STOPS: readonly Stop[] = ['decided', 'commit'];
@@ -65,6 +65,20 @@ async function writeOf(
 
 export function write(world: World, decision: Decision, stops: readonly Stop[] = WRITE_STOPS): Part {
   return { stops, run: (actor) => decideAndWrite(world, actor, decision) };
+}
+
+/** What intake does once a newer message has committed: it looks whether the older one waits, and has it cancelled. */
+export function superseding(world: World, messageId: string, stops = WRITE_STOPS): Part {
+  return {
+    stops,
+    run: async (actor) => {
+      const { row } = await world.stored();
+      const { rooms } = actor.opened.stores;
+      const [sequence] = await rooms.findWaiting([{ shard: row.shard, id: row.id, messageId }]);
+      if (sequence == null) return 'it does not wait';
+      return decideAndWrite(world, actor, { events: [operator('superseded', sequence)] });
+    },
+  };
 }
 
 /** The answer to a send comes in; acks that it finds in the inbox are applied. */

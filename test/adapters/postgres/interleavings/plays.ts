@@ -3,7 +3,7 @@ import type { ClaimProof } from '../../../../src/engine/ports.ts';
 import type { Policy, Room } from '../../../../src/room/room.ts';
 import { claimBy, type World } from '../../../conformance/world.ts';
 import { accepted, ack, deadline, nacked, operator, pause, START, takeOver } from '../../../support/rooms.ts';
-import { acceptance, ackById, appending, decideAndWrite, doing, write } from './acts.ts';
+import { acceptance, ackById, appending, decideAndWrite, doing, superseding, write } from './acts.ts';
 import type { Final } from './judge.ts';
 import type { Part, Stage } from './stage.ts';
 
@@ -19,7 +19,8 @@ export interface Play {
 
 /** An ack timeout that is over as soon as it begins. */
 export const NOW: Partial<Policy> = { ackTimeoutMs: 0 };
-const room = (final: Final) => final.rooms[0] as Final['rooms'][number] & { readonly paused: boolean };
+type RoomOfPlay = Final['rooms'][number] & { readonly paused: boolean; readonly attempt: number };
+const room = (final: Final) => final.rooms[0] as RoomOfPlay;
 const outcomes = (final: Final) => final.history.map((message) => message.outcome).join(' ');
 
 export async function claimed(world: World, messages = 1): Promise<{ room: Room; proof: ClaimProof }> {
@@ -284,6 +285,31 @@ const CLAIMS: readonly Play[] = [
       await world.roomWith(2);
       return [write(world, { events: [claimBy(proof)], proof }), write(world, { events: [operator('cancel', 1)] })];
     },
+  },
+  {
+    name: 'late supersession: the older message is claimed, or cancelled',
+    prepare: async (world) => {
+      const proof = await world.worker(`worker-${world.channel}`);
+      await world.roomWith(2);
+      return [write(world, { events: [claimBy(proof)], proof }), superseding(world, 'm-1')];
+    },
+    holds: (final) => (room(final).settled === 0 ? room(final).attempt === 1 : outcomes(final) === 'cancelled'),
+  },
+  {
+    name: 'late supersession: from an older envelope a superseded message is not claimed',
+    prepare: async (world) => {
+      const proof = await awaiting(world, 3);
+      return [write(world, { events: [ack(1), claimBy(proof)], proof }), superseding(world, 'm-2')];
+    },
+    holds: (final) => (room(final).settled === 1 ? room(final).attempt === 1 : outcomes(final) === 'acked cancelled'),
+  },
+  {
+    name: 'late mark: who has a waiting message cancelled first is remembered',
+    prepare: async (world) => {
+      await awaiting(world, 2);
+      return [write(world, { events: [operator('cancel', 2)] }), superseding(world, 'm-2')];
+    },
+    holds: (final) => room(final).settled === 0,
   },
   {
     name: 'late claim: from an older envelope a cancelled message is not claimed',

@@ -23,6 +23,7 @@ interface Outcome {
 export function describePlays(route: Route, plays: readonly Play[], without: readonly Stop[] = []): void {
   describe(`${route.name}: interleavings`, () => {
     let stage: Stage;
+    let played = 0;
     beforeAll(async () => {
       // A fence ends what keeps it waiting for half a second: here that would be whoever is stopped.
       vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
@@ -31,6 +32,7 @@ export function describePlays(route: Route, plays: readonly Play[], without: rea
     afterAll(async () => {
       vi.useRealTimers();
       await stage.close();
+      process.stdout.write(`interleavings on ${route.name}: ${plays.length} plays in ${played} orders\n`);
     });
 
     it.each(plays)(
@@ -42,6 +44,7 @@ export function describePlays(route: Route, plays: readonly Play[], without: rea
         for (const order of serialOrders(steps)) allowed.push(comparable(play, await run(cast, order)));
         for (const order of allOrders(steps)) {
           const outcome = await run(cast, order);
+          played++;
           const told = `steps ${order.map((actor) => ACTORS[actor]).join(', ')}`;
           expect(outcome.faults, told).toEqual([]);
           const seen = comparable(play, outcome);

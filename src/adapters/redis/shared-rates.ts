@@ -1,0 +1,20 @@
+/** Limits that all processes keep together, as one script of Redis: it decides and counts in one step. */
+import { readFileSync } from 'node:fs';
+import type { SharedRates } from '../../engine/ports.ts';
+import type { RedisConnection } from './connection.ts';
+
+const TAKE_TOKENS = readFileSync(new URL('take_tokens.lua', import.meta.url), 'utf8');
+
+/**
+ * Keys are `<prefix>rate:{<name>}`, one for each call, so that a cluster may spread them. They expire when all is paid
+ * back. What Redis forgets is as if nothing had been used: a burst more, once.
+ */
+export function createSharedRates(redis: RedisConnection): SharedRates {
+  const takeTokens = redis.script('roomlineTakeTokens', TAKE_TOKENS);
+  return {
+    async take(name, { perSecond, burst }, want) {
+      const [granted, waitMs] = (await takeTokens(`rate:{${name}}`, [perSecond, burst, want])) as [number, number];
+      return { granted, waitMs };
+    },
+  };
+}

@@ -1,0 +1,200 @@
+/**
+ * How fast one sender, or the senders of an account together, may send: a token for each request. Tokens come from what
+ * all processes keep together, or, where nothing is shared or what is shared is away, from this process's share of the
+ * limit by the part of the shards that it holds. Who waits is served in order.
+ */
+import type { Clock, RateLimit, SharedRates } from './ports.ts';
+
+/** Rates need no engine time. */
+type Timer = Pick<Clock, 'monotonic' | 'after'>;
+
+export interface Rate {
+  /** A token, if one is there and nobody waits for it. */
+  tryTake(): boolean;
+  /** Runs when a token is there, at once where one is. The result gives up the place; once it has run it does nothing. */
+  take(run: () => void): () => void;
+  /** A token that was not used after all. */
+  giveBack(): void;
+}
+
+/** Where there is no limit. */
+export const UNLIMITED: Rate = {
+  tryTake: () => true,
+  take: (run) => {
+    run();
+    return () => undefined;
+  },
+  giveBack: () => undefined,
+};
+
+const NOTHING = (): void => undefined;
+
+/** This process's own share: the generic cell rate algorithm on its monotonic clock. */
+export class LocalRate implements Rate {
+  readonly #limit: RateLimit;
+  readonly #clock: Timer;
+  readonly #share: () => number;
+  /** When all that was taken is paid back. */
+  #paidAt = Number.NEGATIVE_INFINITY;
+
+  /** @param share the part of the limit that is this process's, above 0 and up to 1 */
+  constructor(limit: RateLimit, clock: Timer, share: () => number) {
+    this.#limit = limit;
+    this.#clock = clock;
+    this.#share = share;
+  }
+
+  tryTake(): boolean {
+    if (this.#freeInMs() > 0) return false;
+    this.#spend();
+    return true;
+  }
+
+  take(run: () => void): () => void {
+    // A place in the order is a token that comes later.
+    const inMs = this.#freeInMs();
+    this.#spend();
+    if (inMs <= 0) {
+      run();
+      return NOTHING;
+    }
+    let waiting = true;
+    const cancel = this.#clock.after(inMs, () => {
+      waiting = false;
+      run();
+    });
+    return () => {
+      if (!waiting) return;
+      waiting = false;
+      cancel();
+      this.giveBack();
+    };
+  }
+
+  giveBack(): void {
+    this.#paidAt -= this.#everyMs;
+  }
+
+  get #everyMs(): number {
+    return 1_000 / (this.#limit.perSecond * this.#share());
+  }
+
+  #freeInMs(): number {
+    const credit = Math.max(1, Math.floor(this.#limit.burst * this.#share()));
+    return this.#paidAt - (credit - 1) * this.#everyMs - this.#clock.monotonic();
+  }
+
+  #spend(): void {
+    this.#paidAt = Math.max(this.#paidAt, this.#clock.monotonic()) + this.#everyMs;
+  }
+}
+
+/** Tokens fetched at once: what the limit gives in this time, so that few round trips serve many requests. */
+const BATCH_MS = 50;
+/** Fetched tokens that nobody used are as good as none: they have been counted, and must not make a burst much later. */
+const STALE_MS = 1_000;
+/** How long a process goes by its own share after what is shared was away. */
+const AWAY_MS = 1_000;
+
+/** What all processes keep together, fetched in small batches. */
+export class SharedRate implements Rate {
+  readonly #name: string;
+  readonly #limit: RateLimit;
+  readonly #shared: SharedRates;
+  readonly #clock: Timer;
+  readonly #own: Rate;
+  readonly #waiting: (() => void)[] = [];
+  #tokens = 0;
+  #fetchedAt = 0;
+  #asking = false;
+  #awayUntil = Number.NEGATIVE_INFINITY;
+
+  constructor(name: string, limit: RateLimit, shared: SharedRates, clock: Timer, own: Rate) {
+    this.#name = name;
+    this.#limit = limit;
+    this.#shared = shared;
+    this.#clock = clock;
+    this.#own = own;
+  }
+
+  tryTake(): boolean {
+    if (this.#isAway()) return this.#own.tryTake();
+    if (this.#waiting.length === 0 && this.#has()) {
+      this.#tokens--;
+      return true;
+    }
+    this.#ask();
+    return false;
+  }
+
+  take(run: () => void): () => void {
+    if (this.#isAway()) return this.#own.take(run);
+    if (this.tryTake()) {
+      run();
+      return NOTHING;
+    }
+    let giveUp: () => void = () => {
+      const place = this.#waiting.indexOf(serve);
+      if (place >= 0) this.#waiting.splice(place, 1);
+    };
+    const serve = (): void => {
+      giveUp = NOTHING;
+      // Tokens are there, or what is shared went away while it waited.
+      if (this.#isAway()) giveUp = this.#own.take(run);
+      else run();
+    };
+    this.#waiting.push(serve);
+    this.#ask();
+    return () => giveUp();
+  }
+
+  giveBack(): void {
+    this.#tokens++;
+  }
+
+  #isAway(): boolean {
+    return this.#clock.monotonic() < this.#awayUntil;
+  }
+
+  #has(): boolean {
+    if (this.#clock.monotonic() - this.#fetchedAt > STALE_MS) this.#tokens = 0;
+    return this.#tokens >= 1;
+  }
+
+  #ask(): void {
+    if (this.#asking) return;
+    this.#asking = true;
+    const { perSecond, burst } = this.#limit;
+    const batch = Math.floor((perSecond * BATCH_MS) / 1_000);
+    const want = Math.max(1, Math.min(burst, Math.max(batch, this.#waiting.length)));
+    // What was used up has to grow again: asked for every single token, the round trips would cost more than they bring.
+    const growMs = Math.min(BATCH_MS, (burst * 1_000) / perSecond / 2);
+    this.#shared.take(this.#name, this.#limit, want).then(
+      ({ granted, waitMs }) => {
+        if (granted > 0) this.#fetched(granted);
+        if (this.#waiting.length === 0) this.#asking = false;
+        else this.#clock.after(granted === want ? 0 : Math.max(growMs, waitMs), () => this.#askAgain());
+      },
+      // The limit is kept by shares meanwhile: slower or a little faster than allowed, and nobody waits for ever.
+      () => {
+        this.#asking = false;
+        this.#awayUntil = this.#clock.monotonic() + AWAY_MS;
+        for (const serve of this.#waiting.splice(0)) serve();
+      },
+    );
+  }
+
+  #askAgain(): void {
+    this.#asking = false;
+    if (this.#waiting.length > 0) this.#ask();
+  }
+
+  #fetched(granted: number): void {
+    this.#tokens = (this.#has() ? this.#tokens : 0) + granted;
+    this.#fetchedAt = this.#clock.monotonic();
+    while (this.#tokens >= 1 && this.#waiting.length > 0) {
+      this.#tokens--;
+      this.#waiting.shift()?.();
+    }
+  }
+}

@@ -1,0 +1,70 @@
+/** What the answer to a send means. The HTTP status is unreliable: where there is an error code, it decides. */
+import type { SendResult } from '../../engine/ports.ts';
+import type { Nack } from '../../room/room.ts';
+import { type Fields, isFields, readId, readObject } from '../fields.ts';
+import type { HttpOutcome } from '../http-client.ts';
+import { readGraphError } from '../meta/error.ts';
+import { readUsageWait } from '../meta/usage.ts';
+import { parseRetryAfter } from '../retry-after.ts';
+import { nackOfAnswer } from './errors.ts';
+
+type Answer = Extract<HttpOutcome, { kind: 'answered' }>;
+
+export function classifySend(outcome: HttpOutcome, wallClockMs: number): SendResult {
+  switch (outcome.kind) {
+    case 'not_sent':
+      return refused({ permanent: false, scope: 'channel', retryAfterMs: null, code: outcome.code });
+    case 'no_answer':
+      return { kind: 'unknown', code: outcome.code, bytesLeft: outcome.bytesLeft };
+    case 'answered':
+      return classifyAnswer(outcome, wallClockMs);
+    default:
+      return outcome satisfies never;
+  }
+}
+
+function classifyAnswer(answer: Answer, wallClockMs: number): SendResult {
+  const { status, headers } = answer;
+  if (status >= 300 && status < 400) {
+    return refused({ permanent: true, scope: 'channel', retryAfterMs: null, code: 'redirected' });
+  }
+  const askedMs = readUsageWait(headers) ?? parseRetryAfter(headers['retry-after'], wallClockMs);
+  const fields = readObject(answer.body);
+  const error = readGraphError(fields);
+  if (error !== null) {
+    const nack = nackOfAnswer(error, status, askedMs);
+    return nack === null ? unknown(`http_${status}_${error.code}`) : refused(nack);
+  }
+  if (status >= 500) return unknown(`http_${status}`);
+  return status < 300 ? accepted(fields) : refused(withoutCode(status, askedMs));
+}
+
+function accepted(fields: Fields | null): SendResult {
+  const [message] = Array.isArray(fields?.messages) ? fields.messages : [];
+  const platformId = isFields(message) ? readId(message.id) : null;
+  if (platformId === null) return unknown('answer_unreadable');
+  return { kind: 'accepted', platformId, platformAt: null, duplicate: false };
+}
+
+/** These may concern the one message: its size, or what something on the way thinks of it. */
+const OF_MESSAGE = new Set([400, 413, 414, 422, 431]);
+
+/**
+ * A 4xx without an error code did not come from the API but from something before it, so that it says nothing about
+ * the message: the sender waits, and nothing is lost to a wrong address.
+ */
+function withoutCode(status: number, askedMs: number | null): Nack {
+  const code = `http_${status}`;
+  if (status === 401 || status === 403) return { permanent: true, scope: 'channel', retryAfterMs: null, code };
+  const scope = OF_MESSAGE.has(status) ? 'message' : 'channel';
+  return { permanent: false, scope, retryAfterMs: askedMs, code };
+}
+
+function refused(nack: Nack): SendResult {
+  return { kind: 'refused', nack };
+}
+
+/** There was an answer, so the request had left. */
+function unknown(code: string): SendResult {
+  return { kind: 'unknown', code, bytesLeft: true };
+}

@@ -1,0 +1,36 @@
+/** What a head's attempts amount to. */
+import { type Attempt, headSequence, type Nack, type Room } from './room.ts';
+
+/** Attempts kept with a message. A long outage can cause more: refused ones go first, they say least. */
+const KEPT_ATTEMPTS = 20;
+
+export function withoutOldRefusals(attempts: readonly Attempt[]): readonly Attempt[] {
+  if (attempts.length <= KEPT_ATTEMPTS) return attempts;
+  const refused = attempts.findIndex((attempt) => attempt.result === 'refused');
+  return attempts.toSpliced(refused === -1 ? 1 : refused, 1);
+}
+
+export function isCurrentAttempt(room: Room, event: { sequence: number; attempt: number }): boolean {
+  return event.sequence === headSequence(room) && event.attempt === room.attempt && room.attempt > 0;
+}
+
+export function endAttempt(room: Room, result: Attempt['result'], code: string | null, now: number): Room {
+  const attempts = room.attempts.map((attempt) =>
+    attempt.number === room.attempt ? { ...attempt, result, code, endedAt: now } : attempt,
+  );
+  return { ...room, attempts };
+}
+
+/** The refusal's code is the attempt's last word. What was unknown is definite now; what was accepted stays so. */
+export function nackAttempt(room: Room, nack: Nack): Room {
+  const attempts = room.attempts.map((attempt): Attempt => {
+    if (attempt.number !== room.attempt) return attempt;
+    return { ...attempt, code: nack.code, result: attempt.result === 'accepted' ? 'accepted' : 'refused' };
+  });
+  return { ...room, attempts };
+}
+
+/** An attempt is used up once, even where it was taken for unknown first, then answered, then nacked. */
+export function spentWith(room: Room): number {
+  return Math.min(room.attempt, room.spent + 1);
+}
