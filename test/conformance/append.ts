@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Stores } from '../../src/engine/ports.ts';
+import type { RoomKey } from '../../src/room/room.ts';
 import { ack, START } from '../support/rooms.ts';
 import { claimBy, decide, World } from './world.ts';
 
@@ -151,6 +152,28 @@ export function describeAppend(stores: () => Stores): void {
       const [result] = await world.append(world.message('b'));
 
       expect(result).toMatchObject({ kind: 'appended', row: { phase: 'sending', version: claimed.version, tail: 2 } });
+    });
+
+    it('keeps rooms of one shard apart that share all of their key but one part', async () => {
+      const world = new World(stores());
+      const base = world.key();
+      const keys: readonly RoomKey[] = [
+        base,
+        { ...base, tenant: 'other' },
+        { ...base, channel: `${base.channel}-other` },
+        { ...base, room: 'other' },
+      ];
+      const ids: number[] = [];
+      for (const key of keys) {
+        for (const messageId of ['one', 'two']) {
+          const [result] = await world.append(world.message(messageId, { key }));
+          if (result?.kind !== 'appended') throw new Error('it was not appended');
+          expect(result.sequence).toBe(messageId === 'one' ? 1 : 2);
+          expect(result.row.key).toEqual(key);
+          ids.push(result.row.id);
+        }
+      }
+      expect(new Set(ids).size).toBe(keys.length);
     });
 
     it('of nothing is nothing', async () => {

@@ -258,6 +258,15 @@ export function describeCompareAndSet(stores: () => Stores): void {
       expect(letters.map(({ channel }) => channel)).toEqual([elsewhere.channel, world.channel]);
     });
 
+    it('mark a message of their own room, whatever rooms share its shard', async () => {
+      const world = new World(stores());
+      await world.roomWith(2, 'first');
+      await world.apply(await world.roomWith(2, 'second'), null, operator('cancel', 2));
+      const marks = async (room: string) => (await world.stored(room)).envelopes.map(({ cancelledBy }) => cancelledBy);
+      expect(await marks('second')).toEqual([null, 'operator']);
+      expect(await marks('first')).toEqual([null, null]);
+    });
+
     it('make a dead letter of a failed message', async () => {
       const world = new World(stores());
       const proof = await world.worker();

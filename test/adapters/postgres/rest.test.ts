@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { PostgresStores } from '../../../src/adapters/postgres/stores.ts';
 import { claimBy, decide, World } from '../../conformance/world.ts';
@@ -64,6 +65,24 @@ describe.each(postgresServers())('$name: rooms at rest', (server) => {
     expect(await world.stores.rooms.scan([world.shard], 'all', START, 10, null)).toEqual([]);
     expect(await world.stores.history.readSettled(before.row, 1)).toMatchObject({ key: world.key(), sequence: 1 });
     expect(await world.stores.history.listRoom(before.row, null, 10)).toHaveLength(1);
+  });
+
+  it('are not made a second time, and others are that share all of their key but one part', async () => {
+    await emptyRoom('room');
+    await rest();
+    const { tenant, channel, room } = world.key();
+    const make = async (...key: readonly [string, string, string]): Promise<number> => {
+      const text = readFileSync(
+        new URL('../../../src/adapters/postgres/sql/create_rooms.sql', import.meta.url),
+        'utf8',
+      );
+      const values = [[world.shard], ...key.map((part) => [part]), [START]];
+      return (await database.query(text, values)).rowCount ?? 0;
+    };
+    expect(await make(tenant, channel, room)).toBe(0);
+    expect(await make('other', channel, room)).toBe(1);
+    expect(await make(tenant, `${channel}-other`, room)).toBe(1);
+    expect(await make(tenant, channel, 'other')).toBe(1);
   });
 
   it('come back with an append, and go on with their numbers and version', async () => {
