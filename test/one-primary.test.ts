@@ -32,6 +32,8 @@ it('sessions get their address in one place, and the migration in another', () =
     'src/adapters/postgres/connection.ts',
     'src/adapters/postgres/migrate.ts',
     'src/adapters/postgres/pool.ts',
+    // Of Redis.
+    'src/adapters/redis/connection.ts',
   ]);
 });
 

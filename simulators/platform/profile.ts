@@ -94,10 +94,24 @@ export interface Profile {
   /** Something that a user wrote, as an item of a webhook call. */
   inbound?(salt: string): unknown;
   webhookBody(items: unknown[]): string;
+  /** A webhook call tells of one thing: what else there is to tell goes in calls of its own. */
+  readonly single?: boolean;
+  /** Whether a call that failed is told again, where its address says so, or the platform has a rule of its own. */
+  repeats?(call: FailedCall): boolean;
   /** Headers (name, value, …) and body as they leave; a tampered call's body differs from what was signed. */
   sign(call: UnsignedCall): { headers: string[]; body: string };
   /** The path and query by which the platform asks whether a webhook address is the channel's, and the answer it wants. */
   challenge?(channel: { verifyToken: string; challenge: string }): { query: string; answer: string };
+}
+
+export interface FailedCall {
+  /** Where it went, with the fragment. */
+  url: string;
+  /** How many there were already, this one included. */
+  attempt: number;
+  /** 0: there was no answer, and `error` says why; `DEADLINE` is no whole answer in time. */
+  status: number;
+  error?: string;
 }
 
 export interface UnsignedCall {

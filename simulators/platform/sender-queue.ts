@@ -1,11 +1,13 @@
-import type { TSchema } from 'typebox';
+import type { TObject, TProperties } from 'typebox';
 import { Type } from 'typebox';
+
+const strict = { additionalProperties: false } as const;
 
 /**
  * A platform that queues instead of refusing: it accepts what comes, and a message leaves, and has its first status, when
  * its turn comes. The schema is given that of a refusal.
  */
-export const senderQueue = <R extends TSchema>(refusal: R) =>
+export const senderQueue = <P extends TProperties>({ properties }: TObject<P>) =>
   Type.Union([
     Type.Null(),
     Type.Object(
@@ -15,11 +17,11 @@ export const senderQueue = <R extends TSchema>(refusal: R) =>
         maxWaiting: Type.Integer({ minimum: 0 }),
         /** What happens to one too many: refused at once, or accepted and then reported as failed. */
         overflow: Type.Union([
-          refusal,
-          Type.Object({ failsWith: Type.String({ minLength: 1 }) }, { additionalProperties: false }),
+          Type.Object({ kind: Type.Literal('refuse'), ...properties }, strict),
+          Type.Object({ kind: Type.Literal('fail'), code: Type.String({ minLength: 1 }) }, strict),
         ]),
       },
-      { additionalProperties: false },
+      strict,
     ),
   ]);
 

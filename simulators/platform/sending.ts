@@ -10,6 +10,7 @@ import type { Answer, SendRequest } from './profile.ts';
 import { Draws, hashText, Purpose } from './random.ts';
 import type { Registry } from './registry.ts';
 import { obeyMarker } from './resolve.ts';
+import { SenderQueues } from './sender-queue.ts';
 import { type Fault, type Limit, type MessageKnobs, type Refusal, SettingsError } from './settings.ts';
 import { raise } from './stats.ts';
 import type { Statuses } from './statuses.ts';
@@ -45,6 +46,7 @@ export class Sending {
   readonly #statuses: Statuses;
   readonly #outages: Outages;
   readonly #limits = new Limits();
+  readonly #queues = new SenderQueues();
   /** Until when a channel was asked to wait (platform time). */
   readonly #askedToWait = new Map<string, number>();
   #receipts = 0;
@@ -208,9 +210,14 @@ export class Sending {
       this.#finish(incoming, knobs, struck?.fault, this.#world.profile.accepted(known, true));
       return;
     }
+    const turn = this.#queue(channel, knobs);
+    if ('refusal' in turn) {
+      this.#refuse(incoming, request, turn.refusal, 'queue_full', knobs, release);
+      return;
+    }
     const recipient = this.#phones.recipient(channel, request.to);
     const long = (request.text?.length ?? 0) > knobs.phone.media.longTextLength;
-    const message = this.#registry.add(channel, recipient, request, knobs, request.media || long);
+    const message = this.#registry.add(channel, recipient, request, turn.knobs, request.media || long);
     this.#world.stats.accepted++;
     raise(this.#channelStats(channel), 'accepted');
     this.#record(incoming, request, { decision: 'accepted', m: message.no, id: message.id, ...fault, ...held }, () => {
@@ -218,11 +225,31 @@ export class Sending {
       this.#statuses.answered(message);
     });
     this.#statuses.drawEarly(message);
-    this.#statuses.accepted(message);
-    this.#phones.send(message, message.early?.has('delivered') || message.early?.has('read') || false);
+    this.#after(turn.waitMs, () => {
+      this.#statuses.accepted(message);
+      this.#phones.send(message, message.early?.has('delivered') || message.early?.has('read') || false);
+    });
     const answer = this.#world.profile.accepted(message, false);
     if (message.early === undefined || exchange.over) this.#finish(incoming, knobs, struck?.fault, answer);
     else this.#afterEarly(message, () => this.#finish(incoming, knobs, struck?.fault, answer));
+  }
+
+  /** How long a message waits for its turn to leave, and what becomes of it where there is no room for it. */
+  #queue(channel: string, knobs: MessageKnobs): { waitMs: number; knobs: MessageKnobs } | { refusal: Refusal } {
+    const { queue } = this.#world.resolver.channel(channel);
+    if (queue === null) return { waitMs: 0, knobs };
+    const now = this.#world.now();
+    const waitMs = this.#queues.waitMs(channel, queue, now);
+    if (waitMs !== undefined) {
+      this.#queues.enter(channel, queue, now);
+      return { waitMs, knobs };
+    }
+    if (queue.overflow.kind === 'refuse') return { refusal: queue.overflow };
+    raise(this.#world.stats.faults, 'queue_overflow');
+    const { code } = queue.overflow;
+    const sent = { ...knobs.status.sent, probability: 0 };
+    const failure = { ...knobs.status.failure, probability: 1, code, permanent: false, scope: 'channel' as const };
+    return { waitMs: 0, knobs: { ...knobs, status: { ...knobs.status, sent, failure } } };
   }
 
   /** Runs once the early statuses have been told, or have taken too long. */

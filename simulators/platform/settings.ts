@@ -2,6 +2,7 @@ import { Ajv, type ErrorObject } from 'ajv';
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
 import { Delay, delayComplaint } from './delay.ts';
+import { senderQueue } from './sender-queue.ts';
 
 /**
  * Every knob of the fake platform: its schema is the type, the validator and the documentation of what is allowed.
@@ -240,6 +241,7 @@ export const ChannelKnobs = Type.Object(
     limit: Limit,
     /** What one channel may send to one recipient. */
     pairLimit: Limit,
+    queue: senderQueue(Refusal),
     request: Type.Object(
       {
         maxBodyBytes: Type.Integer({ minimum: 1 }),
@@ -467,6 +469,7 @@ export const defaultSettings: Settings = {
   channel: {
     limit: null,
     pairLimit: null,
+    queue: null,
     request: { maxBodyBytes: 262_144, requireRoomlineHeaders: true, markers: true },
     idempotency: { enabled: false, ttlMs: 86_400_000 },
     lookup: { enabled: true, delayMs: 0, lagMs: 0, retentionMs: 3_600_000 },
@@ -522,7 +525,7 @@ export const overlay = <T>(base: T, patch: unknown): T => {
   }
   return { ...result } as T;
 };
-const NULLABLE = new Set(['limit', 'pairLimit', 'flapping']);
+const NULLABLE = new Set(['limit', 'pairLimit', 'queue', 'flapping']);
 
 const describe = (where: string, errors: ErrorObject[] | null | undefined): string => {
   const error = errors?.at(-1)?.keyword === 'anyOf' ? errors.at(-1) : errors?.[0];

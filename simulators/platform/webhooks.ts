@@ -18,18 +18,21 @@ interface Waiting {
 interface Call {
   readonly no: number;
   readonly id: string;
+  /** Where this message's statuses go; undefined: to the channel's webhook. */
+  readonly url: URL | undefined;
   readonly contents: Waiting[];
   readonly body: string;
   readonly junk: number;
-  readonly firstAt: number;
+  /** When it was first sent. */
+  firstAt: number;
   attempt: number;
   /** Signatures to try, the last being the one that counts. */
   readonly modes: SignatureMode[];
 }
 
-/** One replica of the receiver. */
+/** One replica of the receiver; without an address: all that messages name for themselves. */
 interface Target {
-  readonly url: URL;
+  readonly url: URL | undefined;
   /** Calls under way. */
   active: number;
 }
@@ -49,19 +52,27 @@ const JUNK = ['unknownId', 'unknownReference', 'unknownStatus', 'extraFields', '
 class ChannelOutlet {
   readonly #world: World;
   readonly #name: string;
-  readonly #connect: (url: URL, connections: number) => Pool;
+  readonly #connect: (target: string, origin: string, connections: number) => Pool;
   readonly #nextCall: () => number;
   readonly #waiting = new Queue<Waiting>();
   /** Calls to be sent now: duplicates of their own, and repetitions whose time has come. */
   readonly #ready = new Queue<Call>();
+  /** The same, of calls that go where their message says. */
+  readonly #addressed = new Queue<Call>();
   #batchSize = 0;
   #lingerOver = false;
   #lingering = false;
   #held = false;
   readonly #targets = new Map<string, Target>();
+  readonly #elsewhere: Target = { url: undefined, active: 0 };
   #turn = 0;
 
-  constructor(world: World, name: string, connect: (url: URL, connections: number) => Pool, nextCall: () => number) {
+  constructor(
+    world: World,
+    name: string,
+    connect: (target: string, origin: string, connections: number) => Pool,
+    nextCall: () => number,
+  ) {
     this.#world = world;
     this.#name = name;
     this.#connect = connect;
@@ -69,11 +80,11 @@ class ChannelOutlet {
   }
 
   get waiting(): number {
-    return this.#waiting.length + this.#ready.length;
+    return this.#waiting.length + this.#ready.length + this.#addressed.length;
   }
 
   get active(): number {
-    let active = 0;
+    let active = this.#elsewhere.active;
     for (const target of this.#targets.values()) active += target.active;
     return active;
   }
@@ -87,7 +98,8 @@ class ChannelOutlet {
       waiting.told?.();
       return;
     }
-    if (alone && !this.#held) this.#ready.push(this.#compose([waiting]));
+    if (waiting.item?.message.callbackUrl !== undefined) this.#addressed.push(this.#compose([waiting]));
+    else if (alone && !this.#held) this.#ready.push(this.#compose([waiting]));
     else {
       this.#waiting.push(waiting);
       this.#linger();
@@ -130,11 +142,20 @@ class ChannelOutlet {
   #pump(): void {
     while (!this.#held) {
       const target = this.#freeTarget();
-      if (target === undefined) return;
-      const call = this.#ready.take(1)[0] ?? this.#nextBatch();
-      if (call === undefined) return;
+      const call = target && (this.#ready.take(1)[0] ?? this.#nextBatch());
+      if (target === undefined || call === undefined) break;
       this.#send(call, target);
     }
+    while (!this.#held && this.#elsewhere.active < this.#knobs.connections) {
+      const [call] = this.#addressed.take(1);
+      if (call === undefined) return;
+      this.#send(call, this.#elsewhere);
+    }
+  }
+
+  /** The call is to be sent (again) as soon as there is a connection. */
+  #enqueue(call: Call): void {
+    (call.url === undefined ? this.#ready : this.#addressed).push(call);
   }
 
   /** The next replica, in turn, that has a connection free. */
@@ -155,6 +176,7 @@ class ChannelOutlet {
 
   #nextBatch(): Call | undefined {
     if (this.#waiting.length === 0) return undefined;
+    if (this.#world.profile.single) return this.#compose(this.#waiting.take(1));
     const { minSize, maxSize } = this.#knobs.batch;
     if (this.#batchSize === 0) {
       const draws = Draws.of(this.#world.seed, `batch ${this.#name}`, this.#world.stats.webhooks.calls);
@@ -167,40 +189,56 @@ class ChannelOutlet {
     return this.#compose(contents);
   }
 
+  /** A call with these contents; what is mixed in goes into it, or beside it where a call tells of one thing only. */
   #compose(contents: Waiting[]): Call {
     const { profile } = this.#world;
     const no = this.#nextCall();
     const draws = Draws.of(this.#world.seed, `call ${this.#name}`, no);
-    const { signature, junk, inbound } = this.#knobs;
+    const { junk, inbound } = this.#knobs;
     const items = contents.map(({ item, raw }) => (item ? profile.item(item) : raw));
     let junkItems = contents.filter(({ item }) => item === undefined).length;
+    const mixIn = (made: unknown, purpose: number) => {
+      if (profile.single) {
+        const beside = this.#nextCall();
+        const alone = [{ item: undefined, raw: made, told: undefined }];
+        this.#ready.push(
+          this.#call(beside, Draws.of(this.#world.seed, `call ${this.#name}`, beside), alone, [made], 1),
+        );
+        return;
+      }
+      items.splice(draws.integer(purpose, 0, items.length), 0, made);
+      junkItems++;
+    };
     for (const [index, kind] of JUNK.entries()) {
       if (!draws.chance(Purpose.junk, junk[kind], index)) continue;
       raise(this.#world.stats.faults, `webhook_junk_${kind}`);
       const made = profile.junk(kind, String(no));
       if (kind === 'extraFields') items[0] = Object.assign({}, items[0], made);
-      else {
-        items.splice(draws.integer(Purpose.junk, 0, items.length), 0, made);
-        junkItems++;
-      }
+      else mixIn(made, Purpose.junk);
     }
     if (profile.inbound && draws.chance(Purpose.inbound, inbound, 1)) {
       raise(this.#world.stats.faults, 'webhook_inbound');
-      items.splice(draws.integer(Purpose.inbound, 0, items.length), 0, profile.inbound(String(no)));
-      junkItems++;
+      mixIn(profile.inbound(String(no)), Purpose.inbound);
     }
+    return this.#call(no, draws, contents, items, junkItems);
+  }
+
+  #call(no: number, draws: Draws, contents: Waiting[], items: unknown[], junk: number): Call {
+    const { signature } = this.#knobs;
     const modes: SignatureMode[] = [];
     for (const [index, [knob, mode]] of FORGERIES.entries()) {
       if (draws.chance(Purpose.signature, signature[knob], index)) modes.push(mode);
     }
     modes.push(draws.chance(Purpose.signature, signature.previous, FORGERIES.length) ? 'previous' : 'right');
+    const url = contents[0]?.item?.message.callbackUrl;
     return {
       no,
       // Unique over restarts: the receiver may remember ids for long.
       id: `msg_${Math.round(this.#world.clock.wallMs()).toString(36)}_${no}`,
+      url: url === undefined ? undefined : new URL(url),
       contents,
-      body: profile.webhookBody(items),
-      junk: junkItems,
+      body: this.#world.profile.webhookBody(items),
+      junk,
       firstAt: this.#world.now(),
       attempt: 0,
       modes,
@@ -210,13 +248,14 @@ class ChannelOutlet {
   #send(call: Call, target: Target): void {
     const world = this.#world;
     const webhook = this.#webhook;
-    if (!webhook) {
+    const url = call.url ?? target.url;
+    if (!webhook || url === undefined) {
       this.#told(call);
       return;
     }
     const mode = call.modes[0] ?? 'right';
     const forged = call.modes.length > 1;
-    if (!forged) call.attempt++;
+    if (!forged && ++call.attempt === 1) call.firstAt = world.now();
     if (mode !== 'right') raise(world.stats.faults, `webhook_${mode}`);
     world.stats.webhooks.calls++;
     target.active++;
@@ -224,13 +263,13 @@ class ChannelOutlet {
     const signed = world.profile.sign({
       id: forged ? `${call.id}_${mode}` : call.id,
       nowMs: world.clock.wallMs(),
-      url: target.url.href,
+      url: url.href.slice(0, url.href.length - url.hash.length),
       body: call.body,
       secrets: { present: webhook.secret, previous: webhook.previousSecret },
       both: this.#knobs.signature.both,
       mode,
     });
-    this.#post(target.url, signed, (outcome) => {
+    this.#post(url, call.url ? url.origin : url.href, signed, (outcome) => {
       target.active--;
       world.truth.append({
         t: 'called',
@@ -241,8 +280,8 @@ class ChannelOutlet {
       });
       if (forged) {
         call.modes.shift();
-        this.#ready.push(call);
-      } else this.#settle(call, outcome);
+        this.#enqueue(call);
+      } else this.#settle(call, url, outcome);
       this.#pump();
       world.checkIdle();
     });
@@ -263,7 +302,12 @@ class ChannelOutlet {
   }
 
   /** One HTTP request; `done` is called exactly once. */
-  #post(url: URL, { headers, body }: { headers: string[]; body: string }, done: (outcome: Outcome) => void): void {
+  #post(
+    url: URL,
+    target: string,
+    { headers, body }: { headers: string[]; body: string },
+    done: (outcome: Outcome) => void,
+  ): void {
     let status = 0;
     let ended = false;
     let abort: ((reason: Error) => void) | undefined;
@@ -278,7 +322,7 @@ class ChannelOutlet {
       end({ status: 0, error: 'DEADLINE' });
       abort?.(new Error('no answer within the deadline'));
     });
-    this.#connect(url, this.#knobs.connections).dispatch(
+    this.#connect(target, url.origin, this.#knobs.connections).dispatch(
       { path: `${url.pathname}${url.search}`, method: 'POST', headers, body, headersTimeout: 0, bodyTimeout: 0 },
       {
         onRequestStart: (controller) => {
@@ -296,8 +340,9 @@ class ChannelOutlet {
     );
   }
 
-  #settle(call: Call, { status }: Outcome): void {
+  #settle(call: Call, url: URL, outcome: Outcome): void {
     const { webhooks } = this.#world.stats;
+    const { status } = outcome;
     if (status >= 200 && status < 300) {
       webhooks.answered2xx++;
       this.#told(call);
@@ -305,7 +350,9 @@ class ChannelOutlet {
     }
     webhooks.failed++;
     const { retry, timeScale } = this.#knobs;
-    const retryable = retry.on === 'anything' || (retry.on === 'server_errors' && (status === 429 || status >= 500));
+    const byRule = retry.on === 'anything' || (retry.on === 'server_errors' && (status === 429 || status >= 500));
+    const failed = { url: url.href, attempt: call.attempt, ...outcome };
+    const retryable = byRule && (this.#world.profile.repeats?.(failed) ?? true);
     const delayMs = Math.min(retry.maxMs, retry.firstMs * retry.factor ** (call.attempt - 1)) * timeScale;
     if (!retryable || this.#world.now() + delayMs - call.firstAt > retry.maxAgeMs * timeScale) {
       webhooks.givenUp++;
@@ -314,7 +361,7 @@ class ChannelOutlet {
     }
     webhooks.retried++;
     this.#world.scheduler.after(delayMs, () => {
-      this.#ready.push(call);
+      this.#enqueue(call);
       this.#pump();
     });
   }
@@ -383,7 +430,7 @@ export class Webhooks implements StatusOutlet {
       outlet = new ChannelOutlet(
         this.#world,
         name,
-        (url, connections) => this.#pool(url, connections),
+        (target, origin, connections) => this.#pool(target, origin, connections),
         () => ++this.#calls,
       );
       this.#outlets.set(name, outlet);
@@ -391,11 +438,11 @@ export class Webhooks implements StatusOutlet {
     return outlet;
   }
 
-  #pool(url: URL, connections: number): Pool {
-    const name = `${url.href} ${connections}`;
+  #pool(target: string, origin: string, connections: number): Pool {
+    const name = `${target} ${connections}`;
     let pool = this.#pools.get(name);
     if (pool === undefined) {
-      pool = new Pool(url.origin, { connections, pipelining: 1, connect: { timeout: 5_000 } });
+      pool = new Pool(origin, { connections, pipelining: 1, connect: { timeout: 5_000 } });
       this.#pools.set(name, pool);
     }
     return pool;
