@@ -258,6 +258,13 @@ export function describeCompareAndSet(stores: () => Stores): void {
       expect(letters.map(({ channel }) => channel)).toEqual([elsewhere.channel, world.channel]);
     });
 
+    it('answer an acceptance for which nothing waits without an ack', async () => {
+      const world = new World(stores());
+      const proof = await world.worker();
+      const claimed = await world.apply(await world.roomWith(1), proof, claimBy(proof));
+      expect(await world.write(decide(claimed, accepted(1)))).toEqual({ kind: 'committed', tail: 1, inbox: [] });
+    });
+
     it('mark a message of their own room, whatever rooms share its shard', async () => {
       const world = new World(stores());
       await world.roomWith(2, 'first');

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { PostgresStores } from '../../../src/adapters/postgres/stores.ts';
 import { claimBy, decide, World } from '../../conformance/world.ts';
 import { postgresServers } from '../../support/postgres.ts';
-import { ack, pause, START } from '../../support/rooms.ts';
+import { ack, pause, policyOf, START } from '../../support/rooms.ts';
 import { Database } from './database.ts';
 
 describe.each(postgresServers())('$name: rooms at rest', (server) => {
@@ -83,6 +83,30 @@ describe.each(postgresServers())('$name: rooms at rest', (server) => {
     expect(await make('other', channel, room)).toBe(1);
     expect(await make(tenant, `${channel}-other`, room)).toBe(1);
     expect(await make(tenant, channel, 'other')).toBe(1);
+  });
+
+  it('come back alone, whatever rests beside them under nearly the same key', async () => {
+    const base = world.key('room');
+    const keys = [
+      base,
+      { ...base, tenant: 'other' },
+      { ...base, channel: `${base.channel}-o` },
+      { ...base, room: 'o' },
+    ];
+    for (const [at, key] of keys.entries()) {
+      const proof = await world.worker(`${world.channel}-${at}`);
+      await world.append(world.message('m-1', { key }));
+      const stored = await world.stores.rooms.findRoom(key, world.shard);
+      if (stored === null) throw new Error('the room has no row');
+      const room = { ...stored.row, envelopes: stored.envelopes.map((one) => ({ ...one, policy: policyOf() })) };
+      await world.apply(room, proof, claimBy(proof), ack(1));
+    }
+    expect(await rest()).toHaveLength(keys.length);
+    for (const [at, key] of keys.entries()) {
+      const [result] = await world.append(world.message('m-2', { key }));
+      expect(result).toMatchObject({ kind: 'appended', sequence: 2, row: { key, settled: 1 } });
+      expect(await resting()).toHaveLength(keys.length - at - 1);
+    }
   });
 
   it('come back with an append, and go on with their numbers and version', async () => {
