@@ -3,32 +3,19 @@ import type { LookupResult, SendResult } from '../../engine/ports.ts';
 import type { Nack, Scope } from '../../room/room.ts';
 import { type Fields, isFields, readId, readObject, readTime } from '../fields.ts';
 import type { HttpOutcome } from '../http-client.ts';
+import { type Answer, classifyOutcome, refused, unknown } from '../outcome.ts';
 import { parseRetryAfter } from '../retry-after.ts';
 import { readLevel, readNack } from './fields.ts';
-
-type Answer = Extract<HttpOutcome, { kind: 'answered' }>;
 
 /** Without an `error` object these refuse the message for good. */
 const PERMANENT = new Set([400, 404, 405, 410, 413, 415, 422]);
 
 export function classifySend(outcome: HttpOutcome, wallClockMs: number): SendResult {
-  switch (outcome.kind) {
-    case 'not_sent':
-      return refused({ permanent: false, scope: 'channel', retryAfterMs: null, code: outcome.code });
-    case 'no_answer':
-      return { kind: 'unknown', code: outcome.code, bytesLeft: outcome.bytesLeft };
-    case 'answered':
-      return classifyAnswer(outcome, wallClockMs);
-    default:
-      return outcome satisfies never;
-  }
+  return classifyOutcome(outcome, (answer) => classifyAnswer(answer, wallClockMs));
 }
 
 function classifyAnswer(answer: Answer, wallClockMs: number): SendResult {
   const { status } = answer;
-  if (status >= 300 && status < 400) {
-    return refused({ permanent: true, scope: 'channel', retryAfterMs: null, code: 'redirected' });
-  }
   const fields = readObject(answer.body);
   const error = fields !== null && isFields(fields.error) ? fields.error : null;
   const retryAfterMs = parseRetryAfter(answer.headers['retry-after'], wallClockMs);
@@ -81,12 +68,3 @@ const NO_EVIDENCE: LookupResult = { kind: 'no_evidence' };
 
 /** What a reported failure means where it does not say. */
 export const FAILED = { permanent: true, scope: 'message', code: 'failed', retryAfterMs: null } as const;
-
-function refused(nack: Nack): SendResult {
-  return { kind: 'refused', nack };
-}
-
-/** There was an answer, so the request had left. */
-function unknown(code: string): SendResult {
-  return { kind: 'unknown', code, bytesLeft: true };
-}

@@ -1,28 +1,17 @@
 /** What an answer of the Bot API means. `error_code` counts before the HTTP status, which a proxy may have changed. */
 import type { SendResult } from '../../engine/ports.ts';
-import type { Nack } from '../../room/room.ts';
 import { type Fields, isFields, readId, readObject } from '../fields.ts';
 import type { HttpOutcome } from '../http-client.ts';
+import { type Answer, classifyOutcome, refused, unknown } from '../outcome.ts';
 import { boundedWait, parseRetryAfter } from '../retry-after.ts';
 import { judgeRefusal } from './refusals.ts';
-
-type Answer = Extract<HttpOutcome, { kind: 'answered' }>;
 
 /**
  * Classifies the answer to a message for `chatId`. A 429 comes out with scope `room`: whom it concerns, one answer
  * cannot tell.
  */
 export function classifySend(outcome: HttpOutcome, chatId: string, wallClockMs: number): SendResult {
-  switch (outcome.kind) {
-    case 'not_sent':
-      return refused({ permanent: false, scope: 'channel', retryAfterMs: null, code: outcome.code });
-    case 'no_answer':
-      return { kind: 'unknown', code: outcome.code, bytesLeft: outcome.bytesLeft };
-    case 'answered':
-      return classifyAnswer(outcome, chatId, wallClockMs);
-    default:
-      return outcome satisfies never;
-  }
+  return classifyOutcome(outcome, (answer) => classifyAnswer(answer, chatId, wallClockMs));
 }
 
 /** The new id of a group that became a supergroup, where that is why the message was refused. */
@@ -36,9 +25,6 @@ export function migratedTo(outcome: HttpOutcome): string | null {
 
 function classifyAnswer(answer: Answer, chatId: string, wallClockMs: number): SendResult {
   const { status } = answer;
-  if (status >= 300 && status < 400) {
-    return refused({ permanent: true, scope: 'channel', retryAfterMs: null, code: 'redirected' });
-  }
   const fields = readObject(answer.body);
   if (fields?.ok === true && status < 300) return accepted(fields.result, chatId);
   const code = codeOf(fields, status);
@@ -102,13 +88,4 @@ function seconds(value: unknown): number | null {
 
 function headerOf({ headers }: Answer): string | string[] | undefined {
   return headers['retry-after'];
-}
-
-function refused(nack: Nack): SendResult {
-  return { kind: 'refused', nack };
-}
-
-/** There was an answer, so the request had left. */
-function unknown(code: string): SendResult {
-  return { kind: 'unknown', code, bytesLeft: true };
 }

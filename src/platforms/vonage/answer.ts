@@ -3,29 +3,16 @@ import type { SendResult } from '../../engine/ports.ts';
 import type { Nack } from '../../room/room.ts';
 import { type Fields, readId, readObject } from '../fields.ts';
 import type { HttpOutcome } from '../http-client.ts';
+import { type Answer, classifyOutcome, refused, unknown } from '../outcome.ts';
 import { parseRetryAfter } from '../retry-after.ts';
 import { nackOfAnswer, readErrorCode } from './errors.ts';
 
-type Answer = Extract<HttpOutcome, { kind: 'answered' }>;
-
 export function classifySend(outcome: HttpOutcome, wallClockMs: number): SendResult {
-  switch (outcome.kind) {
-    case 'not_sent':
-      return refused({ permanent: false, scope: 'channel', retryAfterMs: null, code: outcome.code });
-    case 'no_answer':
-      return { kind: 'unknown', code: outcome.code, bytesLeft: outcome.bytesLeft };
-    case 'answered':
-      return classifyAnswer(outcome, wallClockMs);
-    default:
-      return outcome satisfies never;
-  }
+  return classifyOutcome(outcome, (answer) => classifyAnswer(answer, wallClockMs));
 }
 
 function classifyAnswer(answer: Answer, wallClockMs: number): SendResult {
   const { status, headers } = answer;
-  if (status >= 300 && status < 400) {
-    return refused({ permanent: true, scope: 'channel', retryAfterMs: null, code: 'redirected' });
-  }
   const fields = readObject(answer.body);
   // Whatever code comes with it: what failed on the way may have been queued before.
   if (status >= 500) return unknown(`http_${status}`);
@@ -60,13 +47,4 @@ function withoutCode(status: number, askedMs: number | null): Nack {
   if (status === 402) return { permanent: true, scope: 'account', retryAfterMs: null, code };
   if (OF_CONFIGURATION.has(status)) return { permanent: true, scope: 'channel', retryAfterMs: null, code };
   return { permanent: false, scope: OF_MESSAGE.has(status) ? 'message' : 'channel', retryAfterMs: askedMs, code };
-}
-
-function refused(nack: Nack): SendResult {
-  return { kind: 'refused', nack };
-}
-
-/** There was an answer, so the request had left. */
-function unknown(code: string): SendResult {
-  return { kind: 'unknown', code, bytesLeft: true };
 }

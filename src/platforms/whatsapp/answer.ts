@@ -5,29 +5,16 @@ import { type Fields, isFields, readId, readObject } from '../fields.ts';
 import type { HttpOutcome } from '../http-client.ts';
 import { readGraphError } from '../meta/error.ts';
 import { readUsageWait } from '../meta/usage.ts';
+import { type Answer, classifyOutcome, refused, unknown } from '../outcome.ts';
 import { parseRetryAfter } from '../retry-after.ts';
 import { nackOfAnswer } from './errors.ts';
 
-type Answer = Extract<HttpOutcome, { kind: 'answered' }>;
-
 export function classifySend(outcome: HttpOutcome, wallClockMs: number): SendResult {
-  switch (outcome.kind) {
-    case 'not_sent':
-      return refused({ permanent: false, scope: 'channel', retryAfterMs: null, code: outcome.code });
-    case 'no_answer':
-      return { kind: 'unknown', code: outcome.code, bytesLeft: outcome.bytesLeft };
-    case 'answered':
-      return classifyAnswer(outcome, wallClockMs);
-    default:
-      return outcome satisfies never;
-  }
+  return classifyOutcome(outcome, (answer) => classifyAnswer(answer, wallClockMs));
 }
 
 function classifyAnswer(answer: Answer, wallClockMs: number): SendResult {
   const { status, headers } = answer;
-  if (status >= 300 && status < 400) {
-    return refused({ permanent: true, scope: 'channel', retryAfterMs: null, code: 'redirected' });
-  }
   const askedMs = readUsageWait(headers) ?? parseRetryAfter(headers['retry-after'], wallClockMs);
   const fields = readObject(answer.body);
   const error = readGraphError(fields);
@@ -58,13 +45,4 @@ function withoutCode(status: number, askedMs: number | null): Nack {
   if (status === 401 || status === 403) return { permanent: true, scope: 'channel', retryAfterMs: null, code };
   const scope = OF_MESSAGE.has(status) ? 'message' : 'channel';
   return { permanent: false, scope, retryAfterMs: askedMs, code };
-}
-
-function refused(nack: Nack): SendResult {
-  return { kind: 'refused', nack };
-}
-
-/** There was an answer, so the request had left. */
-function unknown(code: string): SendResult {
-  return { kind: 'unknown', code, bytesLeft: true };
 }
