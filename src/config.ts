@@ -5,16 +5,33 @@
 import { readFileSync } from 'node:fs';
 import { Ajv, type ErrorObject } from 'ajv';
 import { ENVIRONMENT_PREFIX, ENVIRONMENT_SETTINGS, environmentName, readVariable } from './config/environment.ts';
-import { rulesOf } from './config/rules.ts';
+import { type ConfigRule, channelRules, rulesOf } from './config/rules.ts';
 import { type ChannelConfig, type Config, configNode, configSchema, type SchemaNode } from './config/schema.ts';
 import { Secret } from './config/secret.ts';
+import { anySecret, type BrokenReference, readSecret, type SecretSource } from './config/secret-reference.ts';
 import { RoomlineError } from './errors.ts';
 
 export type { ChannelConfig, Config } from './config/schema.ts';
 export { Secret } from './config/secret.ts';
+export { allowedSecrets, type SecretSource } from './config/secret-reference.ts';
+
+/** What kind of rule an issue breaks. Part of the API's contract: add, never rename. */
+export type IssueCode =
+  | BrokenReference['code']
+  | 'secret_too_short'
+  | 'required'
+  | 'unknown_setting'
+  | 'wrong_type'
+  | 'not_allowed_value'
+  | 'out_of_range'
+  | 'pattern_mismatch'
+  | 'rule_broken'
+  | 'source_unreadable'
+  | 'unknown_variable';
 
 /** One thing that is wrong. Holds no values, since any value may be a secret in the wrong place. */
 export interface ConfigIssue {
+  readonly code: IssueCode;
   /** Such as `http.port`. */
   readonly path: string;
   readonly rule: string;
@@ -50,12 +67,36 @@ const DEFAULTS_FILE = new URL('../config/default.json', import.meta.url);
 
 const validateSchema = new Ajv({ allErrors: true, strict: false, allowUnionTypes: true }).compile(configSchema);
 
+/** A channel that comes from elsewhere than the files. */
+export interface GivenChannel {
+  readonly tenant: string;
+  readonly name: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly secrets: SecretSource;
+}
+
+/** Reads a channel under the defaults and rules of the configuration; all issues at once, their paths from the channel. */
+export type ReadChannel = (
+  given: GivenChannel,
+) => { readonly channel: ChannelConfig } | { readonly issues: readonly ConfigIssue[] };
+
+export interface Configuration {
+  readonly config: Config;
+  readonly readChannel: ReadChannel;
+}
+
 /** @throws ConfigError with everything that is wrong. */
 export function parseConfig(sources: ConfigSources): Config {
-  const draft = new Draft(sources);
+  return parseConfiguration(sources).config;
+}
+
+/** @throws ConfigError with everything that is wrong. */
+export function parseConfiguration(sources: ConfigSources): Configuration {
+  const draft = new Draft(sources, anySecret(sources.env, sources.readSecretFile));
   for (const { name, text } of sources.files) draft.addFile(name, text);
   draft.addEnvironment();
-  return draft.finish();
+  const config = draft.finish();
+  return { config, readChannel: (given) => draft.readChannel(config, given) };
 }
 
 export interface LoadOptions {
@@ -66,11 +107,16 @@ export interface LoadOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
+/** @throws ConfigError with everything that is wrong, an unreadable file included. */
+export function loadConfig(options: LoadOptions = {}): Config {
+  return loadConfiguration(options).config;
+}
+
 /**
  * The configuration of this process.
  * @throws ConfigError with everything that is wrong, an unreadable file included.
  */
-export function loadConfig(options: LoadOptions = {}): Config {
+export function loadConfiguration(options: LoadOptions = {}): Configuration {
   const env = options.env ?? process.env;
   const file = options.file ?? env[FILE_VARIABLE];
   const files = [{ name: 'config/default.json', text: readFileSync(DEFAULTS_FILE, 'utf8') }];
@@ -79,13 +125,13 @@ export function loadConfig(options: LoadOptions = {}): Config {
       files.push({ name: file, text: readFileSync(file, 'utf8') });
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      throw new ConfigError([
-        { path: file, rule: `cannot be read (${code})`, action: 'check path and permissions', source: null },
-      ]);
+      const rule = `cannot be read (${code})`;
+      const action = 'check path and permissions';
+      throw new ConfigError([{ code: 'source_unreadable', path: file, rule, action, source: null }]);
     }
   }
   if (options.overrides !== undefined) files.push({ name: 'overrides', text: JSON.stringify(options.overrides) });
-  return parseConfig({ files, env, readSecretFile: (path) => readFileSync(path, 'utf8') });
+  return parseConfiguration({ files, env, readSecretFile: (path) => readFileSync(path, 'utf8') });
 }
 
 type Fields = Record<string, unknown>;
@@ -93,13 +139,17 @@ type Fields = Record<string, unknown>;
 /** The configuration while it is put together: the merged value, where each part came from, and what is wrong. */
 class Draft {
   readonly #sources: ConfigSources;
-  readonly #value: Fields = {};
+  readonly #secrets: SecretSource;
+  #value: Fields = {};
+  /** The value with its secrets. */
+  #resolved: Fields = {};
   readonly #origin = new Map<string, string>();
   readonly #issues: ConfigIssue[] = [];
   readonly #referencedVariables = new Set<string>();
 
-  constructor(sources: ConfigSources) {
+  constructor(sources: ConfigSources, secrets: SecretSource) {
     this.#sources = sources;
+    this.#secrets = secrets;
   }
 
   addFile(name: string, text: string): void {
@@ -107,11 +157,11 @@ class Draft {
     try {
       value = JSON.parse(text);
     } catch {
-      this.#refuse(name, 'must be valid JSON', 'correct the file', null);
+      this.#refuse('source_unreadable', name, 'must be valid JSON', 'correct the file', null);
       return;
     }
     if (isFields(value)) this.#merge(this.#value, value, [], name);
-    else this.#refuse(name, 'must be a JSON object', 'write the settings as { "section": { … } }', null);
+    else this.#refuse('wrong_type', name, 'must be a JSON object', 'write the settings as { "section": { … } }', null);
   }
 
   addEnvironment(): void {
@@ -120,7 +170,7 @@ class Draft {
       if (text === undefined) continue;
       const read = readVariable(node, text);
       if ('rule' in read) {
-        this.#refuse(path.join('.'), read.rule, `correct the variable ${name}`, name);
+        this.#refuse('wrong_type', path.join('.'), read.rule, `correct the variable ${name}`, name);
         continue;
       }
       const layer = path.reduceRight<unknown>((inner, key) => ({ [key]: inner }), read.value);
@@ -129,6 +179,31 @@ class Draft {
   }
 
   finish(): Config {
+    this.#resolve();
+    this.#refuseUnknownVariables();
+    this.#checkSchema();
+    const config = configOf(this.#resolved);
+    this.#applyRules(rulesOf(config));
+    if (this.#issues.length > 0) throw new ConfigError(this.#issues);
+    return deepFreeze(config);
+  }
+
+  /** One channel more, after `finish` gave `config`. */
+  readChannel(config: Config, { tenant, name, settings, secrets }: GivenChannel): ReturnType<ReadChannel> {
+    const draft = new Draft(this.#sources, secrets);
+    draft.#value = { ...this.#resolved, channels: {} };
+    draft.#merge(draft.#value, { channels: { [name]: { ...settings, tenant } } }, [], 'the settings');
+    draft.#resolve();
+    draft.#checkSchema();
+    const [channel] = configOf(draft.#resolved).channels as [ChannelConfig];
+    draft.#applyRules(channelRules(channel, { ...config, channels: [...config.channels, channel] }));
+    if (draft.#issues.length === 0) return { channel: deepFreeze(channel) };
+    const prefix = `channels.${name}.`;
+    const fromChannel = (path: string): string => (path.startsWith(prefix) ? path.slice(prefix.length) : path);
+    return { issues: draft.#issues.map((issue) => ({ ...issue, path: fromChannel(issue.path) })) };
+  }
+
+  #resolve(): void {
     const { channelDefaults, platformDefaults, channels, ...sections } = this.#value;
     const named = isFields(channels) ? Object.entries(channels) : [];
     const whole: Fields = {
@@ -139,13 +214,12 @@ class Draft {
         ? Object.fromEntries(named.map(([name, own]) => [name, this.#withDefaults(name, own)]))
         : (channels ?? {}),
     };
-    const resolved = this.#resolveSecrets(configNode, whole, []) as Fields;
-    this.#refuseUnknownVariables();
-    if (!validateSchema(resolved)) for (const error of validateSchema.errors ?? []) this.#refuseSchemaError(error);
-    const config = configOf(resolved);
-    this.#applyRules(config);
-    if (this.#issues.length > 0) throw new ConfigError(this.#issues);
-    return deepFreeze(config);
+    this.#resolved = this.#resolveSecrets(configNode, whole, []) as Fields;
+  }
+
+  #checkSchema(): void {
+    if (validateSchema(this.#resolved)) return;
+    for (const error of validateSchema.errors ?? []) this.#refuseSchemaError(error);
   }
 
   #withDefaults(name: string, own: unknown): unknown {
@@ -200,46 +274,27 @@ class Draft {
   }
 
   #resolveSecret(node: SchemaNode, value: unknown, path: string): Secret {
-    const text = this.#secretText(value, path);
+    if (value instanceof Secret) return value;
+    if (isFields(value) && typeof value.env === 'string') this.#referencedVariables.add(value.env);
+    const read = readSecret(value, this.#secrets);
+    if ('code' in read) {
+      this.#refuse(read.code, path, read.rule, read.action);
+      return new Secret('');
+    }
     const least = node.secretMinLength ?? 1;
-    if (text !== null && text.length < least) {
-      this.#refuse(path, `must have at least ${least} characters`, 'use a longer, random secret');
+    if (read.text.length < least) {
+      const rule = `must have at least ${least} characters`;
+      this.#refuse('secret_too_short', path, rule, 'use a longer, random secret');
     }
-    return new Secret(text ?? '');
-  }
-
-  #secretText(value: unknown, path: string): string | null {
-    if (typeof value === 'string') return value;
-    const [entry, ...more] = isFields(value) ? Object.entries(value) : [];
-    if (entry === undefined || more.length > 0 || typeof entry[1] !== 'string') {
-      this.#refuse(path, 'must be a text, { "env": "NAME" } or { "file": "/path" }', 'write it in one of these forms');
-      return null;
-    }
-    const [kind, where] = entry;
-    if (kind === 'env') {
-      this.#referencedVariables.add(where);
-      const text = this.#sources.env[where];
-      if (text !== undefined && text !== '') return text;
-      this.#refuse(path, `refers to the variable ${where}, which is not set`, 'set the variable');
-      return null;
-    }
-    if (kind === 'file') {
-      try {
-        return this.#sources.readSecretFile(where).replace(/\r?\n$/, '');
-      } catch {
-        this.#refuse(path, `refers to the file ${where}, which cannot be read`, 'check path and permissions');
-        return null;
-      }
-    }
-    this.#refuse(path, `must not have the member "${kind}"`, 'use "env" or "file"');
-    return null;
+    return new Secret(read.text);
   }
 
   #refuseUnknownVariables(): void {
     for (const name of Object.keys(this.#sources.env)) {
       if (!name.startsWith(ENVIRONMENT_PREFIX) || name === FILE_VARIABLE || CLIENT_VARIABLES.includes(name)) continue;
       if (ENVIRONMENT_SETTINGS.has(name) || this.#referencedVariables.has(name)) continue;
-      this.#refuse(name, 'is not a known variable', 'remove or correct it; docs/configuration.md lists all', null);
+      const action = 'remove or correct it; docs/configuration.md lists all';
+      this.#refuse('unknown_variable', name, 'is not a known variable', action, null);
     }
   }
 
@@ -250,32 +305,32 @@ class Draft {
       const missing = [...parts, params.missingProperty ?? ''];
       const variable = environmentName(missing);
       const action = ENVIRONMENT_SETTINGS.has(variable) ? `set it in a file or by ${variable}` : 'set it';
-      this.#refuse(missing.join('.'), 'is required', action);
+      this.#refuse('required', missing.join('.'), 'is required', action);
       return;
     }
     if (error.keyword === 'additionalProperties') {
       const path = [...parts, params.additionalProperty ?? ''].join('.');
-      this.#refuse(path, 'is not a known setting or an allowed name', 'remove or correct it');
+      this.#refuse('unknown_setting', path, 'is not a known setting or an allowed name', 'remove or correct it');
       return;
     }
     const path = parts.join('.');
     // A wrong default is reported where it stands, not once more for each channel.
     const origin = this.#origin.get(path);
     if (parts[0] === 'channels' && (origin === 'channelDefaults' || origin === 'platformDefaults')) return;
-    this.#refuse(path, ruleOf(error), 'correct the value');
+    this.#refuse(CODES[error.keyword] ?? 'out_of_range', path, ruleOf(error), 'correct the value');
   }
 
-  #applyRules(config: Config): void {
+  #applyRules(rules: readonly ConfigRule[]): void {
     const broken = this.#issues.map((issue) => issue.path);
-    for (const { path, inputs, check } of rulesOf(config)) {
+    for (const { path, inputs, check } of rules) {
       if (inputs.some((input) => broken.some((each) => covers(each, input) || covers(input, each)))) continue;
       const verdict = check();
-      if (verdict !== null) this.#refuse(path, verdict.rule, verdict.action);
+      if (verdict !== null) this.#refuse('rule_broken', path, verdict.rule, verdict.action);
     }
   }
 
-  #refuse(path: string, rule: string, action: string, source?: string | null): void {
-    this.#issues.push({ path, rule, action, source: source === undefined ? this.#originOf(path) : source });
+  #refuse(code: IssueCode, path: string, rule: string, action: string, source?: string | null): void {
+    this.#issues.push({ code, path, rule, action, source: source === undefined ? this.#originOf(path) : source });
   }
 
   /** The source of the setting or of the nearest thing that holds it. */
@@ -297,6 +352,13 @@ function configOf(resolved: Fields): Config {
     : [];
   return { ...sections, channels: list } as unknown as Config;
 }
+
+/** By the keyword of the schema; all others bound a number, a length or a count. */
+const CODES: Readonly<Record<string, IssueCode>> = {
+  type: 'wrong_type',
+  enum: 'not_allowed_value',
+  pattern: 'pattern_mismatch',
+};
 
 function ruleOf(error: ErrorObject): string {
   if (error.keyword === 'enum') {

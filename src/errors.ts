@@ -79,6 +79,27 @@ const CATALOGUE = {
     'No such room',
     'Check tenant, channel and room id; a room exists from its first message.',
   ),
+  channel_not_found: entry(404, 'No such channel', 'Check tenant and channel; GET /v1/ops/channels lists all.'),
+  channel_in_file: entry(
+    409,
+    'The channel is configured in a file',
+    'Change the file and restart, or remove it there first: a file goes before the API.',
+  ),
+  channel_in_use: entry(
+    409,
+    'Rooms of the channel have messages that have not settled',
+    'Wait until they have settled, or repeat with ?force=true: they keep their messages until the channel is back.',
+  ),
+  channel_settings_invalid: entry(
+    422,
+    'The settings of the channel are not valid',
+    'Correct every fault that is listed.',
+  ),
+  revision_mismatch: entry(
+    412,
+    'The channel is not the one that the request expects',
+    'Read it again, then decide again.',
+  ),
   conflict_state: entry(409, 'The present state does not allow this', 'Read the present state, then decide again.'),
 
   // Try again later.
@@ -92,6 +113,11 @@ const CATALOGUE = {
     503,
     'The database is not the one whose past is known',
     'Repeat later. Operators: "roomline database status" says more; docs/guarantees.md says what to decide.',
+  ),
+  signature_unverified: retryable(
+    503,
+    'The signature could not be verified',
+    'Repeat: the fault may pass. Sign the raw body with a current webhook secret.',
   ),
   rate_limited: retryable(429, 'Too many requests with this key', 'Repeat after the time in Retry-After.'),
   request_timeout: retryable(
@@ -143,6 +169,16 @@ function retryable(status: number, title: string, action: string): ErrorEntry {
   return Object.freeze({ status, title, retryable: true, action });
 }
 
+/** One of several things that are wrong with what was sent. Holds no values. */
+export interface Fault {
+  /** Such as `backoff.maxMs`. */
+  readonly path: string;
+  /** Stable. */
+  readonly code: string;
+  readonly rule: string;
+  readonly action: string;
+}
+
 export interface ErrorContext {
   /** What is wrong this time. Shown to clients: no SQL, host, secret, recipient or message text. */
   readonly detail?: string;
@@ -152,6 +188,8 @@ export interface ErrorContext {
   readonly rule?: string;
   /** Milliseconds to wait before repeating. */
   readonly retryAfterMs?: number;
+  /** Everything that is wrong, where that is more than one thing. */
+  readonly faults?: readonly Fault[];
   /** The error underneath, for logs only; never sent to a client. */
   readonly cause?: unknown;
 }
@@ -163,6 +201,7 @@ export class RoomlineError extends Error {
   readonly field: string | undefined;
   readonly rule: string | undefined;
   readonly retryAfterMs: number | undefined;
+  readonly faults: readonly Fault[] | undefined;
 
   constructor(code: ErrorCode, context: ErrorContext = {}) {
     const detail = context.detail ?? ERRORS[code].title;
@@ -172,6 +211,7 @@ export class RoomlineError extends Error {
     this.field = context.field;
     this.rule = context.rule;
     this.retryAfterMs = context.retryAfterMs;
+    this.faults = context.faults;
   }
 
   get retryable(): boolean {
@@ -196,6 +236,7 @@ export interface Problem {
   readonly field?: string;
   readonly rule?: string;
   readonly retryAfterMs?: number;
+  readonly faults?: readonly Fault[];
 }
 
 /**
@@ -217,6 +258,7 @@ export function toProblem(error: unknown, requestId: string): Problem {
     ...(known.field === undefined ? {} : { field: known.field }),
     ...(known.rule === undefined ? {} : { rule: known.rule }),
     ...(known.retryAfterMs === undefined ? {} : { retryAfterMs: known.retryAfterMs }),
+    ...(known.faults === undefined ? {} : { faults: known.faults }),
   };
 }
 
@@ -233,7 +275,7 @@ export function renderErrorsMarkdown(): string {
     '',
     'Every error has a code that never changes its meaning. HTTP answers carry it as `application/problem+json`',
     '(RFC 9457) with the members `type` (`urn:roomline:error:<code>`), `title`, `status`, `detail`, `code`, `action`,',
-    '`retryable`, `requestId` and, where they apply, `field`, `rule` and `retryAfterMs`. In a batch each refused item',
+    '`retryable`, `requestId` and, where they apply, `field`, `rule`, `retryAfterMs` and `faults`. In a batch each refused item',
     'carries the same members.',
     '',
     '| code | status | meaning | retry unchanged | what to do |',

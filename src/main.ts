@@ -1,32 +1,41 @@
 /** The composition root: one process with everything. Starts in the order of the data path, stops in reverse. */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { createPostgres } from './adapters/postgres/postgres.ts';
 import { createPubSubIntake } from './adapters/pubsub/subscriber.ts';
 import { createRedis } from './adapters/redis/redis.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
-import { type Config, loadConfig } from './config.ts';
+import { ChannelRegistry } from './channel-registry.ts';
+import { environmentName } from './config/environment.ts';
+import { allowedSecrets, type Configuration, loadConfiguration } from './config.ts';
 import { createEngine } from './engine/engine.ts';
 import type { Instruments } from './engine/instruments.ts';
 import { MESSAGE_LIMITS, parseMessage } from './engine/message.ts';
 import { explainHistory } from './engine/ownership.ts';
-import { type ChannelSettings, channelName } from './engine/policy.ts';
-import type { AnotherHistory, ChannelKey, PlatformChannel } from './engine/ports.ts';
+import { channelName } from './engine/policy.ts';
+import type { AnotherHistory, ChannelKey } from './engine/ports.ts';
 import { createReferences } from './engine/reference.ts';
-import { defineService, type Service, serviceGroup } from './engine/service.ts';
+import { type Service, serviceGroup } from './engine/service.ts';
 import { RoomlineError } from './errors.ts';
 import { admitted, createAnswers } from './http/answers.ts';
 import { createHttpServer } from './http/server.ts';
-import { createPlatformChannel } from './platforms/registry.ts';
+import { webhookUrlOf } from './platforms/platform.ts';
+import { createPlatformChannel, mayLackAcks } from './platforms/registry.ts';
 import { createLog, createMetrics, errorFields, type Log, recipientHasher, Telemetry } from './telemetry.ts';
 
 export interface ServeOptions {
   readonly configFile?: string | undefined;
+  /** Goes before what the configuration says. */
+  readonly roles?: string | undefined;
 }
 
 /** Runs until a signal or a failure ends it; resolves when everything has stopped. */
 export async function serve(options: ServeOptions): Promise<void> {
-  const config = loadConfig({ file: options.configFile });
+  const { configFile, roles } = options;
+  const env = roles === undefined ? process.env : { ...process.env, [environmentName(['node', 'roles'])]: roles };
+  const configuration = loadConfiguration({ file: configFile, env });
+  const { config } = configuration;
   const log = createLog({
     level: config.log.level,
     ...(config.node.name === undefined ? {} : { node: config.node.name }),
@@ -38,12 +47,14 @@ export async function serve(options: ServeOptions): Promise<void> {
   process.once('uncaughtException', (error) => end.failure('uncaught_exception', error));
   process.once('unhandledRejection', (error) => end.failure('unhandled_rejection', error));
 
-  const system = await createSystem(config, log, (error) => end.failure('engine', error)).catch((error: unknown) => {
-    // What is wrong with the settings or the database is for the command to say.
-    if (error instanceof RoomlineError) throw error;
-    end.failure('start', error);
-    return null;
-  });
+  const system = await createSystem(configuration, env, log, (error) => end.failure('engine', error)).catch(
+    (error: unknown) => {
+      // What is wrong with the settings or the database is for the command to say.
+      if (error instanceof RoomlineError) throw error;
+      end.failure('start', error);
+      return null;
+    },
+  );
   if (system === null) {
     process.exitCode = 1;
     return;
@@ -88,7 +99,12 @@ function endOnce(log: Log, resolve: (exitCode: number) => void) {
   };
 }
 
-async function createSystem(config: Config, log: Log, onFailure: (error: unknown) => void): Promise<Service> {
+async function createSystem(
+  { config, readChannel }: Configuration,
+  env: NodeJS.ProcessEnv,
+  log: Log,
+  onFailure: (error: unknown) => void,
+): Promise<Service> {
   const metrics = createMetrics({ version: VERSION, processMetrics: true });
   const secret = config.reference.secret.reveal();
   const instruments: Instruments = { log, metrics, telemetry: new Telemetry(), hash: recipientHasher(secret) };
@@ -108,17 +124,33 @@ async function createSystem(config: Config, log: Log, onFailure: (error: unknown
       ? null
       : createRedis({ ...config.redis, url: redisUrl.reveal() }, { instruments, clock, chance: Math.random });
 
-  const platforms = new Map<string, PlatformChannel>();
   const wallClockMs = (): number => Date.now();
-  for (const channel of config.channels) {
-    const key = { tenant: channel.tenant, channel: channel.name };
-    const webhookUrl = webhookUrlOf(config.http.publicUrl, key);
-    platforms.set(channelName(key), createPlatformChannel(channel.platform, channel, { wallClockMs, webhookUrl }));
-  }
-  const platform = (key: ChannelKey): PlatformChannel | null => platforms.get(channelName(key)) ?? null;
+  const { secretVariables: variables, secretDirectory: directory } = config.channelSettings;
+  const registry = new ChannelRegistry({
+    config,
+    readChannel,
+    secrets: allowedSecrets({ variables, directory }, env),
+    operators: postgres.operators,
+    createClient: (channel, key) => {
+      const webhookUrl = webhookUrlOf(config.http.publicUrl, key);
+      if (mayLackAcks(channel.platform, channel.unlockedBy, webhookUrl)) {
+        log.event('webhook.address_missing', { channel: channelName(key), code: 'public_url_missing' });
+      }
+      return createPlatformChannel(channel.platform, channel, { wallClockMs, webhookUrl });
+    },
+    signals: redis?.signals ?? null,
+    clock,
+    instruments,
+    onFailure,
+  });
+  await registry.load();
+  const platform = (key: ChannelKey) => registry.platform(key);
 
   const engine = createEngine(
     {
+      name: config.node.name ?? hostname(),
+      roles: config.node.roles,
+      weight: config.ownership.weight,
       shards,
       lanes: config.postgres.lanes,
       maxBatchRows: config.batching.maxRows,
@@ -127,16 +159,19 @@ async function createSystem(config: Config, log: Log, onFailure: (error: unknown
       bodyCacheBytes: config.memory.bodyCacheBytes,
       leaseMs: config.ownership.leaseMs,
       renewEveryMs: config.ownership.renewEveryMs,
+      pollEveryMs: config.ownership.pollEveryMs,
       sweepEveryMs: config.ownership.sweepEveryMs,
+      sweepWithoutSignalsMs: config.ownership.sweepWithoutSignalsMs,
     },
     {
       stores,
       clock,
       chance: Math.random,
       references,
-      channels: config.channels.map(channelSettings),
+      channels: registry.settings(),
       platform,
       sharedRates: redis?.sharedRates ?? null,
+      signals: redis?.signals ?? null,
       instruments,
       newWorkerId: randomUUID,
       isPermanent: postgres.isPermanent,
@@ -144,43 +179,47 @@ async function createSystem(config: Config, log: Log, onFailure: (error: unknown
     },
   );
 
+  registry.connect(engine);
+
   const answers = createAnswers({ engine, stores, references, clock, shards, platform, wallClockMs });
-  const queue = config.pubsub.enabled
-    ? createPubSubIntake(
-        {
-          projectId: config.pubsub.projectId ?? '',
-          subscription: config.pubsub.subscription ?? '',
-          topic: config.pubsub.topic ?? null,
-          endpoint: config.pubsub.endpoint ?? null,
-          maxOutstandingMessages: config.pubsub.maxOutstandingMessages,
-          maxOutstandingBytes: config.pubsub.maxOutstandingBytes,
-        },
-        {
-          parse(payload, fallbackId, now) {
-            const parsed = parseMessage(payload, MESSAGE_LIMITS, answers.findChannel);
-            return 'error' in parsed
-              ? parsed.error
-              : admitted(parsed.ok, { shards, now, source: 'pubsub', fallbackId });
+  const queue =
+    config.pubsub.enabled && config.node.roles.includes('intake')
+      ? createPubSubIntake(
+          {
+            projectId: config.pubsub.projectId ?? '',
+            subscription: config.pubsub.subscription ?? '',
+            topic: config.pubsub.topic ?? null,
+            endpoint: config.pubsub.endpoint ?? null,
+            maxOutstandingMessages: config.pubsub.maxOutstandingMessages,
+            maxOutstandingBytes: config.pubsub.maxOutstandingBytes,
           },
-          accept: (message) => engine.intake.accept(message),
-          deadLetters: stores.deadLetters,
-          mayStore: () => engine.ownership.anotherHistory === null,
-          clock,
-          instruments,
-        },
-      )
-    : null;
+          {
+            parse(payload, fallbackId, now) {
+              const parsed = parseMessage(payload, MESSAGE_LIMITS, answers.findChannel);
+              return 'error' in parsed
+                ? parsed.error
+                : admitted(parsed.ok, { shards, now, source: 'pubsub', fallbackId });
+            },
+            accept: (message) => engine.intake.accept(message),
+            deadLetters: stores.deadLetters,
+            mayStore: () => engine.ownership.anotherHistory === null,
+            clock,
+            instruments,
+          },
+        )
+      : null;
 
   const http = createHttpServer(
-    { ...config.http, keys: config.auth.keys },
+    { ...config.http, keys: config.auth.keys, roles: config.node.roles },
     {
       ...answers,
+      channelAdmin: registry,
       readiness: async () => [
         await postgres.readiness(),
         databaseReadiness(engine.ownership.anotherHistory),
         {
           name: 'ownership',
-          ok: engine.ownership.shards.size > 0,
+          ok: engine.ownership.isAlive,
           detail: `${engine.ownership.shards.size} of ${shards} shards held`,
         },
         ...(queue === null
@@ -194,44 +233,19 @@ async function createSystem(config: Config, log: Log, onFailure: (error: unknown
     },
   );
 
-  const clients = defineService('platforms', (scope) => {
-    scope.onStop(async () => {
-      await Promise.all([...platforms.values()].map((each) => each.close()));
-    });
-  });
   return serviceGroup('roomline', [
     ...(redis === null ? [] : [redis.service]),
     postgres.service,
-    clients,
+    registry.clients,
     http.service,
     engine.service,
+    registry.following,
     postgres.restService(() => [...engine.ownership.shards]),
     ...(queue === null ? [] : [queue.service]),
   ]);
 }
 
-/** Where a platform calls a channel, as the outside sees it. */
-function webhookUrlOf(publicUrl: string | undefined, { tenant, channel }: ChannelKey): string | null {
-  return publicUrl === undefined ? null : `${publicUrl.replace(/\/+$/, '')}/v1/webhooks/${tenant}/${channel}`;
-}
-
 function databaseReadiness(anotherHistory: AnotherHistory | null): { name: string; ok: boolean; detail: string } {
   if (anotherHistory === null) return { name: 'database', ok: true, detail: 'its past is the known one' };
   return { name: 'database', ok: false, detail: explainHistory(anotherHistory) };
-}
-
-function channelSettings(channel: Config['channels'][number]): ChannelSettings {
-  return {
-    key: { tenant: channel.tenant, channel: channel.name },
-    account: channel.account,
-    platform: channel.platform,
-    policy: channel,
-    sendTimeoutMs: channel.sendTimeoutMs,
-    maxConcurrentSends: channel.maxConcurrentSends,
-    channelLimit: channel.channelLimit,
-    accountLimit: channel.accountLimit,
-    echoesReference: channel.echoesReference,
-    ackOutage: channel.ackOutage,
-    probe: channel.probe,
-  };
 }

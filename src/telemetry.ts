@@ -92,7 +92,10 @@ const LOG_EVENTS = {
   'http.request_refused': logEvent('debug', ['requestId', 'method', 'route', 'status', 'code'], ['key', 'field']),
   'dependency.lost': logEvent('warn', ['dependency'], ERROR_FIELDS),
   'dependency.back': logEvent('info', ['dependency', 'durationMs']),
+  'signals.live': logEvent('info', []),
+  'signals.lost': logEvent('warn', ['reason']),
   'ownership.acquired': logEvent('info', ['worker', 'generation', 'shards']),
+  'ownership.handed_over': logEvent('info', ['worker', 'shards']),
   'ownership.lost': logEvent('warn', ['worker', 'generation', 'reason']),
   'ownership.taken_over': logEvent('warn', ['worker', 'holder', 'shards']),
   'intake.refused': logEvent('warn', ['source', 'code'], ['channel', 'room', 'field', 'rule']),
@@ -104,9 +107,15 @@ const LOG_EVENTS = {
     ['code', 'ackToSendMs'],
   ),
   'attempt.unknown': logEvent('warn', ['tenant', 'channel', 'room', 'sequence', 'attempt', 'reason']),
+  'preparation.failed': logEvent('info', ['tenant', 'channel', 'room', 'sequence', 'reason']),
   'message.dead_lettered': logEvent('warn', ['tenant', 'channel', 'room', 'sequence', 'outcome', 'reason']),
   'room.held': logEvent('warn', ['tenant', 'channel', 'room', 'sequence', 'reason']),
   'channel.state': logEvent('warn', ['channel', 'state'], ['account', 'reason']),
+  'channel.configured': logEvent('info', ['channel']),
+  'channel.removed': logEvent('info', ['channel']),
+  'channel.shadowed': logEvent('warn', ['channel']),
+  'channel.settings_refused': logEvent('error', ['channel', 'code', 'field', 'rule']),
+  'webhook.address_missing': logEvent('warn', ['channel', 'code']),
   // Anyone can send forged ones: the metric counts them, a line each would drown the log.
   'webhook.refused': logEvent('debug', ['channel', 'code'], ['requestId']),
   'liveness.violated': logEvent('error', ['tenant', 'channel', 'room', 'sequence', 'state']),
@@ -204,6 +213,11 @@ export function errorFields(error: unknown): ErrorLogFields {
 // ---------------------------------------------------------------------------------------------------------- metrics
 
 export type IntakeSource = 'pubsub' | 'http';
+/**
+ * What came of uploading a waiting message's media early: `prepared` and then `used`, or `refused` where the platform did
+ * not know it any more; `failed`; `late`: its turn came first; `dropped`: not needed any more, or no room for it.
+ */
+export type PreparationResult = 'prepared' | 'used' | 'refused' | 'failed' | 'late' | 'dropped';
 /** How an ack from a webhook or a lookup met its message. */
 export type AckKind = 'matched' | 'late' | 'unknown' | 'ignored';
 export const CHANNEL_STATES = ['open', 'slowed', 'stopped', 'ack_outage'] as const;
@@ -271,6 +285,10 @@ export function createMetrics(options: { readonly version: string; readonly proc
 
     attempts: counter('attempts_total', 'Attempts that ended', ['result', 'channel']),
     possibleDuplicates: counter('possible_duplicates_total', 'Sends after an unknown outcome', ['channel']),
+    preparations: counter('preparations_total', 'Media of waiting messages, by what came of uploading it', [
+      'result',
+      'channel',
+    ]),
     acks: counter('acks_total', 'Acks by how they met their message', ['kind', 'channel']),
     webhooks: counter('webhooks_total', 'Webhook requests by result', ['result', 'channel']),
     ackToNextSendSeconds: histogram(
@@ -296,6 +314,10 @@ export function createMetrics(options: { readonly version: string; readonly proc
     anotherHistory: gauge('database_another_history', '1 while the database is not the one whose past is known'),
     dependencyUp: gauge('dependency_up', '1 while a dependency serves that is not needed to be ready', ['dependency']),
     dependencyErrors: counter('dependency_errors_total', 'What failed at such a dependency', ['dependency', 'kind']),
+    signalsPublished: counter('signals_published_total', 'Signals handed to Redis', ['kind']),
+    signalsReceived: counter('signals_received_total', 'Signals of other processes', ['kind']),
+    signalsDropped: counter('signals_dropped_total', 'Signals that went nowhere, by why', ['reason']),
+    signalsLive: gauge('signals_live', '1 while signals can be expected to arrive'),
     livenessViolations: gauge('liveness_violations', 'Claimable rooms that two sweeps in a row found unattended'),
   };
 }
@@ -303,6 +325,12 @@ export function createMetrics(options: { readonly version: string; readonly proc
 /** Sets the gauge of the channel's new state to 1 and of the others to 0. */
 export function recordChannelState(metrics: Metrics, channel: string, state: ChannelState): void {
   for (const each of CHANNEL_STATES) metrics.channelState.set({ channel, state: each }, each === state ? 1 : 0);
+}
+
+/** Of a channel that is there no more. */
+export function forgetChannelState(metrics: Metrics, channel: string): void {
+  for (const state of CHANNEL_STATES) metrics.channelState.remove({ channel, state });
+  metrics.permitQueue.remove({ channel });
 }
 
 // ------------------------------------------------------------------------------------------------------- in-process
@@ -328,10 +356,12 @@ export interface TelemetryEvents {
   'ack.received': { readonly channel: string; readonly kind: AckKind };
   'channel.state': { readonly channel: string; readonly state: ChannelState; readonly reason: string | null };
   'ownership.acquired': { readonly worker: string; readonly generation: number; readonly shards: number };
+  'ownership.handed_over': { readonly worker: string; readonly shards: number };
   'ownership.lost': { readonly worker: string; readonly reason: string };
   'sweep.finished': { readonly rooms: number; readonly violations: number };
   'dependency.lost': { readonly dependency: string };
   'dependency.back': { readonly dependency: string };
+  'signals.changed': { readonly live: boolean };
   'database.another_history': { readonly reason: 'timeline' | 'cluster' };
   'database.adopted': Record<string, never>;
 }

@@ -1,17 +1,27 @@
 /** What is printed before the run. */
 import { relative } from 'node:path';
 import type { Rig } from '../rig/rig.ts';
+import { DEMO_CHANNELS } from './channels.ts';
 import type { DemoOptions } from './options.ts';
-import { ACK_LOSS, ACK_TIMEOUT_MS, PHONE } from './scenario.ts';
 import type { Paint } from './terminal.ts';
 import { count, counted } from './text.ts';
 
-export function introduction({ rooms, messages }: DemoOptions, paint: Paint): string[] {
+export function introduction({ channel, rooms, messages }: DemoOptions, paint: Paint): string[] {
   const load = `${counted(rooms, 'room')} × ${counted(messages, 'message')}`;
-  return ['', `${paint('bold', 'Roomline')}  ${load}, in order within every room`, ''];
+  const { on = '' } = DEMO_CHANNELS[channel].words;
+  return ['', `${paint('bold', 'Roomline')}  ${load}${on}, in order within every room`, ''];
 }
 
-export function parts(rig: Rig, { port, rooms, messages }: DemoOptions): string[] {
+/** What is told of the running parts. */
+export interface Running {
+  readonly pubsub: Pick<Rig['pubsub'], 'address'>;
+  readonly postgres: Pick<Rig['postgres'], 'host' | 'port' | 'major' | 'dataDirectory'>;
+  readonly engine: Pick<Rig['engine'], 'url'>;
+  readonly platform: Pick<Rig['platform'], 'url'>;
+}
+
+export function parts(rig: Running, { channel, port, rooms, messages }: DemoOptions): string[] {
+  const { words } = DEMO_CHANNELS[channel];
   const rows = [
     ['Pub/Sub', rig.pubsub.address, 'embedded; the load is published here'],
     [
@@ -19,17 +29,14 @@ export function parts(rig: Rig, { port, rooms, messages }: DemoOptions): string[
       `${rig.postgres.host}:${rig.postgres.port}`,
       `version ${rig.postgres.major}, data in ${folder(rig.postgres.dataDirectory)}`,
     ],
-    ['Roomline', rig.engine.url, `next message when the last is delivered, or after ${ACK_TIMEOUT_MS / 1_000} s`],
-    ['platform', rig.platform.url, `fake; loses ${ACK_LOSS * 100} % of the acks`],
-    [
-      'phones',
-      '',
-      `take ${PHONE.medianMs / 1_000} s (median) to ${PHONE.p99Ms / 1_000} s (99th percentile) per message`,
-    ],
+    ['Roomline', rig.engine.url, words.next],
+    [words.platform, rig.platform.url, words.fake],
+    ['phones', '', words.phones],
   ];
   const taken = port !== 0 && new URL(rig.engine.url).port !== String(port);
   return [
     ...leftAligned(rows),
+    ...(words.limit === undefined ? [] : [`  ${words.limit}`]),
     ...(taken ? [`  Port ${port} is taken: Roomline listens on ${new URL(rig.engine.url).port}.`] : []),
     '',
     `The same ${count(rooms * messages)} messages, three ways, on the same platform:`,

@@ -1,15 +1,16 @@
 /** `npm start`: Roomline on real parts, delivering a load in order while you watch; then it stays for you to try. */
-import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { setTimeout as nextTurn } from 'node:timers/promises';
+import { directToken } from '../rig/credentials.ts';
 import { type Rig, startRig } from '../rig/rig.ts';
+import { DEMO_CHANNELS, type DemoChannel } from './channels.ts';
 import { onInterruption } from './interruption.ts';
 import { introduction, parts } from './introduction.ts';
 import { type DemoOptions, parseOptions } from './options.ts';
 import { type Progress, progressBlock, progressLine } from './progress.ts';
 import { resultTable, summary, waysToGoOn } from './report.ts';
 import { runDemo } from './run.ts';
-import { CHANNELS, platformSettings } from './scenario.ts';
+import { rigOptions, type Tokens } from './scenario.ts';
 import { Terminal } from './terminal.ts';
 import { counted, seconds } from './text.ts';
 
@@ -28,23 +29,23 @@ process.exitCode = await main(parseOptions(process.argv), interruption.signal);
 
 /** Resolves with the exit code when everything has stopped. */
 async function main(options: DemoOptions, interrupted: AbortSignal): Promise<number> {
+  const channel = DEMO_CHANNELS[options.channel];
   terminal.print(...introduction(options, terminal.paint));
   let rig: Rig | null = null;
   let code: number;
   try {
-    const tokens = { atOnce: randomBytes(24).toString('base64url'), pause: randomBytes(24).toString('base64url') };
+    const tokens = { atOnce: directToken(channel.profile), pause: directToken(channel.profile) };
     rig = await startRig({
       directory: options.data,
       httpPort: options.port,
       seed: options.seed,
-      channels: CHANNELS,
-      platform: [platformSettings(tokens)],
+      ...rigOptions(channel, tokens),
       startEngine: false,
       signal: interrupted,
       say: (part) => terminal.step(`  Starting ${part}`),
       warn: (line) => terminal.print(`  ${line}`),
     });
-    code = await whileAllRun(rig, interrupted, (signal, started) => show(started, tokens, options, signal));
+    code = await whileAllRun(rig, interrupted, (signal, started) => show(started, channel, tokens, options, signal));
   } catch (error) {
     // A Ctrl-C that also ended what we waited for without an event loop, such as initdb, is told to us only now.
     await nextTurn(1);
@@ -95,7 +96,8 @@ async function deliverLeftovers(rig: Rig, leftover: number, signal: AbortSignal)
 
 async function show(
   rig: Rig,
-  tokens: Parameters<typeof platformSettings>[0],
+  channel: DemoChannel,
+  tokens: Tokens,
   options: DemoOptions,
   signal: AbortSignal,
 ): Promise<number> {
@@ -108,16 +110,17 @@ async function show(
   const verdict = await runDemo({
     rig,
     run: Date.now().toString(36),
+    channel,
     tokens,
     options,
     signal,
     onProgress,
     progressEveryMs: isLive ? REDRAW_MS : LINE_MS,
   });
-  terminal.print('', ...resultTable(verdict, paint), '', ...summary(verdict, paint), '');
+  terminal.print('', ...resultTable(verdict, paint), '', ...summary(verdict, paint, channel), '');
   if (options.json !== null) writeFileSync(options.json, `${JSON.stringify(verdict, null, 2)}\n`);
   if (options.exit) return verdict.clean ? 0 : 1;
-  terminal.print(...waysToGoOn(rig.engine.url, rig.apiKey, paint));
+  terminal.print(...waysToGoOn(rig.engine.url, rig.apiKey, paint, channel.words.room));
   await aborted(signal);
   return 0;
 }

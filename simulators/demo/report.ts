@@ -1,5 +1,6 @@
 /** What is printed at the end of a run. */
-import { ACK_TIMEOUT_MS, BASELINES } from './scenario.ts';
+import { DEMO_CHANNELS, type DemoChannel } from './channels.ts';
+import { BASELINES } from './scenario.ts';
 import type { Paint } from './terminal.ts';
 import { type Cell, count, counted, percent, seconds, table } from './text.ts';
 import type { DemoVerdict, WayResult } from './verdict.ts';
@@ -48,14 +49,19 @@ function graded(value: number, bad: 'red' | 'yellow'): Cell {
 }
 
 /** What the figures say, and whether all is well. */
-export function summary(verdict: DemoVerdict, paint: Paint): string[] {
+export function summary(
+  verdict: DemoVerdict,
+  paint: Paint,
+  { words, ack, ackTimeoutMs }: DemoChannel = DEMO_CHANNELS.generic,
+): string[] {
   const { roomline, everythingAtOnce, fixedPause, clean, problems } = verdict;
   const { acked = 0, assumed = 0, ...others } = roomline.outcomes;
   const other = Object.entries(others).map(([outcome, times]) => `, ${count(times)} ${outcome}`);
-  const wait = ACK_TIMEOUT_MS / 1_000;
+  const wait = `${count(assumed)} assumed after ${ackTimeoutMs / 1_000} s without an ack`;
+  const how = ack === null && assumed === 0 ? `acked by ${words.platform}'s answer` : `acked, ${wait}`;
   const lines = [
-    `Roomline: ${count(acked)} acked, ${count(assumed)} assumed after ${wait} s without an ack${other.join('')}.`,
-    `Where the ack came, the order is proven; after an assumed message it is only likely.`,
+    `Roomline: ${count(acked)} ${how}${other.join('')}.`,
+    words.proof,
     `Swapped in ${counted(everythingAtOnce.roomsWithSwaps, 'room')} with everything at once, ` +
       `in ${counted(fixedPause.roomsWithSwaps, 'room')} with a fixed pause, ` +
       `in ${counted(roomline.roomsWithSwaps, 'room')} with Roomline.`,
@@ -73,9 +79,9 @@ export function summary(verdict: DemoVerdict, paint: Paint): string[] {
 }
 
 /** How to try it out: lines to copy. */
-export function waysToGoOn(url: string, apiKey: string, paint: Paint): string[] {
+export function waysToGoOn(url: string, apiKey: string, paint: Paint, room = 'alice'): string[] {
   const auth = `-H "authorization: Bearer $KEY"`;
-  const body = `'{"channel":"demo","room":"alice","content":{"text":"Hello"}}'`;
+  const body = `'{"channel":"demo","room":"${room}","content":{"text":"Hello"}}'`;
   return [
     `Roomline keeps running at ${paint('bold', url)}. In another terminal:`,
     '',
@@ -87,7 +93,7 @@ export function waysToGoOn(url: string, apiKey: string, paint: Paint): string[] 
     paint('dim', '  # what became of it: with the id of that answer'),
     `  curl -s ${auth} ${url}/v1/messages/ID`,
     paint('dim', '  # what its room does, and why'),
-    `  curl -s ${auth} ${url}/v1/rooms/demo/alice`,
+    `  curl -s ${auth} ${url}/v1/rooms/demo/${encodeURIComponent(room)}`,
     paint('dim', '  # health and metrics'),
     `  curl -s ${url}/readyz`,
     `  curl -s ${auth} ${url}/metrics`,

@@ -1,10 +1,9 @@
 /** What is shown: the platform, how Roomline deals with it, and the two ways that do without Roomline. */
 import type { SettingsPatch } from '../platform/settings.ts';
+import type { RigOptions } from '../rig/rig.ts';
+import type { DemoChannel } from './channels.ts';
 
 export const CHANNEL = 'demo';
-export const ACK_LOSS = 0.12;
-export const PHONE = { medianMs: 600, p99Ms: 4_000 } as const;
-export const ACK_TIMEOUT_MS = 5_000;
 export const PAUSE_MS = 500;
 
 /** Ways to send a room's messages without Roomline, each over a channel of its own. */
@@ -13,30 +12,27 @@ export const BASELINES = {
   pause: { channel: 'fixed-pause', name: `fixed ${PAUSE_MS} ms pause` },
 } as const;
 
-export const CHANNELS = {
-  [CHANNEL]: { unlockedBy: 'delivered', ackTimeoutMs: ACK_TIMEOUT_MS, maxConcurrentSends: 256, lookup: true },
-} as const;
+/** Of the baselines' channels. */
+export type Tokens = Readonly<Record<keyof typeof BASELINES, string>>;
 
-/** @param tokens of the baselines' channels */
-export function platformSettings(tokens: Readonly<Record<keyof typeof BASELINES, string>>): SettingsPatch {
+/** What the rig needs to be told for this channel. */
+export function rigOptions(
+  { profile, policy, ackTimeoutMs, connections, fake }: DemoChannel,
+  tokens: Tokens,
+): Pick<RigOptions, 'profile' | 'channels' | 'platform'> {
   const baseline = (way: keyof typeof BASELINES) => ({
     [BASELINES[way].channel]: {
       token: tokens[way],
-      knobs: { request: { requireRoomlineHeaders: false } },
+      knobs: { limit: null, pairLimit: null, queue: null, request: { requireRoomlineHeaders: false } },
     },
   });
+  const settings: SettingsPatch = {
+    message: fake.message,
+    channels: { [CHANNEL]: fake.own, ...baseline('atOnce'), ...baseline('pause') },
+  };
   return {
-    message: {
-      send: { responseDelayMs: { kind: 'lognormal', medianMs: 60, p99Ms: 300 } },
-      phone: { delayMs: { kind: 'lognormal', ...PHONE } },
-    },
-    channels: {
-      [CHANNEL]: {
-        message: { status: { loseAllProbability: ACK_LOSS } },
-        knobs: { webhooks: { batch: { minSize: 1, maxSize: 20, lingerMs: 10 } } },
-      },
-      ...baseline('atOnce'),
-      ...baseline('pause'),
-    },
+    profile,
+    channels: { [CHANNEL]: { ackTimeoutMs, maxConcurrentSends: connections, ...policy } },
+    platform: [settings],
   };
 }

@@ -5,6 +5,8 @@ export interface DemoVerdict {
   /** Nothing in `problems`. */
   readonly clean: boolean;
   readonly problems: readonly string[];
+  /** Whose wire format was spoken, where it was not the generic one. */
+  readonly channel?: string;
   readonly run: string;
   readonly rooms: number;
   readonly messagesPerRoom: number;
@@ -43,14 +45,20 @@ export interface RoomlineResult extends WayResult {
 }
 
 export interface Run {
+  readonly channel?: string;
   readonly run: string;
   readonly rooms: number;
   readonly messagesPerRoom: number;
   readonly seed: number;
 }
 
-export function demoVerdict(run: Run, verdicts: { roomline: Verdict; atOnce: Verdict; pause: Verdict }): DemoVerdict {
-  const roomline = roomlineResult(verdicts.roomline);
+/** @param ack the status whose loss is the loss of an ack; null where there are none */
+export function demoVerdict(
+  run: Run,
+  verdicts: { roomline: Verdict; atOnce: Verdict; pause: Verdict },
+  ack: 'delivered' | 'sent' | null = 'delivered',
+): DemoVerdict {
+  const roomline = roomlineResult(verdicts.roomline, ack);
   const problems = problemsOf(roomline, run.rooms * run.messagesPerRoom);
   return {
     clean: problems.length === 0,
@@ -73,13 +81,13 @@ function wayResult(verdict: Verdict): WayResult {
   };
 }
 
-function roomlineResult(verdict: Verdict): RoomlineResult {
+function roomlineResult(verdict: Verdict, ack: 'delivered' | 'sent' | null): RoomlineResult {
   return {
     ...wayResult(verdict),
     swapsAfterAcked: verdict.swaps.afterAcked,
     swapsAfterAssumed: verdict.swaps.afterAssumed,
     unknownOutcomes: verdict.receipts.unknownOutcomes,
-    acksLost: verdict.faults.status_lost_delivered ?? 0,
+    acksLost: (ack !== null && verdict.faults[`status_lost_${ack}`]) || 0,
     outcomes: verdict.messages.outcomes,
     orderProven: verdict.messages.orderProven,
     violationsR2: violationsOf(verdict, 'R2_'),

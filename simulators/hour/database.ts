@@ -11,7 +11,6 @@ import { methodsOf } from '../world/database.ts';
 import type { VirtualTime } from '../world/time.ts';
 import { messageName, numberIn } from './feed.ts';
 import type { Judge } from './judge.ts';
-import { inShares, type ShareOptions } from './shares.ts';
 
 export interface HourDatabase {
   readonly stores: Stores;
@@ -22,14 +21,14 @@ export interface HourDatabase {
 const KEEP_HISTORY_MS = 20 * 60_000;
 const DROP_EVERY_MS = 60_000;
 
-export function createHourDatabase(time: VirtualTime, judge: Judge, shares: ShareOptions): HourDatabase {
-  const database = createDatabase(shares.shards, () => Math.floor(time.now));
+export function createHourDatabase(time: VirtualTime, judge: Judge, shards: number): HourDatabase {
+  const database = createDatabase(shards, () => Math.floor(time.now));
   const retention = new Retention(database, time);
   const stores: Stores = {
     rooms: watched(new MemoryRoomStore(database), judge, retention),
     history: new MemoryHistoryStore(database),
     inbox: new MemoryAckInbox(database),
-    ownership: inShares(new MemoryOwnershipStore(database), shares),
+    ownership: new MemoryOwnershipStore(database),
     channels: new MemoryChannelStore(),
     deadLetters: new MemoryDeadLetterStore(database),
   };

@@ -39,11 +39,6 @@ const REFERENCES = createReferences('simulation');
 const HASH = recipientHasher('simulation');
 const METRICS = createMetrics({ version: 'simulation' });
 
-/** In which slot stands the process of the worker `SLOT.LIFE`. */
-export function slotOf(worker: string): number {
-  return Number(worker.slice(0, worker.indexOf('.')));
-}
-
 export class Fleet {
   readonly states: StateChange[] = [];
   readonly #options: FleetOptions;
@@ -89,31 +84,35 @@ export class Fleet {
       steady: false,
     });
     const channel = number.channelFor(process);
-    const engine = createEngine(settings.engine, {
-      stores: linked,
-      clock: process.clock,
-      chance: chanceFor(seed, 'life', name).uniform,
-      references: REFERENCES,
-      channels: [settings.channel],
-      platform: () => channel,
-      sharedRates: null,
-      instruments: {
-        log: {
-          event: (event, fields) => {
-            if (event === 'liveness.violated') judge.broken(`R6: ${name} found a claimable room unattended twice`);
-            if (event === 'channel.state') this.#note(name, fields);
+    const engine = createEngine(
+      { ...settings.engine, name: `node-${slot}` },
+      {
+        stores: linked,
+        clock: process.clock,
+        chance: chanceFor(seed, 'life', name).uniform,
+        references: REFERENCES,
+        channels: [settings.channel],
+        platform: () => channel,
+        sharedRates: null,
+        signals: null,
+        instruments: {
+          log: {
+            event: (event, fields) => {
+              if (event === 'liveness.violated') judge.broken(`R6: ${name} found a claimable room unattended twice`);
+              if (event === 'channel.state') this.#note(name, fields);
+            },
+            flush: () => undefined,
           },
-          flush: () => undefined,
+          // A process that is killed never says that it no longer wants to be asked.
+          metrics: { ...METRICS, beforeRender: new Set<() => void>() },
+          telemetry: new Telemetry(),
+          hash: HASH,
         },
-        // A process that is killed never says that it no longer wants to be asked.
-        metrics: { ...METRICS, beforeRender: new Set<() => void>() },
-        telemetry: new Telemetry(),
-        hash: HASH,
+        newWorkerId: () => name,
+        isPermanent: () => false,
+        onFailure: (error) => judge.broken(`R6: ${name} cannot go on: ${String(error)}`),
       },
-      newWorkerId: () => name,
-      isPermanent: () => false,
-      onFailure: (error) => judge.broken(`R6: ${name} cannot go on: ${String(error)}`),
-    });
+    );
     spoil?.(engine);
     process.engine = engine;
     this.#alive.push(process);

@@ -6,7 +6,7 @@ import { VirtualTime } from '../world/time.ts';
 import { type Bound, boundOf } from './bound.ts';
 import { createHourDatabase } from './database.ts';
 import { Feed } from './feed.ts';
-import { Fleet, type StateChange, slotOf } from './fleet.ts';
+import { Fleet, type StateChange } from './fleet.ts';
 import { Judge, type JudgedCounts } from './judge.ts';
 import { whatsAppLimits } from './limits.ts';
 import { drawLoad, type Load } from './load.ts';
@@ -68,7 +68,7 @@ export async function runHour(
 
   const time = new VirtualTime(START_MS, chanceFor(seed, 'ties').uniform);
   const judge = new Judge(load, () => time.now - OPEN_AT);
-  const { stores, deadLetters } = createHourDatabase(time, judge, { shards: engine.shards, processes, slotOf });
+  const { stores, deadLetters } = createHourDatabase(time, judge, engine.shards);
   const pick = () => fleet.pick();
   const parts = { seed, time, openAt: OPEN_AT, judge };
   const phones = new Phones({ ...parts, lengthMs: schedule.lengthMs });

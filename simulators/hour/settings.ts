@@ -7,7 +7,7 @@ import type { RateLimit } from '../../src/engine/ports.ts';
 export const CHANNEL = { tenant: 'default', channel: 'number' };
 
 export interface HourSettings {
-  readonly engine: EngineSettings;
+  readonly engine: Omit<EngineSettings, 'name'>;
   readonly channel: ChannelSettings;
 }
 
@@ -34,6 +34,7 @@ export function readSettings(scale: number): HourSettings {
   const { postgres, batching, memory, ownership } = config;
   return {
     engine: {
+      roles: ['intake', 'api', 'webhook', 'worker'],
       shards: postgres.shards,
       lanes: postgres.lanes,
       maxBatchRows: batching.maxRows,

@@ -3,8 +3,12 @@ import type { AckCheck } from './acks.ts';
 import type { Findings } from './findings.ts';
 import type { OrderCheck } from './order.ts';
 import { lastBegun, type MessageState } from './state.ts';
+import type { OracleOptions } from './types.ts';
 
 const LETTER = { sent: 's', delivered: 'd', read: 'r' } as const;
+/** What unlocked a message where it was no call. */
+const LOOKUP = -1;
+const ANSWER = -2;
 const FORGED = new Set(['wrong_key', 'tampered', 'missing', 'expired']);
 /** Answers by which a receiver says that it wants none of a call, ever. */
 const FINAL_NO = new Set([400, 401, 403, 404, 413, 415, 422]);
@@ -22,19 +26,34 @@ export class Calls {
   readonly #order: OrderCheck;
   readonly #acks: AckCheck;
   readonly #unlocking: ReadonlySet<string>;
+  readonly #answerUnlocks: boolean;
   readonly #open = new Map<number, Open>();
   readonly counts = { calls: 0, forged: 0, forgedAccepted: 0, validRefused: 0 };
 
-  constructor(findings: Findings, order: OrderCheck, acks: AckCheck, unlockedBy: readonly (keyof typeof LETTER)[]) {
+  constructor(
+    findings: Findings,
+    order: OrderCheck,
+    acks: AckCheck,
+    unlockedBy: NonNullable<OracleOptions['unlockedBy']>,
+  ) {
     this.#findings = findings;
     this.#order = order;
     this.#acks = acks;
-    this.#unlocking = new Set(unlockedBy.map((status) => LETTER[status]));
+    this.#unlocking = new Set(unlockedBy.flatMap((level) => (level === 'accepted' ? [] : LETTER[level])));
+    this.#answerUnlocks = unlockedBy.includes('accepted');
   }
 
   /** The platform was started again: its numbers begin anew. */
   restarted(): void {
     this.#open.clear();
+  }
+
+  /** The sender was told for certain that the platform has the message. */
+  accepted(message: MessageState, at: number): void {
+    message.knownTakenAt = at;
+    if (!this.#answerUnlocks) return;
+    message.unlocks.add(ANSWER);
+    message.unlockedAt ??= at;
   }
 
   /** Returns the name of the fault that it is, if it is one. */
@@ -110,6 +129,6 @@ export class Calls {
     const letter = LETTER[status as keyof typeof LETTER];
     if (letter === undefined) return;
     this.#acks.told(message, letter);
-    if (this.#unlocking.has(letter)) message.unlocks.add(-1);
+    if (this.#unlocking.has(letter)) message.unlocks.add(LOOKUP);
   }
 }

@@ -35,6 +35,9 @@ export const attemptOf = ({ row }: MessageState, { attempt, sender }: Receipt): 
       number === attempt && (sender === undefined || (worker === sender.worker && generation === sender.generation)),
   );
 
+/** Of a format that names no attempts: which one sent it is not known, only how many the history has. */
+const isNameless = ({ attempt, sender }: Receipt): boolean => attempt === undefined && sender === undefined;
+
 /** Long outages cause more attempts than a history keeps; then nothing follows from one that is not there. */
 const isWhole = (attempts: readonly AttemptRow[]): boolean => (attempts.at(-1)?.number ?? 0) <= attempts.length;
 
@@ -49,6 +52,8 @@ export class LateCheck {
 
   finish({ late }: MessageState['room']): void {
     for (const { message, receipt, holder, first, raced } of late) {
+      if (!this.#canTell(message, receipt, first || raced)) continue;
+      this.#findings.looked('C7');
       const excuse = this.#excuse(message, receipt, holder, first, raced);
       if (excuse === undefined) {
         receipt.inexcusable = true;
@@ -56,6 +61,11 @@ export class LateCheck {
         this.#findings.add('R4_late_copy', 'a copy was sent after a later message had begun', message);
       } else this.counts[first ? 'first' : excuse]++;
     }
+  }
+
+  /** A copy that names no attempt, of a message without a history, could be anything. */
+  #canTell({ row }: MessageState, receipt: Receipt, excused: boolean): boolean {
+    return excused || receipt.held || !isNameless(receipt) || (row?.attempts !== undefined && isWhole(row.attempts));
   }
 
   #excuse(
@@ -74,6 +84,10 @@ export class LateCheck {
       if (stale && own !== undefined && others !== undefined && own < others) return 'stale';
       // What the history of a message tells of was claimed before the message settled.
       return attemptOf(message, receipt) === undefined && isWhole(message.row.attempts) ? undefined : 'held';
+    }
+    if (message.row?.attempts !== undefined && isNameless(receipt) && !raced && !first) {
+      const requests = message.receipts.filter(({ fate }) => fate !== 'refused').length;
+      return requests <= message.row.attempts.length ? 'held' : undefined;
     }
     // Nothing on record: a first copy is a matter of order, and of another worker nobody can say who came later.
     if (raced || first) return 'held';
@@ -108,12 +122,13 @@ export class CopyCheck {
     const excusable = receipts.filter(({ inexcusable }) => !inexcusable);
     for (const receipt of excusable) this.#recorded(message, receipt);
     const copies = excusable.filter(({ fate }) => fate !== 'refused').sort(byBeginning);
+    const spare = this.#spare(message, copies);
     let unexplained = 0;
     for (const [index, copy] of copies.entries()) {
       const next = copies[index + 1];
       if (next === undefined) break;
       this.extra++;
-      const reason = this.#reason(message, copy, next);
+      const reason = this.#reason(message, copy, next) ?? (isNameless(copy) ? spare.pop() : undefined);
       if (reason === undefined) unexplained++;
       else this.because[reason]++;
     }
@@ -140,14 +155,26 @@ export class CopyCheck {
     if (copy.attempt !== undefined && copy.attempt === next.attempt && copy.sender === next.sender) return undefined;
     if (copy.fate !== 'answered') return 'unknown';
     const attempt = attemptOf(message, copy);
-    if (attempt === undefined) return undefined;
+    return attempt && this.#byHistory(message, attempt);
+  }
+
+  /** Why the history lets an attempt be followed by another one, although the platform answered it. */
+  #byHistory({ row }: MessageState, attempt: AttemptRow): Explanation | undefined {
     if (attempt.result === 'unknown') return this.#answersGetLost ? 'recorded' : undefined;
     if (attempt.result !== 'interrupted') return undefined;
-    const successor = message.row?.attempts?.find(({ number }) => number > attempt.number);
+    const successor = row?.attempts?.find(({ number }) => number > attempt.number);
     if (successor === undefined) return undefined;
     const { worker, generation } = successor;
     const sameLife = worker === attempt.worker && generation === attempt.generation;
     return sameLife || !this.#crashed(attempt.begunAt, successor.begunAt) ? undefined : 'takenOver';
+  }
+
+  /** What the history explains of copies that name no attempt, beyond those that the platform's log explains. */
+  #spare(message: MessageState, copies: readonly Receipt[]): Explanation[] {
+    const open = (message.row?.attempts ?? []).filter(({ result }) => result === 'unknown' || result === 'interrupted');
+    const told = copies.filter(({ fate }) => fate !== 'answered').length;
+    const unknownFirst = open.sort((a, b) => Number(b.result === 'unknown') - Number(a.result === 'unknown'));
+    return unknownFirst.slice(told).flatMap((attempt) => this.#byHistory(message, attempt) ?? []);
   }
 
   /** Whether a crash window meets the time from one attempt to the next; by halving, as the windows are in order. */

@@ -3,7 +3,15 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Canary } from './leaks.ts';
 import { readNdjson } from './ndjson.ts';
-import type { FenceRow, FinalRow, GroundTruthRecord, InboxRow, OracleOptions, Published } from './types.ts';
+import {
+  type FenceRow,
+  type FinalRow,
+  type GroundTruthRecord,
+  type InboxRow,
+  LEVELS,
+  type OracleOptions,
+  type Published,
+} from './types.ts';
 
 /** What is wrong with an input, in one line that quotes none of it. */
 export class InputError extends Error {
@@ -104,6 +112,9 @@ const OPTIONS: Readonly<Record<string, Kind | 'object'>> = {
   examples: 'number',
 };
 
+/** All levels but `none`. */
+const UNLOCKING: ReadonlySet<unknown> = new Set(LEVELS.slice(1));
+
 export async function readOptions(file: string): Promise<OracleOptions> {
   const options = await readJson<Record<string, unknown>>(file);
   for (const [name, value] of Object.entries(options)) {
@@ -112,6 +123,10 @@ export async function readOptions(file: string): Promise<OracleOptions> {
     if ((Array.isArray(value) ? 'array' : typeof value) !== kind) {
       throw new InputError(`${file}: ${name} must be of type ${kind}`);
     }
+  }
+  const { unlockedBy } = options as { unlockedBy?: unknown[] };
+  if (unlockedBy !== undefined && (unlockedBy.length === 0 || !unlockedBy.every((level) => UNLOCKING.has(level)))) {
+    throw new InputError(`${file}: unlockedBy must hold ${[...UNLOCKING].join(', ')}, at least one of them`);
   }
   return options as OracleOptions;
 }

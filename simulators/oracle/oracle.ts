@@ -62,7 +62,7 @@ export class Oracle {
   #hasFinalState = false;
 
   constructor(options: OracleOptions = {}) {
-    const unlockedBy = options.unlockedBy ?? UNLOCKED_BY;
+    const unlockedBy = options.unlockedBy ?? [...UNLOCKED_BY];
     this.#options = options;
     this.#judgesOrder = options.discipline !== 'none';
     this.#findings = new Findings(options.examples ?? 5, options.without);
@@ -267,8 +267,8 @@ export class Oracle {
     room.lastActivityAt = at;
     if (this.#judgesOrder) {
       this.#likeness.receipt(message, record);
-      this.#findings.looked('C7');
-      if (message.index < room.begun) {
+      if (message.index >= room.begun) this.#findings.looked('C7');
+      else {
         const raced = at - room.begunAt <= (this.#options.raceMs ?? RACE_MS);
         room.late.push({ message, receipt, holder: room.holder, first, raced });
       }
@@ -306,7 +306,7 @@ export class Oracle {
       if (receipt.permanent) message.refusedForGood = true;
     } else {
       receipt.fate = 'answered';
-      message.knownTakenAt = at;
+      this.#calls.accepted(message, at);
     }
   }
 

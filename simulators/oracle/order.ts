@@ -60,8 +60,9 @@ export class OrderCheck {
     this.successors++;
     const timeoutMs = earlier.published.ackTimeoutMs ?? this.#options.ackTimeoutMs ?? 0;
     const dueAt = (earlier.knownTakenAt ?? Number.POSITIVE_INFINITY) + timeoutMs - this.#options.toleranceMs;
-    const call = earlier.unlocks.values().next().value;
-    if (call !== undefined) {
+    if (earlier.unlocks.size > 0) {
+      // A call may yet turn out to have been refused; what is below 0 may not.
+      const call = Math.min(...earlier.unlocks);
       earlier.closedBy = 'ack';
       this.proven++;
       if (call >= 0) this.#relied.set(call, [...(this.#relied.get(call) ?? []), { earlier, later }]);

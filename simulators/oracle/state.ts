@@ -49,7 +49,7 @@ export interface MessageState {
   nacked: boolean;
   /** From when on the ack timeout counts: the platform's answer, or the first other proof that it has the message. */
   knownTakenAt: number | undefined;
-  /** Calls that told an unlocking status and were not refused; -1: a lookup did. */
+  /** Calls that told an unlocking status and were not refused; below 0: a lookup or the platform's answer did. */
   readonly unlocks: Set<number>;
   /** When the first of those began. */
   unlockedAt: number | undefined;

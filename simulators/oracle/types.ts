@@ -95,8 +95,11 @@ export interface CrashWindow {
 export interface OracleOptions {
   /** `none`: traffic that promises nothing; only losses, swaps and times are judged. Default `roomline`. */
   discipline?: 'roomline' | 'none';
-  /** Statuses that settle a message; default delivered and read. A `failed` always does. */
-  unlockedBy?: ('sent' | 'delivered' | 'read')[];
+  /**
+   * Statuses that settle a message; default delivered and read. A `failed` always does. With `accepted`, for platforms
+   * that tell nothing later, the definite answer that a message was accepted does, too.
+   */
+  unlockedBy?: ('accepted' | 'sent' | 'delivered' | 'read')[];
   /** The shortest time after the platform's answer in which a message may count as assumed; missing: not judged by time. */
   ackTimeoutMs?: number;
   /** How much earlier than that a timer may fire, as seen by the platform; default 10 ms. */

@@ -6,6 +6,7 @@ import type { ChannelKnobs, Refusal } from './settings.ts';
 /** The generic HTTP platform, as docs/generic-http-platform.md describes it. */
 
 const PATH = '/v1/messages';
+const HEALTH = '/v1/health';
 const REFERENCE = /^[A-Za-z0-9_-]{1,40}$/;
 /** 400, 404 … without an `error` object refuse the message for good. */
 const BARE_PERMANENT = new Set([400, 404, 405, 410, 413, 415, 422]);
@@ -131,9 +132,16 @@ export const generic: Profile = {
   },
 
   route(method, path) {
+    if (method === 'GET' && path === HEALTH) return 'other';
     const query = path.indexOf('?');
     if ((query < 0 ? path : path.slice(0, query)) !== PATH) return undefined;
     return method === 'POST' ? 'send' : method === 'GET' ? 'lookup' : undefined;
+  },
+
+  /** `"about": {"health": false}`: the gateway has no such path. */
+  other({ channel, channels }) {
+    if (channel === undefined) return json(401, '');
+    return channels[channel]?.about?.health === false ? json(404, '') : { status: 204, headers: [], body: '' };
   },
 
   readAttempt(headers) {

@@ -17,6 +17,7 @@ export type GroundTruthRecord =
   | CallRecord
   | CalledRecord
   | LookupRecord
+  | UploadRecord
   | EventRecord;
 
 export interface StartRecord {
@@ -49,6 +50,8 @@ export interface ReceiptRecord {
   /** The publisher's run, when the content carries one: other runs may use the same keys. */
   run?: string;
   decision: 'accepted' | 'duplicate' | 'refused' | 'dropped';
+  /** Uploaded files that it names. */
+  media?: string[];
   /** The accepted message, or the one that a duplicate repeats. */
   m?: number;
   /** The id that the platform gives it. */
@@ -136,6 +139,23 @@ export interface LookupRecord {
   m?: number;
   /** What was answered; missing: 404. */
   status?: string;
+}
+
+/** A file was uploaded, or is not: the client went away (`broken`), or was refused. `at` is the end. */
+export interface UploadRecord {
+  t: 'upload';
+  u: number;
+  at: number;
+  begunAt: number;
+  channel: string;
+  decision: 'accepted' | 'refused' | 'broken';
+  /** Under which messages name it. */
+  id?: string;
+  contentType?: string;
+  bytes?: number;
+  /** Where the platform is to fetch it. */
+  link?: string;
+  fault?: string;
 }
 
 /** Outages, each handshake that one broke (with `conn` and `how` in its detail), held webhooks, changed settings. */

@@ -46,6 +46,10 @@ export const metaChallenge = ({ verifyToken, challenge }: { verifyToken: string;
 export const metaSender = (path: string): string | undefined =>
   /^\/v\d{1,3}\.\d{1,2}\/([A-Za-z0-9_]+)\/messages(?:\?|$)/.exec(path)?.[1];
 
+/** `/v25.0/{node}/{edge}` by POST. */
+export const isMetaUpload = (edge: string, method: string, path: string): boolean =>
+  method === 'POST' && new RegExp(`^/v\\d{1,3}\\.\\d{1,2}/[A-Za-z0-9_]+/${edge}(?:\\?|$)`).test(path);
+
 /** The wait of a refusal in the header that tells of a business's usage, in whole minutes. */
 const usage = ({ retryAfterMs = 0, retryAfterIn = 'none' }: Refusal): string[] => {
   if (retryAfterIn === 'none' || retryAfterIn === 'body') return [];

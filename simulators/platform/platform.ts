@@ -15,6 +15,7 @@ import { listen, PlatformServer, shut } from './server.ts';
 import { changeSettings, defaultSettings, type Settings, SettingsError, type SettingsPatch } from './settings.ts';
 import { newStats, type Stats } from './stats.ts';
 import { Statuses } from './statuses.ts';
+import { Uploads } from './uploads.ts';
 import { Webhooks } from './webhooks.ts';
 import type { World } from './world.ts';
 
@@ -117,8 +118,9 @@ export const createFakePlatform = (options: FakePlatformOptions = {}): FakePlatf
     cut: () => server.cut(),
     cutSwallowed: () => server.cutSwallowed(),
   });
-  const sending = new Sending(world, registry, phones, statuses, outages);
-  const idle = () => scheduler.pending === 0 && sending.open === 0 && webhooks.load.idle;
+  const uploads = new Uploads(world);
+  const sending = new Sending(world, registry, phones, statuses, outages, uploads);
+  const idle = () => scheduler.pending === 0 && sending.open === 0 && uploads.open === 0 && webhooks.load.idle;
 
   const knownChannel = (name: string | undefined): string | undefined => {
     if (name === undefined || world.resolver.settings.channels[name] !== undefined) return name;
@@ -178,7 +180,7 @@ export const createFakePlatform = (options: FakePlatformOptions = {}): FakePlatf
 
   const handleControl = controlHandler(control, () => world.truth.ndjson());
   const lookup = new Lookup(world, registry);
-  const server = new PlatformServer(world, sending, lookup, outages, handleControl, options.tls ?? false);
+  const server = new PlatformServer(world, sending, lookup, uploads, outages, handleControl, options.tls ?? false);
   const controlServer = createServer(handleControl);
   const stop = async () => {
     scheduler.stop();

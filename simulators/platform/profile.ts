@@ -2,7 +2,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { SignatureMode } from './ground-truth.ts';
 import type { Message, StatusError, StatusName } from './message.ts';
 import type { Draws } from './random.ts';
-import type { ChannelKnobs, Refusal, SettingsPatch } from './settings.ts';
+import type { ChannelKnobs, Refusal, Settings, SettingsPatch } from './settings.ts';
+import type { UploadFormat } from './uploads.ts';
 
 /** A send request as one platform's wire format carries it. */
 export interface SendRequest {
@@ -18,6 +19,10 @@ export interface SendRequest {
   content: unknown;
   /** The text a marker may stand in, and that decides whether the message is long. */
   text: string | undefined;
+  /** Files that were uploaded before, by their ids. */
+  mediaIds?: string[];
+  /** It links to what the platform has to fetch. */
+  linked?: boolean;
   /** Arrives later than a short text. */
   media: boolean;
   /** The publisher's name for the message, if its content carries one. */
@@ -67,6 +72,8 @@ export interface Profile {
   route(method: string, path: string): 'send' | 'lookup' | 'other' | undefined;
   /** What shows who asks: the token of a channel in the settings. */
   credential(headers: IncomingHttpHeaders, path: string): string | undefined;
+  /** Files that are uploaded before the messages that name them. */
+  readonly uploads?: UploadFormat;
   readAttempt(headers: IncomingHttpHeaders): AttemptHead;
   /** The request, or why it is refused (with the HTTP status that the platform documents). */
   readSend(
@@ -75,8 +82,8 @@ export interface Profile {
     knobs: ChannelKnobs,
     path: string,
   ): SendRequest | { refusal: Refusal };
-  /** Answers what `route` calls `other`. `channel` is undefined where the credential is nobody's. */
-  other?(request: { method: string; path: string; channel: string | undefined; wallMs: number }): Answer;
+  /** Answers what `route` calls `other`. */
+  other?(request: OtherRequest): Answer;
   /** The id of an accepted message, where the format asks for one of its own kind. `no` counts from 1 over all channels. */
   id?(message: { no: number; boot: number; draws: Draws }): string;
   accepted(message: Message, duplicate: boolean): Answer;
@@ -102,6 +109,17 @@ export interface Profile {
   sign(call: UnsignedCall): { headers: string[]; body: string };
   /** The path and query by which the platform asks whether a webhook address is the channel's, and the answer it wants. */
   challenge?(channel: { verifyToken: string; challenge: string }): { query: string; answer: string };
+}
+
+/** A question that sends nothing. */
+export interface OtherRequest {
+  method: string;
+  path: string;
+  headers: IncomingHttpHeaders;
+  /** Undefined where the credential is nobody's. */
+  channel: string | undefined;
+  channels: Settings['channels'];
+  wallMs: number;
 }
 
 export interface FailedCall {

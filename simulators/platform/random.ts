@@ -38,6 +38,8 @@ export const Purpose = {
   handshake: 31,
   inbound: 32,
   challenge: 33,
+  uploadDelay: 34,
+  linkDelay: 35,
   /** Base for faults and rules, to which their position or the hash of their name is added. */
   rule: 1_000,
   fault: 100_000,

@@ -1,10 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { bearer } from './generic.ts';
+import { graphNodes, isGraphQuestion } from './graph-nodes.ts';
 import type { Message } from './message.ts';
-import { graphError, META_RETRY, metaChallenge, metaJson, metaSender, signMeta } from './meta.ts';
+import { graphError, isMetaUpload, META_RETRY, metaChallenge, metaJson, metaSender, signMeta } from './meta.ts';
 import type { Answer, Profile, SendRequest } from './profile.ts';
 import type { Refusal, SettingsPatch } from './settings.ts';
 import { readMark } from './text-mark.ts';
+import { mediaIn, type UploadFormat } from './uploads.ts';
 
 /**
  * The Send API, which Messenger and Instagram share. A refusal's code may name a subcode: `10/2018278`.
@@ -13,7 +15,7 @@ import { readMark } from './text-mark.ts';
  * `{"entry": …}` is an entry as it is.
  */
 export interface Dialect {
-  readonly name: string;
+  readonly name: 'messenger' | 'instagram';
   /** What calls are about. */
   readonly object: string;
   /** Who `me` is. */
@@ -54,6 +56,7 @@ const MAX_QUICK_REPLIES = 13;
 /** Complete with their type. */
 const WITHOUT_PAYLOAD = new Set(['like_heart']);
 const MEDIA = new Set(['image', 'audio', 'video', 'file']);
+const PAYLOAD = new Set(['payload']);
 
 /** Codes that settle no message: limits, the state of token, page and app, and what may pass. */
 const SETTLES_NOTHING = new Set([
@@ -169,11 +172,50 @@ const readSend = (
     },
     text,
     media: message.text === undefined,
+    ...mediaIn(message, { holders: PAYLOAD, id: 'attachment_id', link: 'url' }),
     freeForm: type !== 'MESSAGE_TAG' && type !== 'UTILITY',
     key: mark?.key,
     run: mark?.run,
   };
 };
+
+/** The Attachment Upload API: the platform fetches what it is given a link to. */
+const uploadsOf = (dialect: Dialect): UploadFormat => ({
+  accepts: (method, path) => isMetaUpload('message_attachments', method, path),
+
+  async read(headers, raw) {
+    if (!/^application\/json\s*(;|$)/i.test(headers['content-type'] ?? '')) return refuse('not JSON by its type');
+    let body: unknown;
+    try {
+      body = JSON.parse(decoder.decode(raw));
+    } catch {
+      return refuse('Invalid JSON');
+    }
+    if (!isObject(body) || !isObject(body.message)) return refuse('The parameter message is required');
+    if ((body.platform ?? 'messenger') !== dialect.name) return refuse('param platform');
+    const { attachment } = body.message;
+    const broken = brokenAttachment(attachment, dialect);
+    if (broken !== undefined) return refuse(broken);
+    const { type, payload } = attachment as { type: string; payload: Record<string, unknown> };
+    if (!MEDIA.has(type) || typeof payload.url !== 'string') return refuse('only media at a url');
+    if (payload.is_reusable !== true) return refuse('is_reusable is required');
+    return { contentType: undefined, bytes: undefined, link: payload.url };
+  },
+
+  uploaded: (id) => ({
+    status: 200,
+    headers: ['content-type', 'application/json; charset=UTF-8'],
+    body: metaJson({ attachment_id: id }),
+  }),
+
+  unknownId: {
+    status: 400,
+    code: '100/2018074',
+    message: 'Invalid ID for the attachment.',
+    permanent: true,
+    scope: 'message',
+  },
+});
 
 /** What the gap-free beginning of a thread says: all that is before this time has arrived. */
 const watermarkOf = ({ recipient: { inFlight, covered } }: Message): number =>
@@ -195,7 +237,12 @@ export const sendApi = (dialect: Dialect): Profile => ({
 
   credential: (headers) => bearer(headers),
 
-  route: (method, path) => (method === 'POST' && metaSender(path) !== undefined ? 'send' : undefined),
+  route: (method, path) =>
+    method === 'POST' && metaSender(path) !== undefined ? 'send' : isGraphQuestion(method, path) ? 'other' : undefined,
+
+  other: graphNodes(dialect.name, dialect.self),
+
+  uploads: uploadsOf(dialect),
 
   readAttempt: () => ({ reference: undefined, attempt: undefined, worker: undefined, generation: undefined }),
 

@@ -14,6 +14,7 @@ import { SenderQueues } from './sender-queue.ts';
 import { type Fault, type Limit, type MessageKnobs, type Refusal, SettingsError } from './settings.ts';
 import { raise } from './stats.ts';
 import type { Statuses } from './statuses.ts';
+import type { Uploads } from './uploads.ts';
 import type { World } from './world.ts';
 
 /** A request whose channel is known. */
@@ -45,6 +46,7 @@ export class Sending {
   readonly #phones: Phones;
   readonly #statuses: Statuses;
   readonly #outages: Outages;
+  readonly #uploads: Uploads;
   readonly #limits = new Limits();
   readonly #queues = new SenderQueues();
   /** Until when a channel was asked to wait (platform time). */
@@ -53,12 +55,20 @@ export class Sending {
   /** Requests that were read and not yet answered. */
   open = 0;
 
-  constructor(world: World, registry: Registry, phones: Phones, statuses: Statuses, outages: Outages) {
+  constructor(
+    world: World,
+    registry: Registry,
+    phones: Phones,
+    statuses: Statuses,
+    outages: Outages,
+    uploads: Uploads,
+  ) {
     this.#world = world;
     this.#registry = registry;
     this.#phones = phones;
     this.#statuses = statuses;
     this.#outages = outages;
+    this.#uploads = uploads;
   }
 
   /** A request's head has arrived. Returns undefined when it has been dealt with and its body does not matter. */
@@ -181,6 +191,11 @@ export class Sending {
       this.#refuse(incoming, request, outsideWindow, 'outside_window', knobs, release);
       return;
     }
+    const missing = this.#uploads.refusalOf(incoming.channel, request);
+    if (missing) {
+      this.#refuse(incoming, request, missing, 'unknown_media', knobs, release);
+      return;
+    }
     const { fault, name } = struck ?? {};
     const held = heldMs > 0 ? { heldMs: Math.round(heldMs) } : {};
     if (fault?.kind === 'refuse') this.#refuse(incoming, request, fault, name ?? fault.kind, knobs, release);
@@ -225,7 +240,8 @@ export class Sending {
       this.#statuses.answered(message);
     });
     this.#statuses.drawEarly(message);
-    this.#after(turn.waitMs, () => {
+    const fetchMs = this.#uploads.fetchMs(channel, request, Draws.of(this.#world.seed, request.reference));
+    this.#after(turn.waitMs + fetchMs, () => {
       this.#statuses.accepted(message);
       this.#phones.send(message, message.early?.has('delivered') || message.early?.has('read') || false);
     });
@@ -385,6 +401,7 @@ export class Sending {
       record.hash = contentHash(request.content);
       if (request.key !== undefined) record.key = request.key;
       if (request.run !== undefined) record.run = request.run;
+      if (request.mediaIds !== undefined && request.mediaIds.length > 0) record.media = request.mediaIds;
     }
     this.#world.truth.append(record);
     this.open++;

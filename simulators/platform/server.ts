@@ -8,6 +8,7 @@ import { Draws, Purpose } from './random.ts';
 import type { Sending } from './sending.ts';
 import { raise } from './stats.ts';
 import { BROKEN_HANDSHAKES, type BrokenHandshake, carrierOf, reset, TlsListener } from './tls.ts';
+import type { Uploads } from './uploads.ts';
 import type { World } from './world.ts';
 
 /** A connection that the client ends so soon after an answer may have ended before the client read it. */
@@ -41,6 +42,7 @@ export class PlatformServer implements Doors {
   readonly #world: World;
   readonly #sending: Sending;
   readonly #lookup: Lookup;
+  readonly #uploads: Uploads;
   readonly #outages: Outages;
   readonly #control: RequestHandler;
   readonly tls: boolean;
@@ -56,10 +58,19 @@ export class PlatformServer implements Doors {
   #host = '127.0.0.1';
   #port = 0;
 
-  constructor(world: World, sending: Sending, lookup: Lookup, outages: Outages, control: RequestHandler, tls: boolean) {
+  constructor(
+    world: World,
+    sending: Sending,
+    lookup: Lookup,
+    uploads: Uploads,
+    outages: Outages,
+    control: RequestHandler,
+    tls: boolean,
+  ) {
     this.#world = world;
     this.#sending = sending;
     this.#lookup = lookup;
+    this.#uploads = uploads;
     this.#outages = outages;
     this.#control = control;
     this.tls = tls;
@@ -169,12 +180,13 @@ export class PlatformServer implements Doors {
   }
 
   #handle(request: IncomingMessage, response: ServerResponse): void {
-    const path = request.url ?? '';
+    const { method = '', url: path = '' } = request;
     if (path.startsWith('/control/')) {
       this.#control(request, response);
       return;
     }
-    const route = this.#world.profile.route(request.method ?? '', path);
+    const uploads = this.#world.profile.uploads?.accepts(method, path) ?? false;
+    const route = uploads ? 'upload' : this.#world.profile.route(method, path);
     const connection = this.#connections.get(carrierOf(request.socket));
     if (route === undefined || connection === undefined) {
       reply(response, { status: 404, headers: ['content-type', 'text/plain'], body: '' });
@@ -190,7 +202,8 @@ export class PlatformServer implements Doors {
       raise(this.#world.stats.faults, 'swallowed');
       this.#swallowed.add(carrierOf(request.socket));
     } else if (route === 'lookup') this.#lookUp(request, response, channel, outage);
-    else if (route === 'other') this.#answerOther(request, response, channel);
+    else if (route === 'upload') this.#upload(request, response, channel, outage);
+    else if (route === 'other') this.#answerOther(request, response, channel, outage);
     else this.#send(request, new Exchange(this.#world, request, response, connection), channel, outage);
   }
 
@@ -206,11 +219,37 @@ export class PlatformServer implements Doors {
     else this.#lookup.handle(channel, request.url ?? '', (answer) => reply(response, answer));
   }
 
-  #answerOther(request: IncomingMessage, response: ServerResponse, channel: string | undefined): void {
-    const { profile, clock } = this.#world;
-    const { method = '', url: path = '' } = request;
+  #upload(
+    request: IncomingMessage,
+    response: ServerResponse,
+    channel: string | undefined,
+    outage: OutagePlan | undefined,
+  ): void {
+    if (outage?.kind === 'reset') reset(request.socket);
+    else if (outage?.kind === 'server_error') {
+      request.resume();
+      reply(response, { status: outage.status ?? 503, headers: [], body: '' });
+    } else this.#uploads.handle(request, channel, (answer) => reply(response, answer));
+  }
+
+  #answerOther(
+    request: IncomingMessage,
+    response: ServerResponse,
+    channel: string | undefined,
+    outage: OutagePlan | undefined,
+  ): void {
+    const { profile, clock, resolver } = this.#world;
+    const { method = '', url: path = '', headers } = request;
+    const { channels } = resolver.settings;
     request.resume();
-    const answer = profile.other?.({ method, path, channel, wallMs: clock.wallMs() });
+    if (outage?.kind === 'reset') {
+      reset(request.socket);
+      return;
+    }
+    const answer =
+      outage?.kind === 'server_error'
+        ? { status: outage.status ?? 503, headers: [], body: '' }
+        : profile.other?.({ method, path, headers, channel, channels, wallMs: clock.wallMs() });
     reply(response, answer ?? { status: 404, headers: [], body: '' });
   }
 

@@ -3,6 +3,7 @@ import type { Static } from 'typebox';
 import { Type } from 'typebox';
 import { Delay, delayComplaint } from './delay.ts';
 import { senderQueue } from './sender-queue.ts';
+import { mediaKnobs } from './uploads.ts';
 
 /**
  * Every knob of the fake platform: its schema is the type, the validator and the documentation of what is allowed.
@@ -168,6 +169,8 @@ export const MessageKnobs = Type.Object(
         ]),
         clockSkewMs: Type.Number(),
         sent: StatusTiming,
+        /** `sent` tells that a message has arrived: it follows the phone, not the acceptance. */
+        sentOnArrival: Type.Boolean(),
         delivered: StatusTiming,
         read: StatusTiming,
         /** No status of the message is ever sent. */
@@ -242,6 +245,7 @@ export const ChannelKnobs = Type.Object(
     /** What one channel may send to one recipient. */
     pairLimit: Limit,
     queue: senderQueue(Refusal),
+    media: mediaKnobs(Refusal),
     request: Type.Object(
       {
         maxBodyBytes: Type.Integer({ minimum: 1 }),
@@ -348,6 +352,8 @@ const Channel = Type.Object(
     ),
     knobs: Type.Optional(Overlay),
     message: Type.Optional(Overlay),
+    /** What the platform tells of sender, token and account when it is asked; laid over what the profile tells. */
+    about: Type.Optional(Overlay),
   },
   strict,
 );
@@ -447,6 +453,7 @@ export const defaultSettings: Settings = {
       timestamps: 'right',
       clockSkewMs: 0,
       sent: { probability: 1, delayMs: { kind: 'lognormal', medianMs: 300, p99Ms: 1_500 }, lossProbability: 0 },
+      sentOnArrival: false,
       delivered: { probability: 1, delayMs: 0, lossProbability: 0 },
       read: { probability: 0, delayMs: { kind: 'lognormal', medianMs: 60_000, p99Ms: 600_000 }, lossProbability: 0 },
       loseAllProbability: 0,
@@ -470,6 +477,7 @@ export const defaultSettings: Settings = {
     limit: null,
     pairLimit: null,
     queue: null,
+    media: { uploadDelayMs: 0, idLifeMs: 2_592_000_000, uploadRefusal: null, linkDelayMs: 0 },
     request: { maxBodyBytes: 262_144, requireRoomlineHeaders: true, markers: true },
     idempotency: { enabled: false, ttlMs: 86_400_000 },
     lookup: { enabled: true, delayMs: 0, lagMs: 0, retentionMs: 3_600_000 },
@@ -525,7 +533,7 @@ export const overlay = <T>(base: T, patch: unknown): T => {
   }
   return { ...result } as T;
 };
-const NULLABLE = new Set(['limit', 'pairLimit', 'queue', 'flapping']);
+const NULLABLE = new Set(['limit', 'pairLimit', 'queue', 'flapping', 'uploadRefusal']);
 
 const describe = (where: string, errors: ErrorObject[] | null | undefined): string => {
   const error = errors?.at(-1)?.keyword === 'anyOf' ? errors.at(-1) : errors?.[0];

@@ -35,6 +35,10 @@ export class Statuses implements PhoneListener {
   }
 
   accepted(message: Message): void {
+    if (!message.knobs.status.sentOnArrival) this.#sent(message);
+  }
+
+  #sent(message: Message): void {
     if (!this.#happens(message, 'sent')) return;
     const delay = message.knobs.status.sent.delayMs;
     this.#after(message.early?.has('sent') ? 0 : drawDelayMs(delay, message.draws, Purpose.sentDelay), () =>
@@ -43,7 +47,8 @@ export class Statuses implements PhoneListener {
   }
 
   shown(message: Message): void {
-    const { delivered, read } = message.knobs.status;
+    const { sentOnArrival, delivered, read } = message.knobs.status;
+    if (sentOnArrival) this.#sent(message);
     if (this.#happens(message, 'delivered')) {
       const delayMs = message.early?.has('delivered')
         ? 0

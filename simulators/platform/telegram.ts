@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { contentHash } from './content-hash.ts';
 import type { Answer, Profile, SendRequest } from './profile.ts';
 import { hashText } from './random.ts';
-import type { MessagePatch, Refusal, SettingsPatch } from './settings.ts';
+import type { MessagePatch, Refusal, Settings, SettingsPatch } from './settings.ts';
 import { readMark } from './text-mark.ts';
 
 /**
@@ -209,6 +209,15 @@ const botOf = (token: string): string => {
   return `{"id":${id},"is_bot":true,"first_name":"A bot","username":"a_test_bot","can_join_groups":true}`;
 };
 
+/** The address is the channel's webhook; a channel's `about` is laid over the rest. */
+const webhookInfoOf = (channel: Settings['channels'][string] | undefined): Record<string, unknown> => ({
+  url: channel?.webhook?.urls[0] ?? '',
+  has_custom_certificate: false,
+  pending_update_count: 0,
+  max_connections: 40,
+  ...channel?.about,
+});
+
 /** Ids are integers, consecutive enough; an album takes as many as it has items, and no restart repeats one. */
 const ALBUM_IDS = 10;
 const IDS_PER_SECOND = 1_000_000;
@@ -243,17 +252,14 @@ export const telegram: Profile = {
     return readMessage(name, method, parameters);
   },
 
-  other({ method, path, channel }) {
+  other({ method, path, channel, channels }) {
     const call = pathOf(path);
     if (channel === undefined) return json(401, '{"ok":false,"error_code":401,"description":"Unauthorized"}');
     switch (call?.method) {
       case 'getMe':
         return json(200, `{"ok":true,"result":${botOf(call.token)}}`);
       case 'getWebhookInfo':
-        return json(
-          200,
-          '{"ok":true,"result":{"url":"","has_custom_certificate":false,"pending_update_count":0,"max_connections":40}}',
-        );
+        return json(200, JSON.stringify({ ok: true, result: webhookInfoOf(channels[channel]) }));
       default: {
         const description = method === 'GET' ? 'Not Found' : 'Not Found: method not found';
         return json(404, JSON.stringify({ ok: false, error_code: 404, description }));

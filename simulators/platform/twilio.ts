@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Answer, FailedCall, Profile, SendRequest, UnsignedCall } from './profile.ts';
 import type { MessagePatch, Refusal, SettingsPatch } from './settings.ts';
 import { readMark } from './text-mark.ts';
+import { answerResource, isResource, ownerOf } from './twilio-resources.ts';
 
 /**
  * Twilio Programmable Messaging. A sender queues: a message is accepted, and leaves when its turn comes. Statuses go to
@@ -327,10 +328,14 @@ export const twilio: Profile = {
     const [user = '', ...rest] = basic.split(':');
     if (rest.length === 0) return undefined;
     if (/^SK[0-9a-fA-F]{32}$/.test(user)) return basic;
-    return user === PATH.exec(path)?.[1] ? rest.join(':') : undefined;
+    const owner = ownerOf(path);
+    return owner === undefined || user === owner ? rest.join(':') : undefined;
   },
 
-  route: (method, path) => (method === 'POST' && PATH.test(path) ? 'send' : undefined),
+  route: (method, path) =>
+    method === 'POST' && PATH.test(path) ? 'send' : isResource(method, path) ? 'other' : undefined,
+
+  other: answerResource,
 
   readAttempt: () => ({ reference: undefined, attempt: undefined, worker: undefined, generation: undefined }),
 
@@ -412,7 +417,7 @@ export const twilio: Profile = {
       case 'extraFields':
         return { RawDlrDoneDate: '2601011200', ChannelPrefix: 'whatsapp', StructuredJson: `{"salt":"${salt}"}` };
       case 'malformed':
-        return { MessageStatus: '7', MessageSid: 's'.repeat(200), ErrorCode: 'many' };
+        return { MessageStatus: '7', MessageSid: 's'.repeat(600), ErrorCode: 'many' };
     }
   },
 

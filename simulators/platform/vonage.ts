@@ -211,6 +211,31 @@ export const sandbox: ChannelPatch = {
   limit: { ratePerSecond: 1, burst: 1, refusal: { status: 429, code: 'throttled', scope: 'channel' } },
 };
 
+const pathOf = (path: string): string => path.split('?', 1)[0] ?? '';
+
+/**
+ * What can be asked of account and application: `about` may say `balance`, and which `numbers` the account has. The
+ * account answers to key and secret, the application to its JWT.
+ */
+const ACCOUNT_API: Readonly<
+  Record<string, { scheme: string; answer: (query: URLSearchParams, about: Record<string, unknown>) => unknown }>
+> = {
+  '/account/get-balance': {
+    scheme: 'Basic',
+    answer: (_query, { balance = 10.28 }) => ({ value: balance, autoReload: false }),
+  },
+  '/account/numbers': {
+    scheme: 'Basic',
+    answer: (query, { numbers = ['15550100002'] }) => {
+      const found = (numbers as string[]).filter((number) => number.startsWith(query.get('pattern') ?? ''));
+      if (found.length === 0) return {};
+      const features = ['SMS', 'VOICE'];
+      return { count: found.length, numbers: found.map((msisdn) => ({ country: 'US', msisdn, features })) };
+    },
+  },
+  '/v1/users': { scheme: 'Bearer', answer: () => ({ page_size: 1, _embedded: { users: [] }, _links: {} }) },
+};
+
 const settings: SettingsPatch = {
   message: { status: { failure: { code: '1190' } } },
   channel: {
@@ -237,7 +262,20 @@ export const vonage: Profile = {
     return basic.startsWith(`${API_KEY}:`) ? basic : undefined;
   },
 
-  route: (method, path) => (method === 'POST' && /^\/v1\/messages(?:\?|$)/.test(path) ? 'send' : undefined),
+  route: (method, path) => {
+    if (method === 'POST') return /^\/v1\/messages(?:\?|$)/.test(path) ? 'send' : undefined;
+    return method === 'GET' && Object.hasOwn(ACCOUNT_API, pathOf(path)) ? 'other' : undefined;
+  },
+
+  other({ path, channel, channels, headers: { authorization = '' } }) {
+    const { scheme, answer } = ACCOUNT_API[pathOf(path)] ?? { scheme: '', answer: () => ({}) };
+    if (channel === undefined || !authorization.startsWith(`${scheme} `)) {
+      const detail = 'You did not provide correct credentials.';
+      return problem(401, `${DOCUMENTATION}/api-errors#unauthorized`, 'Unauthorized', detail);
+    }
+    const body = answer(new URL(path, 'http://platform').searchParams, channels[channel]?.about ?? {});
+    return { status: 200, headers: ['content-type', 'application/json'], body: JSON.stringify(body) };
+  },
 
   readAttempt: () => ({ reference: undefined, attempt: undefined, worker: undefined, generation: undefined }),
 

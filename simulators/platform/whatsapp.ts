@@ -1,9 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { bearer } from './generic.ts';
-import { graphError, META_RETRY, metaChallenge, metaJson, metaSender, signMeta } from './meta.ts';
+import { graphNodes, isGraphQuestion } from './graph-nodes.ts';
+import { graphError, isMetaUpload, META_RETRY, metaChallenge, metaJson, metaSender, signMeta } from './meta.ts';
 import type { Answer, Profile, SendRequest } from './profile.ts';
 import type { ChannelKnobs, Refusal, Rule } from './settings.ts';
 import { readMark } from './text-mark.ts';
+import { mediaIn, type UploadFormat } from './uploads.ts';
 
 /**
  * The WhatsApp Cloud API. A number without `+` goes to the business's own country, as Meta warns: to somebody else.
@@ -124,6 +126,7 @@ const readSend = (headers: IncomingHttpHeaders, raw: Buffer, path: string): Send
     content,
     text,
     media: MEDIA.has(type),
+    ...mediaIn(content, { holders: MEDIA, id: 'id', link: 'link' }),
     freeForm: type !== 'template',
     key: mark?.key,
     run: mark?.run,
@@ -218,6 +221,55 @@ export const throughputUpgrade = (channel: string, fromMs: number, forMs = 60_00
   },
 });
 
+/** Files by their types, with the most that each may have. */
+const UPLOADS: ReadonlyMap<string, number> = new Map([
+  ...['image/jpeg', 'image/png'].map((type) => [type, 5_242_880] as const),
+  ...['video/mp4', 'video/3gpp'].map((type) => [type, 16_777_216] as const),
+  ...['audio/aac', 'audio/mp4', 'audio/mpeg', 'audio/amr', 'audio/ogg'].map((type) => [type, 16_777_216] as const),
+  ...['text/plain', 'application/pdf'].map((type) => [type, 104_857_600] as const),
+  ['image/webp', 512_000],
+]);
+
+const uploads: UploadFormat = {
+  accepts: (method, path) => isMetaUpload('media', method, path),
+
+  async read(headers, body) {
+    const { 'content-type': type = '', 'content-length': length } = headers;
+    if (!type.startsWith('multipart/form-data;')) return refuse(100, 'not a form by its type');
+    if (length === undefined) return refuse(100, 'a length is required');
+    let form: FormData;
+    try {
+      form = await new Response(new Uint8Array(body), { headers: { 'content-type': type } }).formData();
+    } catch {
+      return refuse(100, 'the form cannot be read');
+    }
+    if (form.get('messaging_product') !== 'whatsapp') {
+      return refuse(100, 'The parameter messaging_product is required.');
+    }
+    const file = form.get('file');
+    if (!(file instanceof File)) return refuse(100, 'Param file must be a file');
+    const most = UPLOADS.get(file.type);
+    if (most === undefined) return refuse(100, 'Param file must be a file with one of the known types');
+    if (form.get('type') !== file.type) return refuse(100, 'Param type is not the type of the file');
+    if (file.size === 0 || file.size > most) return refuse(131053, 'the size of the file');
+    return { contentType: file.type, bytes: file.size, link: undefined };
+  },
+
+  uploaded: (id) => ({
+    status: 200,
+    headers: ['content-type', 'application/json; charset=UTF-8'],
+    body: metaJson({ id }),
+  }),
+
+  unknownId: {
+    status: 400,
+    code: '100',
+    message: "Param image['id'] is not a valid whatsapp business account media attachment ID",
+    permanent: true,
+    scope: 'message',
+  },
+};
+
 const OUTSIDE_WINDOW: Refusal = {
   status: 400,
   code: '131047',
@@ -248,7 +300,12 @@ export const whatsapp: Profile = {
 
   credential: (headers) => bearer(headers),
 
-  route: (method, path) => (method === 'POST' && metaSender(path) !== undefined ? 'send' : undefined),
+  route: (method, path) =>
+    method === 'POST' && metaSender(path) !== undefined ? 'send' : isGraphQuestion(method, path) ? 'other' : undefined,
+
+  other: graphNodes('whatsapp', ''),
+
+  uploads,
 
   readAttempt: () => ({ reference: undefined, attempt: undefined, worker: undefined, generation: undefined }),
 

@@ -1,4 +1,6 @@
 import { hashKey } from '../../src/http/keys.ts';
+import type { ProfileName } from '../platform/profiles.ts';
+import { CREDENTIALS } from './credentials.ts';
 import { PROJECT_ID, SUBSCRIPTION } from './pubsub.ts';
 import type { Secrets } from './secrets.ts';
 
@@ -7,6 +9,8 @@ export interface EngineConfigOptions {
   readonly postgresUrl: string;
   readonly pubsubAddress: string;
   readonly platformUrl: string;
+  /** Which platform that is; the generic one by default. */
+  readonly profile?: ProfileName;
   /** Policies of the channels, by name: what `channels.<name>` may say beside who it is. */
   readonly channels: Readonly<Record<string, object>>;
   /** Laid over all the rest, section by section. */
@@ -19,8 +23,12 @@ export const WEBHOOK_SECRET = 'webhook';
 
 /** The configuration of an engine on these parts. It holds no secret, but says in which files they are. */
 export function engineConfig(options: EngineConfigOptions, secrets: Secrets): object {
+  const { profile = 'generic' } = options;
+  const { accessToken, signsWithToken } = CREDENTIALS[profile];
+  // Some platforms are told in each request where its statuses go.
+  const address = profile === 'generic' ? {} : { publicUrl: `http://127.0.0.1:${options.httpPort}` };
   const sections: Record<string, object> = {
-    http: { host: '127.0.0.1', port: options.httpPort },
+    http: { host: '127.0.0.1', port: options.httpPort, ...address },
     auth: {
       keys: [{ name: 'rig', hash: hashKey(secrets.apiKey()), scopes: ['publish', 'read', 'operate'] }],
     },
@@ -35,10 +43,12 @@ export function engineConfig(options: EngineConfigOptions, secrets: Secrets): ob
     name,
     {
       account: name,
-      platform: 'generic',
+      platform: profile,
       baseUrl: options.platformUrl,
-      accessToken: { file: secrets.file(tokenOf(name)) },
-      webhookSecrets: [{ file: secrets.file(WEBHOOK_SECRET) }],
+      accessToken: { file: secrets.file(tokenOf(name), accessToken) },
+      webhookSecrets: [
+        { file: signsWithToken ? secrets.file(tokenOf(name), accessToken) : secrets.file(WEBHOOK_SECRET) },
+      ],
       ...policy,
     },
   ]);

@@ -5,6 +5,7 @@ import { readNdjson } from '../oracle/ndjson.ts';
 import type { GroundTruthRecord } from '../platform/ground-truth.ts';
 import type { OutagePlan } from '../platform/outages.ts';
 import type { PlatformStats } from '../platform/platform.ts';
+import type { ProfileName } from '../platform/profiles.ts';
 import type { SettingsPatch } from '../platform/settings.ts';
 import { Child } from './child.ts';
 import { call } from './http.ts';
@@ -12,6 +13,8 @@ import { call } from './http.ts';
 export interface PlatformOptions {
   readonly directory: string;
   readonly seed: number | string;
+  /** Whose interface it has. */
+  readonly profile: ProfileName;
   readonly settings: SettingsPatch;
   /** It serves https. */
   readonly tls: boolean;
@@ -53,7 +56,7 @@ export class PlatformProcess {
 
   /** Starts it again after `stop` or `kill9`, on the same ports. Accepted messages and their phones are forgotten. */
   async start(): Promise<void> {
-    const { directory, seed, settings, tls, signal } = this.#options;
+    const { directory, seed, profile, settings, tls, signal } = this.#options;
     const config = join(directory, 'platform.json');
     writeFileSync(config, `${JSON.stringify({ settings }, null, 2)}\n`, { mode: 0o600 });
     const log = join(directory, `ground-truth-${this.#lives.length + 1}.ndjson`);
@@ -63,7 +66,11 @@ export class PlatformProcess {
     const [child, addresses] = await Child.start<Addresses>({
       name: 'platform',
       directory,
-      command: [MAIN, '--config', config, '--seed', String(seed), '--log', log, ...(tls ? ['--tls'] : []), ...ports],
+      command: [
+        ...[MAIN, '--profile', profile, '--config', config, '--seed', String(seed), '--log', log],
+        ...(tls ? ['--tls'] : []),
+        ...ports,
+      ],
       ready: (line) => (line.startsWith('{"url"') ? (JSON.parse(line) as Addresses) : null),
       ...(signal === undefined ? {} : { signal }),
     });

@@ -11,7 +11,17 @@ export interface LoadMessage {
   readonly content: { readonly key: string; readonly run: string; readonly index: number; readonly text: string };
 }
 
+/** How a channel wants a message: whom it goes to (the room itself by default), and its content. */
+export interface Formed {
+  readonly to?: string;
+  readonly content: object;
+}
+
+export type Form = (message: LoadMessage) => Formed;
+
 export interface PublishOptions {
+  /** Default: the content as it is. */
+  readonly form?: Form;
   /** Requests in flight at once; a room's messages always go through the same one. Default 2. */
   readonly lanes?: number;
   /** Messages in one request, at most 1,000. */
@@ -52,13 +62,13 @@ export class Publisher {
 
   /** Resolves when all are confirmed. @throws the signal's reason when it aborts, or what Pub/Sub refuses for good. */
   async publish(messages: Iterable<LoadMessage>, options: PublishOptions = {}): Promise<void> {
-    const { lanes = 2, batch = MOST_IN_ONE_REQUEST, signal } = options;
+    const { form = asItIs, lanes = 2, batch = MOST_IN_ONE_REQUEST, signal } = options;
     const queues: LoadMessage[][] = Array.from({ length: lanes }, () => []);
     for (const message of messages) queues[laneOf(message.room, lanes)]?.push(message);
     await Promise.all(
       queues.map(async (queue) => {
         for (let from = 0; from < queue.length; from += batch)
-          await this.#send(queue.slice(from, from + batch), signal);
+          await this.#send(queue.slice(from, from + batch), form, signal);
       }),
     );
   }
@@ -67,13 +77,17 @@ export class Publisher {
     await this.#client.close();
   }
 
-  async #send(messages: readonly LoadMessage[], signal: AbortSignal | undefined): Promise<void> {
+  async #send(messages: readonly LoadMessage[], form: Form, signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted();
-    const entries = messages.map(entryOf);
+    const formed = messages.map((message) => ({ message, ...form(message) }));
+    const entries = formed.map(({ message, content }) => entryOf(message, content));
     this.#log.publishing(entries);
     const request = {
       topic: this.#topic,
-      messages: messages.map((message) => ({ data: Buffer.from(JSON.stringify(message)), orderingKey: message.room })),
+      messages: formed.map(({ message: { channel, room, messageId }, ...rest }) => ({
+        data: Buffer.from(JSON.stringify({ channel, room, messageId, ...rest })),
+        orderingKey: room,
+      })),
     };
     for (;;) {
       try {
@@ -89,8 +103,10 @@ export class Publisher {
   }
 }
 
-function entryOf({ channel, room, messageId, content }: LoadMessage): PublishedMessage {
-  return { key: messageId, room, channel, run: content.run, hash: contentHash(content) };
+const asItIs: Form = ({ content }) => ({ content });
+
+function entryOf({ channel, room, messageId, content: { run } }: LoadMessage, content: object): PublishedMessage {
+  return { key: messageId, room, channel, run, hash: contentHash(content) };
 }
 
 function laneOf(room: string, lanes: number): number {

@@ -10,11 +10,13 @@ import { freePort } from '../free-port.ts';
 import type { LeakScan } from '../oracle/leaks.ts';
 import { Oracle } from '../oracle/oracle.ts';
 import type { FenceRow, FinalRow, InboxRow, OracleOptions, Published, Verdict } from '../oracle/types.ts';
+import { PROFILES, type ProfileName } from '../platform/profiles.ts';
 import { changeSettings, defaultSettings, type Settings, type SettingsPatch } from '../platform/settings.ts';
 import { CERTIFICATE_FILE } from '../platform/tls.ts';
 import { type PostgresServer, startPostgres } from '../postgres/embedded.ts';
 import { takeLock } from '../postgres/lock.ts';
 import type { Child } from './child.ts';
+import { CREDENTIALS } from './credentials.ts';
 import { DATABASE, DatabaseReader, ensureDatabase } from './database.ts';
 import { EngineProcess } from './engine.ts';
 import { engineConfig, tokenOf, WEBHOOK_SECRET } from './engine-config.ts';
@@ -31,6 +33,8 @@ export interface RigOptions {
   /** Port of Roomline's HTTP server; where it is taken, or 0, a free one. */
   readonly httpPort?: number;
   readonly seed?: number | string;
+  /** Which platform the fake one is, and Roomline's channels are of; the generic one by default. */
+  readonly profile?: ProfileName;
   /** Policies of Roomline's channels; `{ demo: {} }` by default. */
   readonly channels?: Readonly<Record<string, object>>;
   /** Laid over the engine's other settings, section by section. */
@@ -82,7 +86,7 @@ const POLL_MS = 200;
 
 /** @throws Error in one line where something does not start, or the signal's reason; nothing is left running then. */
 export async function startRig(options: RigOptions): Promise<Rig> {
-  const { signal, say = () => undefined, channels = { demo: {} } } = options;
+  const { signal, say = () => undefined, channels = { demo: {} }, profile = 'generic' } = options;
   const warn = options.warn ?? ((line: string) => void process.stderr.write(`${line}\n`));
   const directory = prepareFolder(options.directory);
   const releases: (() => Promise<void> | void)[] = [];
@@ -124,7 +128,8 @@ export async function startRig(options: RigOptions): Promise<Rig> {
       PlatformProcess.start({
         directory,
         seed: options.seed ?? 1,
-        settings: platformSettings(Object.keys(channels), httpPort, secrets, options.platform ?? []),
+        profile,
+        settings: platformSettings({ profile, channels, httpPort, secrets, patches: options.platform ?? [] }),
         tls: options.platformTls ?? false,
         ...interruptible,
       }),
@@ -140,6 +145,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
           postgresUrl: postgres.url(DATABASE),
           pubsubAddress: pubsub.address,
           platformUrl: platform.url,
+          profile,
           channels,
           ...(options.settings === undefined ? {} : { settings: options.settings }),
         },
@@ -306,28 +312,30 @@ async function usablePort(wanted: number): Promise<number> {
   return free ? wanted : freePort();
 }
 
-function platformSettings(
-  channels: readonly string[],
-  httpPort: number,
-  secrets: Secrets,
-  patches: readonly SettingsPatch[],
-): SettingsPatch {
-  const secret = secrets.read(WEBHOOK_SECRET);
+interface PlatformSettingsOptions {
+  readonly profile: ProfileName;
+  readonly channels: Readonly<Record<string, object>>;
+  readonly httpPort: number;
+  readonly secrets: Secrets;
+  readonly patches: readonly SettingsPatch[];
+}
+
+function platformSettings({ profile, channels, httpPort, secrets, patches }: PlatformSettingsOptions): SettingsPatch {
+  const { accessToken, knownBy, signsWithToken } = CREDENTIALS[profile];
   const own: SettingsPatch = {
     channels: {
       default: null,
       ...Object.fromEntries(
-        channels.map((name) => [
-          name,
-          {
-            token: secrets.read(tokenOf(name)),
-            webhook: { urls: [`http://127.0.0.1:${httpPort}/v1/webhooks/default/${name}`], secret },
-          },
-        ]),
+        Object.entries(channels).map(([name, policy]) => {
+          const token = secrets.read(tokenOf(name), accessToken);
+          const secret = signsWithToken ? token : secrets.read(WEBHOOK_SECRET);
+          const urls = [`http://127.0.0.1:${httpPort}/v1/webhooks/default/${name}`];
+          return [name, { token: knownBy?.(policy) ?? token, webhook: { urls, secret } }];
+        }),
       ),
     },
   };
-  const all = [own, ...patches].reduce<Settings>(changeSettings, defaultSettings);
+  const all = [PROFILES[profile].settings, own, ...patches].reduce<Settings>(changeSettings, defaultSettings);
   // The platform lays this over its defaults again: what was removed has to be named.
   return { ...all, channels: { default: null, ...all.channels } };
 }

@@ -310,11 +310,12 @@ export class Checker {
   /** R4: a second attempt begins only after a retryable, an unknown or an unheard answer, or by order. */
   #again(book: RoomBook, message: MessageBook, sequence: number, previous: AttemptBook, worker: string): void {
     if (previous.worker !== worker) {
-      this.count('again_after_take_over');
-      if (!this.leases.isFenced(previous.worker)) {
-        this.#broken('R3', book.name, `${sequence} is claimed by ${worker} while ${previous.worker} holds it`);
+      if (this.leases.isFenced(previous.worker)) {
+        this.count('again_after_take_over');
+        return;
       }
-      return;
+      // It lives, and has handed the shard over: its request must have ended before.
+      this.count('again_after_hand_over');
     }
     if (!previous.left) {
       this.count('again_after_nothing_left');

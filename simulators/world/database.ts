@@ -229,8 +229,10 @@ function failpointOf(name: string, args: readonly unknown[], result: unknown): F
       return result === null ? null : 'lease.renewed';
     case 'ownership.fence':
       return result === true ? 'worker.fenced' : null;
-    case 'ownership.takeShards':
-      return (result as number[]).length > 0 ? 'shards.taken' : null;
+    case 'ownership.applyPlan':
+      return result === true ? 'plan.applied' : null;
+    case 'ownership.handOver':
+      return (result as number[]).length > 0 ? 'shards.handed_over' : null;
     default:
       return BY_METHOD[name] ?? null;
   }

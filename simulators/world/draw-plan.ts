@@ -150,7 +150,8 @@ function drawActs(chance: WorldChance, processes: number, rooms: readonly RoomPl
 const RARE: ReadonlySet<FailpointName> = new Set([
   'worker.registered',
   'worker.fenced',
-  'shards.taken',
+  'plan.applied',
+  'shards.handed_over',
   'generation.raised',
   'shards.released',
   'inbox.kept',

@@ -11,7 +11,9 @@ import type { Failpoints } from './failpoints.ts';
 import {
   type Act,
   LEASE_MS,
+  LOOK_MS,
   type Plan,
+  POLL_MS,
   RENEW_MS,
   SEND_TIMEOUT_MS,
   SHARDS,
@@ -55,7 +57,7 @@ const REFERENCES: References = {
 
 export class Fleet {
   readonly #options: FleetOptions;
-  readonly #settings: EngineSettings;
+  readonly #settings: Omit<EngineSettings, 'name'>;
   readonly #channels: readonly ChannelSettings[];
   /** The process that stands in each slot now. */
   readonly #slots: (SimProcess | null)[];
@@ -77,10 +79,14 @@ export class Fleet {
     this.#settings = {
       shards: SHARDS,
       ...plan.engine,
+      roles: ['intake', 'api', 'webhook', 'worker'],
+      weight: 1,
       maxWaiting: 1_000,
       leaseMs: LEASE_MS,
       renewEveryMs: RENEW_MS,
+      pollEveryMs: POLL_MS,
       sweepEveryMs: SWEEP_MS,
+      sweepWithoutSignalsMs: LOOK_MS,
     };
     this.#channels = [
       channelOf(plan, 'main', plan.channel.ackTimeoutMs),
@@ -238,31 +244,35 @@ export class Fleet {
     const clients = new Map<string, PlatformChannel>(
       this.#channels.map(({ key }) => [key.channel, platform.channelFor(process, key.channel)]),
     );
-    const engine = createEngine(this.#settings, {
-      stores,
-      clock: process.clock,
-      chance: chance.uniform,
-      references: REFERENCES,
-      channels: this.#channels,
-      platform: ({ channel }) => clients.get(channel) ?? null,
-      sharedRates: null,
-      instruments: {
-        log: {
-          event: (event: string) => {
-            if (event === 'liveness.violated') checker.count('liveness_alarm');
-            onLine(`  ${name} ${event}`);
+    const engine = createEngine(
+      { ...this.#settings, name: `node-${slot}` },
+      {
+        stores,
+        clock: process.clock,
+        chance: chance.uniform,
+        references: REFERENCES,
+        channels: this.#channels,
+        platform: ({ channel }) => clients.get(channel) ?? null,
+        sharedRates: null,
+        signals: null,
+        instruments: {
+          log: {
+            event: (event: string) => {
+              if (event === 'liveness.violated') checker.count('liveness_alarm');
+              onLine(`  ${name} ${event}`);
+            },
+            flush: () => undefined,
           },
-          flush: () => undefined,
+          // A process that is killed never says that it no longer wants to be asked.
+          metrics: { ...METRICS, beforeRender: new Set<() => void>() },
+          telemetry: new Telemetry(),
+          hash: HASH,
         },
-        // A process that is killed never says that it no longer wants to be asked.
-        metrics: { ...METRICS, beforeRender: new Set<() => void>() },
-        telemetry: new Telemetry(),
-        hash: HASH,
+        newWorkerId: () => `${name}-${chance.between(0, 1e9)}`,
+        isPermanent: () => false,
+        onFailure: (error) => checker.broken('R1', name, `the engine cannot go on: ${String(error)}`),
       },
-      newWorkerId: () => `${name}-${chance.between(0, 1e9)}`,
-      isPermanent: () => false,
-      onFailure: (error) => checker.broken('R1', name, `the engine cannot go on: ${String(error)}`),
-    });
+    );
     process.engine = engine;
     this.#slots[slot] = process;
     this.#alive.add(process);

@@ -12,6 +12,7 @@ export class Leases {
   /** Claims of which their workers do not know whether they committed. */
   readonly #lost = new Set<string>();
   takeOvers = 0;
+  handOvers = 0;
 
   constructor(onBroken: (what: string) => void) {
     this.#onBroken = onBroken;
@@ -43,6 +44,15 @@ export class Leases {
         this.#onBroken(`${worker} took shard ${shard} of ${owner}, which is not fenced`);
       }
       this.#owners.set(shard, worker);
+    }
+  }
+
+  gave(worker: string, shards: readonly number[]): void {
+    for (const shard of shards) {
+      const owner = this.#owners.get(shard);
+      if (owner !== worker) this.#onBroken(`${worker} gave away shard ${shard} of ${owner ?? 'nobody'}`);
+      this.#owners.delete(shard);
+      this.handOvers++;
     }
   }
 

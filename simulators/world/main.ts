@@ -1,6 +1,7 @@
 /**
  * `npm run sim -- --seed N` prints one world's trace, `--plan FILE` that of a kept plan, and `--seeds FROM..TO` one line
- * of totals; `--jobs N` spreads a range over threads. A failure tells how to replay it, and is cut down.
+ * of totals; `--jobs N` spreads a range over threads. A failure tells how to replay it, and is cut down. `--fleet` runs
+ * a large fleet instead (`simulators/fleet`).
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -11,7 +12,9 @@ import { shrink } from './shrink.ts';
 import { addReport, lineOf, newTotals } from './totals.ts';
 import { runPlan } from './world.ts';
 
+const isFleet = process.argv.includes('--fleet');
 const { values } = parseArgs({
+  args: isFleet ? [] : process.argv.slice(2),
   options: {
     seed: { type: 'string' },
     plan: { type: 'string' },
@@ -24,7 +27,9 @@ const { values } = parseArgs({
   },
 });
 
-if (values.seed !== undefined && values.show) console.log(JSON.stringify(drawPlan(wholeNumber(values.seed)), null, 2));
+if (isFleet) await import('../fleet/main.ts');
+else if (values.seed !== undefined && values.show)
+  console.log(JSON.stringify(drawPlan(wholeNumber(values.seed)), null, 2));
 else if (values.seed !== undefined) await one(drawPlan(wholeNumber(values.seed)));
 else if (values.plan !== undefined) await one(readPlan(readFileSync(values.plan, 'utf8')));
 else await range(values.seeds, wholeNumber(values.jobs), wholeNumber(values.shrink));

@@ -158,6 +158,10 @@ export const SHARDS = 8;
 export const LEASE_MS = 2_000;
 export const RENEW_MS = 400;
 export const SWEEP_MS = 1_000;
+/** How often rows written lately are looked at where no signals can be expected. */
+export const LOOK_MS = 250;
+/** How often the fleet is looked at. */
+export const POLL_MS = 250;
 export const SEND_TIMEOUT_MS = 1_000;
 
 /** From the faults' end until everything has settled, at the latest (R6). */

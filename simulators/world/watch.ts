@@ -37,9 +37,9 @@ export function watchStores(stores: Stores, checker: Checker, onLine: (line: str
     },
     ownership: {
       ...bound(ownership),
-      register: async (worker, leaseMs) => {
-        const registered = await ownership.register(worker, leaseMs);
-        leases.registered(worker, registered.generation);
+      register: async (registration) => {
+        const registered = await ownership.register(registration);
+        leases.registered(registration.worker, registered.generation);
         return registered;
       },
       fence: async (worker) => {
@@ -48,10 +48,19 @@ export function watchStores(stores: Stores, checker: Checker, onLine: (line: str
         if (fenced) onLine(`fenced ${worker}`);
         return fenced;
       },
-      takeShards: async (worker) => {
-        const shards = await ownership.takeShards(worker);
-        leases.took(worker, shards);
-        return shards;
+      ownShards: async (worker) => {
+        const owned = await ownership.ownShards(worker);
+        leases.took(
+          worker,
+          owned.map(({ shard }) => shard),
+        );
+        return owned;
+      },
+      handOver: async (worker, shards) => {
+        const given = await ownership.handOver(worker, shards);
+        leases.gave(worker, given);
+        if (given.length > 0) onLine(`${worker} handed over ${given.join(', ')}`);
+        return given;
       },
       raiseGeneration: async (worker) => {
         const generation = await ownership.raiseGeneration(worker);

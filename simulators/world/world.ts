@@ -198,7 +198,11 @@ class World {
       faults: this.#faults,
       failpoints: this.#fired,
       cells: checker.cells,
-      counts: new Map([...checker.counts, ['take_overs', checker.leases.takeOvers]]),
+      counts: new Map([
+        ...checker.counts,
+        ['take_overs', checker.leases.takeOvers],
+        ['hand_overs', checker.leases.handOvers],
+      ]),
       trace: (this.#trace >>> 0).toString(16).padStart(8, '0'),
       settledAt: this.#settledAt,
     };

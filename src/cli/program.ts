@@ -4,6 +4,7 @@ import { type Config, ConfigError, loadConfig } from '../config.ts';
 import { ERRORS, RoomlineError } from '../errors.ts';
 import { createKey, type Scope } from '../http/keys.ts';
 import { type ApiAccess, CommandError, callApi } from './api.ts';
+import { addChannelsCommands } from './channels.ts';
 import { addDatabaseCommands } from './database.ts';
 import type { DatabaseTool } from './database-tool.ts';
 
@@ -13,7 +14,7 @@ export interface CommandContext {
   readonly print: (text: string) => void;
   readonly printError: (text: string) => void;
   readonly fetch: typeof fetch;
-  readonly serve: (options: { configFile?: string }) => Promise<void>;
+  readonly serve: (options: { configFile?: string; roles?: string }) => Promise<void>;
   readonly migrate: (databaseUrl: string, shards: number, serviceRole: string | undefined) => Promise<void>;
   readonly openDatabase: (config: Config) => Promise<DatabaseTool>;
 }
@@ -64,6 +65,7 @@ function createProgram(context: CommandContext): Command {
     open: context.openDatabase,
     user: context.env.USER ?? context.env.LOGNAME ?? 'unknown',
   });
+  addChannelsCommands(program, { print: context.print, configOf: (options) => configOfChannels(context, options) });
   addKeyCommands(program, context);
   addApiCommands(program, context);
   return program;
@@ -77,6 +79,22 @@ function configOf(context: CommandContext, { config }: WithConfig): Config {
   return loadConfig({ file: config, env: context.env });
 }
 
+/** What only the service needs: channels can be looked at where it is not known, such as before the first start. */
+const STAND_INS = {
+  postgres: { url: 'postgres://nobody@127.0.0.1/nothing' },
+  reference: { secret: 'stands in where no message is named' },
+};
+const STOOD_IN: readonly string[] = ['postgres.url', 'reference', 'reference.secret'];
+
+function configOfChannels(context: CommandContext, options: WithConfig): Config {
+  try {
+    return configOf(context, options);
+  } catch (error) {
+    if (!(error instanceof ConfigError) || !error.issues.some(({ path }) => STOOD_IN.includes(path))) throw error;
+    return loadConfig({ file: options.config, env: context.env, overrides: STAND_INS });
+  }
+}
+
 const CONFIG_OPTION = ['--config <file>', 'configuration file; ROOMLINE_CONFIG by default'] as const;
 
 function addServerCommands(program: Command, context: CommandContext): void {
@@ -84,7 +102,13 @@ function addServerCommands(program: Command, context: CommandContext): void {
     .command('serve')
     .description('run the service until it is told to stop')
     .option(...CONFIG_OPTION)
-    .action(({ config }: WithConfig) => context.serve(config === undefined ? {} : { configFile: config }));
+    .option('--roles <list>', 'what this process does: intake,api,webhook,worker or some of them')
+    .action(({ config, roles }: WithConfig & { roles?: string }) =>
+      context.serve({
+        ...(config === undefined ? {} : { configFile: config }),
+        ...(roles === undefined ? {} : { roles }),
+      }),
+    );
 
   program
     .command('migrate')

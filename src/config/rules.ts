@@ -1,5 +1,6 @@
 /** Rules that tie several settings together, or that a schema cannot say. */
 import { isIP } from 'node:net';
+import { isAbsolute } from 'node:path';
 import { platformSettings } from './platforms.ts';
 import type { ChannelConfig, Config } from './schema.ts';
 
@@ -66,11 +67,18 @@ export function rulesOf(config: Config): ConfigRule[] {
       inputs: ['http.publicUrl'],
       check: () => (http.publicUrl === undefined ? null : baseUrl(http.publicUrl)),
     },
+    {
+      path: 'channelSettings.secretDirectory',
+      inputs: ['channelSettings.secretDirectory'],
+      check: () =>
+        unless(isAbsolute(config.channelSettings.secretDirectory ?? '/'), 'must be an absolute path', 'write it out'),
+    },
     ...config.channels.flatMap((channel) => channelRules(channel, config)),
   ];
 }
 
-function channelRules(channel: ChannelConfig, config: Config): ConfigRule[] {
+/** Rules of one channel among `config.channels`. */
+export function channelRules(channel: ChannelConfig, config: Config): ConfigRule[] {
   const { ownership } = config;
   const path = `channels.${channel.name}`;
   return [

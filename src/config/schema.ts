@@ -71,6 +71,22 @@ const channelPolicy = {
     burst: integer('How many may go at once, on credit that later messages wait for.', 1, 10_000),
   }),
   maxConcurrentSends: integer('Requests to the platform in flight at once, per worker.', 1, 10_000),
+  media: section('Media that waiting messages link to, uploaded before their turn. WhatsApp, Messenger, Instagram.', {
+    prepare: flag('Upload it ahead. On WhatsApp this process then fetches what publishers link to.'),
+    allowedHosts: Type.Array(
+      Type.String({
+        description: 'A host, or host:port.',
+        pattern: '^([a-z0-9]([a-z0-9._-]{0,252}[a-z0-9])?|\\[[0-9a-f:.]{2,45}\\])(:[1-9][0-9]{0,4})?$',
+      }),
+      {
+        description:
+          'Hosts to fetch from although their addresses are not public, or the port is not 443; all others must be https on public addresses.',
+        maxItems: 100,
+      },
+    ),
+    maxConcurrent: integer('Uploads of the channel in flight at once, per worker.', 1, 64),
+    timeoutMs: ms('How long fetching and uploading the media of one message may take.', 100, 600_000),
+  }),
   maxAttempts: integer('Attempts that a message may use up.', 1, 100),
   backoff: section('Pauses between attempts that the platform refused with "later".', {
     initialMs: ms('The first pause.'),
@@ -144,7 +160,16 @@ export const channelSchema = section('One sender and its policy.', { ...channelI
 
 export const configSchema = section('Roomline', {
   node: section('This process.', {
-    name: Type.Optional(name('Name of this process in logs.')),
+    name: Type.Optional(
+      name(
+        'Name of this process in logs, weights and pins: the same after a restart. The host name where it is not given.',
+      ),
+    ),
+    roles: Type.Array(Type.Enum(['intake', 'api', 'webhook', 'worker']), {
+      description: 'What this process does: takes messages from the queue, serves the API, takes webhooks, sends.',
+      minItems: 1,
+      uniqueItems: true,
+    }),
     stopTimeoutMs: ms('How long a graceful stop may take before the process ends itself.', 100, 600_000),
   }),
   http: section('The HTTP listener: API, webhooks, health and metrics.', {
@@ -229,7 +254,16 @@ export const configSchema = section('Roomline', {
   ownership: section('The lease of a worker on its shards.', {
     leaseMs: ms('Life of a lease.', 500, 600_000),
     renewEveryMs: ms('How often it is renewed.', 50, 300_000),
+    pollEveryMs: ms('How often the fleet is looked at while others are there and no signals come.', 20, 60_000),
+    weight: Type.Number({
+      description: 'The part of the shards that this worker is to hold, against that of the others; 0: none.',
+      minimum: 0,
+      maximum: 1_000,
+    }),
     sweepEveryMs: ms('How often a holder looks over all its rooms.'),
+    sweepWithoutSignalsMs: ms(
+      'How often a holder looks, beside that, at the rooms that were written lately, while no signals of other processes can be expected.',
+    ),
   }),
   reference: section('Our opaque names for messages towards platforms.', {
     secret: secret('Key of their check characters and of the hashes in logs. The same on every process, for good.', 32),
@@ -244,6 +278,20 @@ export const configSchema = section('Roomline', {
   }),
   log: section('Logs: JSON lines on standard output.', {
     level: Type.Enum(['debug', 'info', 'warn', 'error'], { description: 'Least level that is written.' }),
+  }),
+  channelSettings: section('Channels that operators configure by the API (docs/channels/operating.md).', {
+    pollEveryMs: ms('How often each process looks for changes that another one took.', 100, 60_000),
+    secretVariables: Type.Array(
+      Type.String({ description: 'A variable, or how some begin and a *.', pattern: '^[A-Za-z_][A-Za-z0-9_]*\\*?$' }),
+      {
+        description:
+          'Environment variables that such channels may name as secrets: `NAME`, or `PREFIX*` for all that begin so. None of `ROOMLINE_` ever; JSON when given by environment.',
+        maxItems: 1_000,
+      },
+    ),
+    secretDirectory: Type.Optional(
+      text('Directory below which such channels may name files as secrets; without it, none.'),
+    ),
   }),
   channelDefaults: somePolicy('Policy of every channel that does not say otherwise.'),
   platformDefaults: section(

@@ -9,7 +9,7 @@ import type { Verdict } from '../room/events.ts';
 import type { Nack, Room, RoomAddress } from '../room/room.ts';
 import { shardOf } from '../room/shard.ts';
 import type { AckKind } from '../telemetry.ts';
-import type { Channel, Channels } from './channels.ts';
+import type { Channels } from './channels.ts';
 import type { Instruments } from './instruments.ts';
 import type { Late } from './late.ts';
 import { channelName } from './policy.ts';
@@ -28,6 +28,8 @@ export interface AckDependencies {
   readonly chance: Chance;
   readonly shards: number;
   readonly instruments: Instruments;
+  /** Told of every ack that concerns a message of ours. */
+  readonly onAck: (channel: ChannelKey) => void;
 }
 
 /** How long a watermark waits for the answer to an open attempt, and how often that is looked at. */
@@ -96,22 +98,18 @@ export class Acks {
   }
 
   async #onStatus(channel: ChannelKey, address: RoomAddress, sequence: number, item: Status): Promise<void> {
-    const { rooms, clock, chance, channels } = this.#to;
+    const { rooms, clock, chance } = this.#to;
     const at = wholeMs(item.at ?? clock.now());
     if (item.nack !== null) {
       const { nack, platformId } = item;
       const event = { type: 'nack', sequence, nack, platformId, at, chance: chance() } as const;
-      const verdict = await rooms.post(address, event, channel);
-      if (verdict?.kind === 'applied' && (nack.scope === 'channel' || nack.scope === 'account')) {
-        channels.reportNack(channel, nack);
-      }
-      this.#countVerdict(channel, verdict);
+      this.#countVerdict(channel, await rooms.post(address, event, channel));
       return;
     }
     if (item.level === null) return;
     const event = { type: 'ack', sequence, level: item.level, at, cumulative: item.cumulative } as const;
     const verdict = await rooms.post(address, event, channel);
-    if (verdict !== null) this.#seenAcks(channels.get(channel));
+    if (verdict !== null) this.#seenAcks(channel);
     this.#countVerdict(channel, verdict);
   }
 
@@ -127,7 +125,7 @@ export class Acks {
     if (room === null) return;
     const { level } = item;
     const watermark = wholeMs(item.watermark);
-    this.#seenAcks(this.#to.channels.get(channel));
+    this.#seenAcks(channel);
     if (room.settled > 0) await late.raise(room, room.settled, { level, at: watermark }, watermark);
     const covered = room.platformAt !== null && room.platformAt <= watermark;
     if (!covered) {
@@ -154,8 +152,9 @@ export class Acks {
   }
 
   /** Any ack, late ones too, shows that the channel's acks have not stopped. */
-  #seenAcks(channel: Channel | null): void {
-    channel?.reportAck();
+  #seenAcks(channel: ChannelKey): void {
+    this.#to.channels.get(channel)?.reportAck();
+    this.#to.onAck(channel);
   }
 
   #countVerdict(channel: ChannelKey, verdict: Verdict | null): void {

@@ -1,16 +1,18 @@
 /**
  * A channel's condition and its permits. A permit is a concurrency slot and a token of each rate limit, in hand before a
  * claim; p-queue guards it. A channel that refuses, or answers nothing, is stopped: rooms keep their places in its
- * queue, one probe at a time asks whether it works again, and then a ramp opens it: 1, 2, 4 … permits.
+ * queue, one probe at a time asks whether it works again, and then a ramp opens it: 1, 2, 4 … permits. Where a status
+ * told the refusal, an accepted probe opens it only by its own ack, or by the quiet that follows it.
  */
 import PQueue from 'p-queue';
 import type { ChannelView } from '../room/explain.ts';
 import type { Nack } from '../room/room.ts';
-import { recordChannelState } from '../telemetry.ts';
+import { forgetChannelState, recordChannelState } from '../telemetry.ts';
+import { isOwnAffair, isUnreachable, reasonOf } from './conditions.ts';
 import type { Instruments } from './instruments.ts';
 import { type ChannelSettings, channelName } from './policy.ts';
-import type { ChannelCondition, ChannelKey, ChannelStore, Clock, RateLimit, SendResult, SharedRates } from './ports.ts';
-import { LocalRate, type Rate, SharedRate, UNLIMITED } from './rates.ts';
+import type { ChannelCondition, ChannelKey, ChannelStore, Clock, SendResult, SharedRates } from './ports.ts';
+import { type Rate, Rates, strictest, UNLIMITED } from './rates.ts';
 
 export interface Permit {
   /** Gives the slot back. Idempotent. */
@@ -21,6 +23,8 @@ export interface ChannelDependencies {
   readonly clock: Clock;
   readonly store: ChannelStore;
   readonly instruments: Instruments;
+  /** A condition has been stored, for others to take up. */
+  readonly onStored: () => void;
 }
 
 /** A room in the permit queue. */
@@ -49,18 +53,27 @@ interface AckWatch {
 const DEFAULT_RETRY_AFTER_MS = 1_000;
 
 export class Channel {
-  readonly settings: ChannelSettings;
   readonly name: string;
+  #settings: ChannelSettings;
   readonly #dependencies: ChannelDependencies;
   readonly #queue: PQueue;
-  readonly #rate: Rate;
-  readonly #accountRate: Rate;
+  #rate: Rate;
+  #accountRate: Rate;
+  /** Refusals of attempts that began before this are of former settings. */
+  #configuredAt = Number.NEGATIVE_INFINITY;
   /** Those that have a slot and no token yet. */
   readonly #awaitingTokens = new Set<Place>();
   #condition: ChannelCondition = { state: 'open' };
   /** How often in a row the channel refused its probe. */
   #refusals = 0;
+  /** Ends the wait for the next probe, or for the quiet after an accepted one. */
   #cancelProbe: (() => void) | null = null;
+  /** The platform accepts and refuses later, by status: its acceptance proves nothing. */
+  #refusedByStatus = false;
+  /** The room of the accepted probe that has yet to prove that the channel works. */
+  #probingRoom: number | null = null;
+  /** Engine time of the last change of condition, whoever made it. */
+  #changedAt = Number.NEGATIVE_INFINITY;
   /** Attempts that began before this say nothing about the present condition. */
   #conditionSince = 0;
   /** Two last definite answers with the rooms they concerned, newest first. */
@@ -70,13 +83,17 @@ export class Channel {
   #closed = false;
 
   constructor(settings: ChannelSettings, dependencies: ChannelDependencies, rates: ChannelRates = NO_LIMITS) {
-    this.settings = settings;
+    this.#settings = settings;
     this.#rate = rates.channel;
     this.#accountRate = rates.account;
     this.name = channelName(settings.key);
     this.#dependencies = dependencies;
     this.#queue = new PQueue({ concurrency: settings.maxConcurrentSends });
     recordChannelState(dependencies.instruments.metrics, this.name, 'open');
+  }
+
+  get settings(): ChannelSettings {
+    return this.#settings;
   }
 
   get condition(): ChannelCondition {
@@ -155,10 +172,16 @@ export class Channel {
 
   /** Whoever has a slot and no token yet goes back to the head of the queue. */
   #withdraw(): void {
-    for (const place of [...this.#awaitingTokens]) {
-      place.leaveTokens?.();
-      this.#enter(place, 1);
-    }
+    this.standBack()();
+  }
+
+  /** Whoever has a slot and no token yet gives both up; the result lets them in again, before all others. */
+  standBack(): () => void {
+    const places = [...this.#awaitingTokens];
+    for (const place of places) place.leaveTokens?.();
+    return () => {
+      for (const place of places) this.#enter(place, 1);
+    };
   }
 
   #tryTakeTokens(): boolean {
@@ -198,7 +221,7 @@ export class Channel {
     switch (result.kind) {
       case 'accepted':
         this.#answered(room);
-        this.#works(begunAt);
+        this.#works(begunAt, room);
         return;
       case 'refused':
         if (result.nack.scope === 'channel' || result.nack.scope === 'account') {
@@ -206,7 +229,8 @@ export class Channel {
           return;
         }
         this.#answered(room);
-        this.#works(begunAt);
+        if (this.#refusedByStatus && this.#isClosedFor(begunAt)) this.#probeAgain();
+        else this.#works(begunAt, room);
         return;
       case 'unknown':
         // Judged when its grace is over, against the answers that others got meanwhile. As a probe it is no answer.
@@ -219,6 +243,9 @@ export class Channel {
 
   /** A status says that the platform refuses the channel or account. */
   reportNack(nack: Nack): void {
+    // Before the next probe leaves, it concerns what was under way when the first one came.
+    if (this.#refusedByStatus && this.#cancelProbe !== null && this.#probingRoom === null) return;
+    this.#refusedByStatus = true;
     this.#refused(nack, this.#dependencies.clock.now());
   }
 
@@ -242,9 +269,13 @@ export class Channel {
     return Math.max(this.settings.policy.minGapMs, this.settings.ackOutage.gapMs);
   }
 
-  reportAck(): void {
+  /** @param settledRoom the room whose message in flight a status has settled; null for every other ack */
+  reportAck(settledRoom: number | null = null): void {
     this.#acks = { timeoutsInARow: 0, firstTimeoutAt: 0 };
     if (this.#condition.state === 'ack_outage') this.#change({ state: 'open' });
+    if (settledRoom === null) return;
+    if (settledRoom === this.#probingRoom) this.#reopen();
+    if (this.#condition.state === 'open') this.#refusals = 0;
   }
 
   reportAckTimeout(): void {
@@ -260,9 +291,10 @@ export class Channel {
 
   // ------------------------------------------------------------------------------------------------------- life cycle
 
-  /** Takes up the condition that the store remembers. */
-  restore(condition: ChannelCondition): void {
+  /** Takes up the condition that the store remembers from an earlier life. */
+  restore(condition: ChannelCondition, at: number): void {
     this.#condition = condition;
+    this.#changedAt = at;
     recordChannelState(this.#dependencies.instruments.metrics, this.name, condition.state);
     if (condition.state === 'slowed') {
       this.#queue.pause();
@@ -272,6 +304,45 @@ export class Channel {
       this.#queue.pause();
       this.#scheduleProbe(0);
     }
+  }
+
+  /**
+   * Takes up what another process found out. The newest change counts, whoever made it. What a process found out about
+   * its own way to the platform (silence, no connection) is its own affair: nobody takes it up, and nobody's word ends it.
+   */
+  takeUp(condition: ChannelCondition, at: number): void {
+    if (at <= Math.max(this.#changedAt, this.#configuredAt) || isOwnAffair(condition)) return;
+    if (condition.state === 'open' && isOwnAffair(this.#condition)) return;
+    const before = this.#condition;
+    this.#condition = condition;
+    this.#changedAt = at;
+    if (before.state !== condition.state || reasonOf(before) !== reasonOf(condition)) this.#tell();
+    if (condition.state === 'open' || condition.state === 'ack_outage') {
+      this.#letGo();
+      return;
+    }
+    // Where an acceptance would prove it, whoever stopped the channel finds out as well.
+    this.#refusedByStatus = true;
+    const now = this.#dependencies.clock.now();
+    this.#scheduleProbe(condition.state === 'slowed' ? Math.max(0, condition.until - now) : this.#probeDelayMs());
+  }
+
+  /**
+   * Goes on under other settings: places in the queue, permits and condition stay. A channel that is stopped is tried
+   * again at once. Only while nobody waits for tokens.
+   */
+  configure(settings: ChannelSettings, rates: ChannelRates): void {
+    const { concurrency } = this.#queue;
+    const full = concurrency >= this.#settings.maxConcurrentSends;
+    this.#settings = settings;
+    this.#rate = rates.channel;
+    this.#accountRate = rates.account;
+    this.#configuredAt = this.#dependencies.clock.now();
+    const most = settings.maxConcurrentSends;
+    this.#queue.concurrency = full ? most : Math.min(concurrency, most);
+    if (this.#condition.state !== 'stopped') return;
+    this.#refusals = 0;
+    this.#scheduleProbe(0);
   }
 
   /** Grants no further permits; resolves when the last condition is stored. */
@@ -294,12 +365,31 @@ export class Channel {
       newest === undefined || newest.room === room ? [answer, ...this.#answers.slice(1)] : [answer, newest];
   }
 
-  #works(begunAt: number): void {
+  #works(begunAt: number, room: number): void {
     // Any answer ends a silence, whenever its attempt began; a refusal is only taken back by a later attempt's answer.
     const silent = this.#condition.state === 'stopped' && this.#condition.reason === 'no_answer';
     if (begunAt < this.#conditionSince && !silent) return;
+    if (this.#refusedByStatus) {
+      this.#awaitProof(room);
+      return;
+    }
     this.#ramp();
-    if (this.#condition.state === 'stopped' || this.#condition.state === 'slowed') this.#reopen();
+    if (this.#condition.state === 'stopped' || this.#condition.state === 'slowed') {
+      this.#refusals = 0;
+      this.#reopen();
+    }
+  }
+
+  /** No other attempt begins until the probe's ack, its refusal, or a quiet time. */
+  #awaitProof(room: number): void {
+    if (this.#closed) return;
+    this.#queue.pause();
+    this.#withdraw();
+    this.#probingRoom = room;
+    this.#cancelProbe?.();
+    // Quiet is a weak proof: the pauses go on growing until an ack comes.
+    const quietMs = Math.max(this.settings.policy.ackTimeoutMs, this.#probeDelayMs());
+    this.#cancelProbe = this.#dependencies.clock.after(quietMs, () => this.#reopen());
   }
 
   /** True where the channel is stopped or slowed and the attempt began since: it was a probe. */
@@ -314,10 +404,15 @@ export class Channel {
   }
 
   #reopen(): void {
-    this.#refusals = 0;
+    this.#change({ state: 'open' });
+    this.#letGo();
+  }
+
+  #letGo(): void {
+    this.#refusedByStatus = false;
+    this.#probingRoom = null;
     this.#cancelProbe?.();
     this.#cancelProbe = null;
-    this.#change({ state: 'open' });
     if (this.#queue.isPaused) {
       this.#queue.concurrency = Math.min(2, this.settings.maxConcurrentSends);
       this.#queue.start();
@@ -331,6 +426,7 @@ export class Channel {
   }
 
   #refused(nack: Nack, begunAt: number): void {
+    if (begunAt < this.#configuredAt) return;
     const now = this.#dependencies.clock.now();
     const stopped = this.#condition.state === 'stopped' || this.#condition.state === 'slowed';
     if (stopped && begunAt < this.#conditionSince) return;
@@ -362,6 +458,7 @@ export class Channel {
     this.#queue.pause();
     this.#withdraw();
     this.#conditionSince = this.#dependencies.clock.now();
+    this.#probingRoom = null;
     this.#cancelProbe?.();
     this.#cancelProbe = this.#dependencies.clock.after(delayMs, () => {
       this.#cancelProbe = null;
@@ -370,29 +467,28 @@ export class Channel {
     });
   }
 
+  #tell(): void {
+    const { log, metrics, telemetry } = this.#dependencies.instruments;
+    const { state } = this.#condition;
+    const reason = reasonOf(this.#condition);
+    recordChannelState(metrics, this.name, state);
+    log.event('channel.state', { channel: this.name, state, reason: reason ?? undefined });
+    telemetry.emit('channel.state', { channel: this.name, state, reason });
+  }
+
   #change(condition: ChannelCondition): void {
     const before = this.#condition;
     this.#condition = condition;
     if (before.state === condition.state && reasonOf(before) === reasonOf(condition)) return;
-    const { instruments, store, clock } = this.#dependencies;
-    const reason = reasonOf(condition);
-    recordChannelState(instruments.metrics, this.name, condition.state);
-    instruments.log.event('channel.state', { channel: this.name, state: condition.state, reason: reason ?? undefined });
-    instruments.telemetry.emit('channel.state', { channel: this.name, state: condition.state, reason });
+    const { instruments, store, clock, onStored } = this.#dependencies;
+    this.#changedAt = clock.now();
+    this.#tell();
     // What is stored serves restarts and people; deciding goes on from memory while the store is away.
     this.#saving = this.#saving
-      .then(() => store.save(this.settings.key, this.#condition, clock.now()))
+      .then(() => store.save(this.settings.key, this.#condition, this.#changedAt))
+      .then(onStored)
       .catch(() => instruments.telemetry.emit('dependency.lost', { dependency: 'postgres' }));
   }
-}
-
-/** Codes of definite failures to reach the platform at all. */
-function isUnreachable(code: string): boolean {
-  return code.startsWith('connect_');
-}
-
-function reasonOf(condition: ChannelCondition): string | null {
-  return 'reason' in condition ? condition.reason : null;
 }
 
 export interface ChannelsDependencies extends ChannelDependencies {
@@ -404,26 +500,51 @@ export interface ChannelsDependencies extends ChannelDependencies {
 
 export class Channels {
   readonly #channels = new Map<string, Channel>();
-  readonly #store: ChannelStore;
+  readonly #dependencies: ChannelsDependencies;
+  readonly #rates: Rates;
   #restored = false;
 
   constructor(settings: readonly ChannelSettings[], dependencies: ChannelsDependencies) {
-    this.#store = dependencies.store;
     const { clock, share, sharedRates } = dependencies;
-    const rateOf = (name: string, limit: RateLimit): Rate => {
-      if (limit.perSecond === 0) return UNLIMITED;
-      const own = new LocalRate(limit, clock, share);
-      return sharedRates === null ? own : new SharedRate(name, limit, sharedRates, clock, own);
-    };
-    const accounts = new Map<string, Rate>();
-    for (const one of settings) {
-      const name = channelName(one.key);
-      const accountName = `${one.key.tenant}/${one.account}`;
-      const account = accounts.get(accountName) ?? rateOf(`account ${accountName}`, one.accountLimit);
-      accounts.set(accountName, account);
-      const rates = { channel: rateOf(`channel ${name}`, one.channelLimit), account };
-      this.#channels.set(name, new Channel(one, dependencies, rates));
-    }
+    this.#dependencies = dependencies;
+    this.#rates = new Rates(clock, share, sharedRates);
+    for (const one of settings) this.configure(one);
+  }
+
+  /** Takes these settings from now on, of a channel that is there or of a new one. */
+  configure(settings: ChannelSettings): void {
+    const name = channelName(settings.key);
+    const before = this.#channels.get(name);
+    const former = before === undefined ? [] : this.#sharingAccount(before.settings);
+    const touched = new Set([...former, ...this.#sharingAccount(settings)]);
+    const letIn = [...touched].map((channel) => channel.standBack());
+    const channelRate = this.#rates.limited(`channel ${name}`, settings.channelLimit);
+    const others = this.#sharingAccount(settings).filter((channel) => channel !== before);
+    const accountRate = this.#limitAccount(settings, [...others.map((each) => each.settings), settings]);
+    const rates = { channel: channelRate, account: accountRate };
+    if (before === undefined) this.#channels.set(name, new Channel(settings, this.#dependencies, rates));
+    else before.configure(settings, rates);
+    for (const { settings: one } of former) this.#limitAccount(one);
+    for (const enter of letIn) enter();
+  }
+
+  /** Its rooms stand in no queue any more; what its open sends tell is not heard. */
+  async remove(key: ChannelKey): Promise<void> {
+    const channel = this.get(key);
+    if (channel === null) return;
+    this.#channels.delete(channel.name);
+    const sharing = this.#sharingAccount(channel.settings);
+    const letIn = sharing.map((each) => each.standBack());
+    this.#limitAccount(channel.settings);
+    for (const enter of letIn) enter();
+    await channel.close();
+    if (this.get(key) === null) forgetChannelState(this.#dependencies.instruments.metrics, channel.name);
+  }
+
+  /** While the channels of an account do not agree on its limit, the strictest counts. */
+  #limitAccount(one: ChannelSettings, sharing = this.#sharingAccount(one).map(({ settings }) => settings)): Rate {
+    const limit = strictest(sharing.map(({ accountLimit }) => accountLimit));
+    return this.#rates.limited(`account ${one.key.tenant}/${one.account}`, limit);
   }
 
   get(key: ChannelKey): Channel | null {
@@ -435,18 +556,18 @@ export class Channels {
     const own = this.get(key);
     if (own === null) return;
     const ofAccount = result.kind === 'refused' && result.nack.scope === 'account';
-    for (const channel of ofAccount ? this.#sharingAccount(own) : [own]) channel.report(result, room, begunAt);
+    for (const channel of ofAccount ? this.#sharingAccount(own.settings) : [own]) channel.report(result, room, begunAt);
   }
 
   /** A status that refuses the channel or its account. */
   reportNack(key: ChannelKey, nack: Nack): void {
     const own = this.get(key);
     if (own === null) return;
-    for (const channel of nack.scope === 'account' ? this.#sharingAccount(own) : [own]) channel.reportNack(nack);
+    for (const channel of nack.scope === 'account' ? this.#sharingAccount(own.settings) : [own])
+      channel.reportNack(nack);
   }
 
-  #sharingAccount(own: Channel): Channel[] {
-    const { account, key } = own.settings;
+  #sharingAccount({ account, key }: ChannelSettings): Channel[] {
     return this.all().filter(({ settings }) => settings.account === account && settings.key.tenant === key.tenant);
   }
 
@@ -457,9 +578,16 @@ export class Channels {
   /** Once: what the store remembers counts only until this process has seen more. */
   async restore(): Promise<void> {
     if (this.#restored) return;
-    const stored = await this.#store.load();
+    const stored = await this.#dependencies.store.load();
     this.#restored = true;
-    for (const { channel, condition } of stored) this.get(channel)?.restore(condition);
+    for (const { channel, condition, at } of stored) this.get(channel)?.restore(condition, at);
+  }
+
+  /** What other processes have stored since. */
+  async takeUp(): Promise<void> {
+    for (const { channel, condition, at } of await this.#dependencies.store.load()) {
+      this.get(channel)?.takeUp(condition, at);
+    }
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,8 @@
 import type { Decision, Effect, Fact, RoomEvent, Verdict } from '../room/events.ts';
-import { headSequence, type Room } from '../room/room.ts';
+import { headSequence, type Nack, type Room } from '../room/room.ts';
 import { transition } from '../room/transition.ts';
-import type { InboxAck, LateFact, LookupResult, SendResult } from './ports.ts';
+import type { ChannelSettings } from './policy.ts';
+import type { AckInbox, Chance, InboxAck, LateFact, LookupResult, SendResult } from './ports.ts';
 
 /** What a run of events comes to, before it is stored. */
 export interface Course {
@@ -11,6 +12,8 @@ export interface Course {
   readonly lateFacts: LateFact['fact'][];
   readonly late: { readonly sequence: number; readonly cumulative: boolean; readonly event: RoomEvent }[];
   channelSilent: boolean;
+  /** Statuses of open attempts that refuse the channel or its account. */
+  readonly channelNacks: Nack[];
   claims: boolean;
   /** The message whose platform id this course makes known. */
   acceptedAs: number | null;
@@ -37,6 +40,9 @@ export function step(course: Course, event: RoomEvent, now: number): void {
     if (decision.verdict.kind === 'applied') course.facts.push(fact);
     else if (fact.kind === 'accepted_as' || fact.kind === 'answered_late') course.lateFacts.push(fact);
   }
+  if (event.type === 'nack' && decision.verdict.kind === 'applied' && isWide(event.nack)) {
+    course.channelNacks.push(event.nack);
+  }
   for (const effect of decision.effects) {
     if (effect.type === 'channel_silent') course.channelSilent = true;
     if (effect.type === 'judge_late') {
@@ -44,6 +50,28 @@ export function step(course: Course, event: RoomEvent, now: number): void {
     }
   }
   course.room = decision.room;
+}
+
+/** It refuses more than a room: the channel, or its account. */
+export function isWide({ scope }: Nack): boolean {
+  return scope === 'channel' || scope === 'account';
+}
+
+/**
+ * What the ack inbox knows of the message in flight. Every timeout of a channel that does not echo our reference reads it
+ * in the same decision.
+ */
+export async function inboxEvidence(
+  inbox: AckInbox,
+  room: Room,
+  events: readonly RoomEvent[],
+  echoesReference: ChannelSettings['echoesReference'] | undefined,
+  chance: Chance,
+): Promise<RoomEvent[]> {
+  if (echoesReference !== 'never' || room.platformId === null) return [];
+  if (!events.some(({ type }) => type === 'deadline_due')) return [];
+  const acks = await inbox.read(room.key, [room.platformId]);
+  return acks.map((ack) => inboxEvent(ack, headSequence(room), chance()));
 }
 
 export function inboxEvent(ack: InboxAck, sequence: number | null, chance: number): RoomEvent {
@@ -104,6 +132,7 @@ export function newCourse(room: Room, keepsPlatformIds: boolean): Course {
     lateFacts: [],
     late: [],
     channelSilent: false,
+    channelNacks: [],
     claims: false,
     acceptedAs: null,
     keepsPlatformIds,

@@ -6,7 +6,8 @@ import type { Channels, Permit } from './channels.ts';
 import type { Instruments } from './instruments.ts';
 import type { Tenure } from './ownership.ts';
 import { channelName } from './policy.ts';
-import type { ChannelKey, Clock, LookupResult, PlatformChannel, SendResult } from './ports.ts';
+import type { ChannelKey, Clock, LookupResult, PlatformChannel, SendRequest, SendResult } from './ports.ts';
+import { Preparations } from './preparing.ts';
 import type { References } from './reference.ts';
 
 export interface DispatchDependencies {
@@ -19,6 +20,8 @@ export interface DispatchDependencies {
   readonly instruments: Instruments;
 }
 
+const STORE_RETRY_MS = 250;
+
 export interface AttemptCallbacks {
   /** False where an ack has settled the message since it was claimed: a copy could follow the next one. */
   readonly isWanted: () => boolean;
@@ -27,12 +30,22 @@ export interface AttemptCallbacks {
   readonly onResult: (result: SendResult) => void;
 }
 
+/** With less than this left of its time, a request with the links is left to the next attempt. */
+const LEAST_RESEND_MS = 250;
+
 export class Attempts {
   readonly #to: DispatchDependencies;
   readonly #open = new Set<Promise<unknown>>();
+  /** Uploads that go ahead of their messages. */
+  readonly preparations: Preparations;
 
   constructor(dependencies: DispatchDependencies) {
     this.#to = dependencies;
+    const { tenure } = dependencies;
+    this.preparations = new Preparations({
+      ...dependencies,
+      onStoreFailure: (error) => tenure.storeFailed(error),
+    });
   }
 
   /** Sends the attempt that `room` has just claimed; the permit is given back when the platform has answered. */
@@ -48,7 +61,7 @@ export class Attempts {
   }
 
   /** Counts a piece of work that a graceful end waits for. */
-  track(work: Promise<unknown>): void {
+  track(work: Promise<unknown>): Promise<unknown> {
     this.#open.add(work);
     work.then(
       () => this.#open.delete(work),
@@ -57,9 +70,29 @@ export class Attempts {
         throw error;
       },
     );
+    return work;
   }
 
+  /** Does what has to be stored, however long the store takes, or until there is nothing to be done any more. */
+  insist(work: () => Promise<unknown>, ended: () => boolean): Promise<unknown> {
+    const { clock, tenure } = this.#to;
+    const persist = async (): Promise<unknown> => {
+      for (;;) {
+        try {
+          return await work();
+        } catch (error) {
+          tenure.storeFailed(error);
+          if (ended()) return null;
+          await new Promise<void>((resolve) => clock.after(STORE_RETRY_MS, resolve));
+        }
+      }
+    };
+    return this.track(persist());
+  }
+
+  /** Nothing more is begun from here on: resolves when what is under way has ended. */
   async idle(): Promise<void> {
+    await this.preparations.close();
     while (this.#open.size > 0) await Promise.allSettled(this.#open);
   }
 
@@ -86,7 +119,7 @@ export class Attempts {
     room: Room,
     { isWanted, onLeaving }: AttemptCallbacks,
   ): Promise<{ result: SendResult; reachedPlatform: boolean }> {
-    const { bodies, platform, references, tenure } = this.#to;
+    const { bodies, clock, platform, references, tenure } = this.#to;
     const sequence = headSequence(room);
     const client = platform(room.key);
     const attempt = room.attempts.at(-1);
@@ -103,8 +136,9 @@ export class Attempts {
     const sameLife = tenure.proof()?.worker === attempt.worker;
     if (!sameLife || !tenure.outlives(room.shard, timeoutMs)) return notSent('lease_not_trusted', 'channel');
     onLeaving();
+    const startedAt = clock.monotonic();
     const { worker, generation, number } = attempt;
-    const request = {
+    const request: SendRequest = {
       reference: references.encode(room, sequence),
       body,
       attempt: number,
@@ -112,7 +146,15 @@ export class Attempts {
       generation,
       timeoutMs,
     };
-    return { result: await client.send(request), reachedPlatform: true };
+    const prepared = this.preparations.take(room, sequence, body);
+    const result = await client.send(prepared === null ? request : { ...request, prepared });
+    if (result.kind !== 'refused' || result.preparedRefused !== true) return { result, reachedPlatform: true };
+    this.preparations.refused(room, sequence);
+    // Nothing was sent: with the links it is still the same attempt, in its time, and under its lease.
+    const leftMs = Math.floor(timeoutMs - (clock.monotonic() - startedAt));
+    const inTime = leftMs >= LEAST_RESEND_MS && tenure.outlives(room.shard, leftMs);
+    if (!inTime || !isWanted() || tenure.proof()?.worker !== attempt.worker) return { result, reachedPlatform: true };
+    return { result: await client.send({ ...request, timeoutMs: leftMs }), reachedPlatform: true };
   }
 
   #timeoutMs(room: Room): number {

@@ -2,13 +2,16 @@
 import { Acks } from './acks.ts';
 import { Bodies } from './bodies.ts';
 import { Channels } from './channels.ts';
+import { createConditions } from './conditions.ts';
 import { Attempts } from './dispatch.ts';
+import { Hints, Telling } from './hints.ts';
 import type { Instruments } from './instruments.ts';
 import { Intake } from './intake.ts';
 import { Late } from './late.ts';
+import { OpenClaims } from './open-claims.ts';
 import { Ownership } from './ownership.ts';
 import type { ChannelSettings } from './policy.ts';
-import type { Chance, ChannelKey, PlatformChannel, SettableClock, SharedRates, Stores } from './ports.ts';
+import type { Chance, ChannelKey, PlatformChannel, SettableClock, SharedRates, Signals, Stores } from './ports.ts';
 import type { References } from './reference.ts';
 import { Rooms } from './rooms.ts';
 import { defineService, type Service } from './service.ts';
@@ -16,6 +19,12 @@ import { RoomWriter } from './settle.ts';
 import { createSweeper, readAll } from './sweeper.ts';
 
 export interface EngineSettings {
+  /** The name of the node, the same in every life. */
+  readonly name: string;
+  /** What this process does; without `worker` it holds no shards. */
+  readonly roles: readonly string[];
+  /** Its part of the shards, against that of others. */
+  readonly weight: number;
   readonly shards: number;
   readonly lanes: number;
   readonly maxBatchRows: number;
@@ -24,7 +33,11 @@ export interface EngineSettings {
   readonly bodyCacheBytes: number;
   readonly leaseMs: number;
   readonly renewEveryMs: number;
+  /** How often the fleet is looked at while no signals come. */
+  readonly pollEveryMs: number;
   readonly sweepEveryMs: number;
+  /** How often, beside that, what was written lately is looked at while no signals can be expected. */
+  readonly sweepWithoutSignalsMs: number;
 }
 
 export interface EngineDependencies {
@@ -36,6 +49,8 @@ export interface EngineDependencies {
   readonly platform: (key: ChannelKey) => PlatformChannel | null;
   /** Null: limits are kept by each process's share. */
   readonly sharedRates: SharedRates | null;
+  /** Null: one process alone, nobody to tell. */
+  readonly signals: Signals | null;
   readonly instruments: Instruments;
   readonly newWorkerId: () => string;
   /** True for an error of the store that the same value would meet again. */
@@ -51,6 +66,10 @@ export interface Engine {
   readonly rooms: Rooms;
   readonly channels: Channels;
   readonly ownership: Ownership;
+  /** Takes these settings from now on, of a channel that is there or of a new one: its rooms go on under them. */
+  configureChannel(settings: ChannelSettings): void;
+  /** Its rooms keep their messages and wait; what is being sent goes on to its answer. */
+  removeChannel(key: ChannelKey): Promise<void>;
 }
 
 export function createEngine(settings: EngineSettings, to: EngineDependencies): Engine {
@@ -59,6 +78,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     clock,
     store: stores.channels,
     instruments,
+    onStored: () => to.signals?.publish({ kind: 'channels' }),
     share: () => Math.max(1, ownership.shards.size) / settings.shards,
     sharedRates: to.sharedRates,
   });
@@ -68,19 +88,30 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     store: stores.ownership,
     clock,
     instruments,
+    signals: to.signals,
+    chance,
     newWorkerId: to.newWorkerId,
+    name: settings.name,
+    roles: settings.roles,
+    weight: settings.weight,
     leaseMs: settings.leaseMs,
     renewEveryMs: settings.renewEveryMs,
+    pollEveryMs: settings.pollEveryMs,
+    handOverMs: () => longestSendMs(channels) + HAND_OVER_MARGIN_MS,
     onBegun: () => channels.restore(),
     onAcquired: (shards) =>
       readAll(stores.rooms, shards, 'all', clock.now(), (stored) => void rooms.found(stored, 'take_over')),
+    onLeaving: (leaving) => rooms.leave(leaving),
+    isQuiet: (shard) => openClaims.isQuiet(shard),
+    onReleased: (released) => rooms.forget(released),
     onTrusted: () => rooms.claimAgain(),
     onLost: () => {
-      rooms.forgetAll();
+      rooms.forget(null);
       bodies.clear();
     },
     onFailure: to.onFailure,
   });
+  const openClaims = new OpenClaims((shard) => ownership.becameQuiet(shard));
   const writer = new RoomWriter({
     store: stores.rooms,
     clock,
@@ -101,12 +132,25 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     attempts,
     late,
     tenure: ownership,
+    telling: new Telling(to.signals, clock),
+    openClaims,
     instruments,
   });
   const { rooms: store, inbox } = stores;
   const { shards, maxBatchRows: maxRows, maxWaiting, lingerMs } = settings;
-  const acks = new Acks({ rooms, late, inbox, store, channels, references, clock, chance, shards, instruments });
-  const { isPermanent } = to;
+  const hints: Hints = new Hints({
+    signals: to.signals,
+    store,
+    rooms,
+    channels,
+    tenure: ownership,
+    clock,
+    onMissed: () => sweeper.lookNow(),
+    onChannels: () => conditions.changed(),
+  });
+  const onAck = (channel: ChannelKey): void => hints.ackSeen(channel);
+  const acks = new Acks({ rooms, late, inbox, store, channels, references, clock, chance, shards, instruments, onAck });
+  const { isPermanent, signals, onFailure } = to;
   const intake = new Intake({
     store,
     rooms,
@@ -117,6 +161,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     maxWaiting,
     lingerMs,
     isPermanent,
+    raised: (address, tail) => hints.raised(address, tail),
     mayAccept: () => ownership.anotherHistory === null,
   });
   const sweeper = createSweeper({
@@ -126,18 +171,56 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     channels,
     clock,
     everyMs: settings.sweepEveryMs,
+    withoutSignalsMs: settings.sweepWithoutSignalsMs,
+    signals,
+    hints,
     instruments,
-    onFailure: to.onFailure,
+    onFailure,
+  });
+  const conditions = createConditions({
+    channels,
+    clock,
+    signals,
+    alone: () => ownership.alone,
+    storeFailed: (error) => ownership.storeFailed(error),
+    onFailure,
   });
   const service = defineService('engine', async (scope) => {
     scope.onStop(() => channels.close());
     scope.onStop(() => rooms.close());
     scope.onStop(() => ownership.service.stop());
     await ownership.service.start();
-    scope.onStop(() => sweeper.stop());
-    await sweeper.start();
+    scope.onStop(hints.listen());
+    scope.onStop(() => sweeper.service.stop());
+    await sweeper.service.start();
+    scope.onStop(() => conditions.service.stop());
+    await conditions.service.start();
     scope.onStop(() => rooms.drain());
+    scope.onStop(() => ownership.leave(longestSendMs(channels) + HAND_OVER_MARGIN_MS));
     scope.onStop(() => intake.close());
   });
-  return { service, intake, acks, rooms, channels, ownership };
+  return {
+    service,
+    intake,
+    acks,
+    rooms,
+    channels,
+    ownership,
+    configureChannel(one) {
+      channels.configure(one);
+      rooms.reconfigured(one.key);
+    },
+    async removeChannel(key) {
+      const removed = channels.remove(key);
+      rooms.reconfigured(key);
+      await removed;
+    },
+  };
+}
+
+/** What a hand-over may take beyond a send, in ms. */
+const HAND_OVER_MARGIN_MS = 1_000;
+
+function longestSendMs(channels: Channels): number {
+  return Math.max(0, ...channels.all().map(({ settings }) => settings.sendTimeoutMs));
 }

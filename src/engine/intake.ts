@@ -17,6 +17,8 @@ import { Superseding } from './superseding.ts';
 export interface IntakeDependencies {
   readonly store: RoomStore;
   readonly rooms: Rooms;
+  /** Tells a message's room, wherever that is held, that it is in the store. */
+  readonly raised: (address: RoomAddress, tail: number) => Promise<void>;
   readonly clock: Clock;
   readonly references: References;
   readonly instruments: Instruments;
@@ -186,7 +188,7 @@ export class Intake {
 
   /** A statement whose answer was lost may have appended the message: nobody has told its room. */
   #tellRoom(address: RoomAddress, sequence: number): void {
-    this.#to.rooms.post(address, { type: 'tail_raised', tail: sequence, envelopes: [] }).catch((error: unknown) => {
+    this.#to.raised(address, sequence).catch((error: unknown) => {
       // The store is away again; the sweep finds the room.
       this.#to.instruments.log.event('intake.batch_failed', { source: 'all', count: 1, ...errorFields(error) });
     });

@@ -114,7 +114,8 @@ function bodyOf(to: string, content: Uint8Array): Uint8Array {
   return Buffer.concat([encoder.encode(`{"to":${JSON.stringify(to)},"content":`), content, encoder.encode('}')]);
 }
 
-function parseJson(raw: Uint8Array): unknown {
+/** @throws RoomlineError `body_not_utf8`, `body_malformed_json` */
+export function parseJson(raw: Uint8Array): unknown {
   let source: string;
   try {
     source = decoder.decode(raw);

@@ -7,13 +7,29 @@
  *   O3  a dead worker is fenced in a transaction of its own, and its rooms are read only after that commit
  *   O4  after a claim whose commit is unknown the generation rises before anything is decided again
  *   O5  in a database whose past is not the known one no life begins or goes on, until an operator has decided
+ *   O6  in a shard with an heir nothing is claimed or taken over; it is handed over when its last claim is sent,
+ *       answered and stored, and is not taken back because the answer to that was lost
+ *   O7  what is owned is what the store said after the last hand-over, never what it said before
  */
 
 import { type Lease, outlives } from '../room/shard.ts';
 import { errorFields } from '../telemetry.ts';
 import type { Instruments } from './instruments.ts';
-import type { AnotherHistory, ClaimProof, DatabaseIdentity, OwnershipStore, SettableClock } from './ports.ts';
-import { defineService, runLoop, type Service } from './service.ts';
+import { planOf } from './plan.ts';
+import type {
+  AnotherHistory,
+  Chance,
+  ClaimProof,
+  DatabaseIdentity,
+  FleetNews,
+  OwnershipStore,
+  OwnShard,
+  SettableClock,
+  ShardMove,
+  Signal,
+  Signals,
+} from './ports.ts';
+import { defineService, type Loop, runLoop, type Service } from './service.ts';
 
 /** What the rest of the engine asks of ownership. */
 export interface Tenure {
@@ -21,7 +37,11 @@ export interface Tenure {
   readonly clockIsSet: boolean;
   /** This process holds the shard, as far as it knows. */
   holds(shard: number): boolean;
-  /** It holds the shard, and its lease outlives a send of this length. */
+  /** It holds the shard and is about to hand it over: nothing is claimed or taken over there. */
+  isLeaving(shard: number): boolean;
+  /** An attempt there that this process does not know is nobody else's: it holds the shard, keeps it, and is trusted. */
+  mayTakeOver(shard: number): boolean;
+  /** It holds the shard and keeps it, and its lease outlives a send of this length. */
   mayClaim(shard: number, sendTimeoutMs: number): boolean;
   /** The last check before a send, of the life that claimed it. */
   outlives(shard: number, sendTimeoutMs: number): boolean;
@@ -38,13 +58,30 @@ export interface OwnershipOptions {
   readonly store: OwnershipStore;
   readonly clock: SettableClock;
   readonly instruments: Instruments;
+  readonly signals: Signals | null;
+  readonly chance: Chance;
   readonly newWorkerId: () => string;
+  /** The name of the node, the same in every life. */
+  readonly name: string;
+  /** Without `worker` among them the process holds no shards. */
+  readonly roles: readonly string[];
+  readonly weight: number;
   readonly leaseMs: number;
   readonly renewEveryMs: number;
+  /** How often the fleet is looked at while no signals come. */
+  readonly pollEveryMs: number;
+  /** The longest that a hand-over may take: a send and a little more. */
+  readonly handOverMs: () => number;
   /** Called in every life once the clock is set and before shards are taken; the life waits for it. */
   readonly onBegun: () => Promise<void>;
   /** Reads the rooms of shards that have just become ours. */
   readonly onAcquired: (shards: readonly number[]) => Promise<void>;
+  /** Claims nothing further in these shards. */
+  readonly onLeaving: (shards: ReadonlySet<number>) => void;
+  /** Nothing is claimed in the shard whose outcome is not stored. */
+  readonly isQuiet: (shard: number) => boolean;
+  /** Forgets what memory knows of these shards: they are somebody else's. */
+  readonly onReleased: (shards: ReadonlySet<number>) => void;
   /** The lease has been renewed or the generation raised: what could not be claimed before may be now. */
   readonly onTrusted: () => void;
   /** Forgets what memory knows: the lease is gone. */
@@ -58,37 +95,66 @@ interface Life {
   lease: Lease;
 }
 
+/** Somebody waits for every shard to be gone. */
+interface Departure {
+  readonly done: () => void;
+  announced: boolean;
+}
+
 export class Ownership implements Tenure {
   readonly service: Service;
   readonly #options: OwnershipOptions;
   readonly #shards = new Set<number>();
+  /** Those of our shards that have an heir. */
+  readonly #leaving = new Set<number>();
+  readonly #reading = new Set<Promise<void>>();
   #life: Life | null = null;
   #generationRise: Promise<void> | null = null;
-  #tending: Promise<void> | null = null;
+  #renewals: Loop | null = null;
+  #tending: Loop | null = null;
+  /** What the last renewal told, until it has been acted on. */
+  #news: FleetNews | null = null;
+  #alone = true;
+  #departure: Departure | null = null;
   #doubted = false;
   #clockIsSet = false;
-  #wake: () => void = () => undefined;
   #storeUp = true;
   #anotherHistory: AnotherHistory | null = null;
   #ending = false;
 
   constructor(options: OwnershipOptions) {
     this.#options = options;
+    const { clock, onFailure, signals } = options;
+    const timers = { schedule: (delayMs: number, callback: () => void) => clock.after(delayMs, callback) };
     this.service = defineService('ownership', async (scope) => {
+      scope.onStop(() => this.#release());
+      if (signals !== null) {
+        const listener = (signal: Signal): void => {
+          if (signal.kind === 'ownership' && this.#concerns(signal.worker)) this.#tending?.wake();
+        };
+        scope.onStop(signals.listen(listener));
+      }
       await this.#step();
-      const { clock, onFailure } = options;
-      const loop = runLoop(() => this.#step(), {
-        timers: { schedule: (delayMs, callback) => clock.after(delayMs, callback) },
-        onFailure,
-      });
-      this.#wake = () => loop.wake();
+      this.#renewals = runLoop(() => this.#step(), { timers, onFailure });
       scope.onStop(async () => {
         this.#ending = true;
-        await loop.stop();
-        await this.#tending;
-        await this.#release();
+        await this.#renewals?.stop();
       });
-      await this.#tending;
+      scope.onStop(async () => {
+        await this.#tending?.stop();
+        await Promise.all(this.#reading);
+      });
+      let next: number | null = await this.#tend();
+      // A hand-over waits for no reading.
+      this.#tending = runLoop(
+        async () => {
+          const delayMs = next ?? (await this.#tend());
+          next = null;
+          return delayMs;
+        },
+        { timers, onFailure },
+      );
+      await Promise.all(this.#reading);
     });
   }
 
@@ -102,6 +168,16 @@ export class Ownership implements Tenure {
 
   get shards(): ReadonlySet<number> {
     return this.#shards;
+  }
+
+  /** No other process is known: there is nobody whose signals could be missed. */
+  get alone(): boolean {
+    return this.#alone;
+  }
+
+  /** It has a lease. */
+  get isAlive(): boolean {
+    return this.#life !== null;
   }
 
   /** The store answered the last renewal. */
@@ -118,8 +194,16 @@ export class Ownership implements Tenure {
     return this.#shards.has(shard);
   }
 
+  isLeaving(shard: number): boolean {
+    return this.#leaving.has(shard);
+  }
+
   mayClaim(shard: number, sendTimeoutMs: number): boolean {
-    return this.#generationRise === null && this.outlives(shard, sendTimeoutMs);
+    return !this.#leaving.has(shard) && this.#generationRise === null && this.outlives(shard, sendTimeoutMs);
+  }
+
+  mayTakeOver(shard: number): boolean {
+    return !this.#leaving.has(shard) && this.outlives(shard, 0);
   }
 
   outlives(shard: number, sendTimeoutMs: number): boolean {
@@ -134,7 +218,7 @@ export class Ownership implements Tenure {
   suspect(generation: number): void {
     // Where the lease turns out to live, a raise whose answer was lost has come after the one that was answered.
     if (generation === this.#life?.generation && this.#generationRise === null) this.#doubted = true;
-    this.#wake();
+    this.#renewals?.wake();
   }
 
   storeFailed(error: unknown): void {
@@ -165,6 +249,26 @@ export class Ownership implements Tenure {
     }
   }
 
+  /** The last claim of a shard is stored: it may be handed over. */
+  becameQuiet(shard: number): void {
+    if (this.#leaving.has(shard)) this.#tending?.wake();
+  }
+
+  /** Hands every shard over to whoever lives. Resolves when that is done, or nobody takes them, at the latest after the limit. */
+  async leave(limitMs: number): Promise<void> {
+    const life = this.#life;
+    if (life === null || this.#alone) return;
+    const departed = Promise.withResolvers<void>();
+    this.#departure = { done: departed.resolve, announced: false };
+    const cancel = this.#options.clock.after(limitMs, departed.resolve);
+    this.#tending?.wake();
+    await departed.promise;
+    cancel();
+    this.#departure = null;
+  }
+
+  // --------------------------------------------------------------------------------------------------- the lease
+
   /** Renews or begins a life. Returns when to come again, in ms. */
   async #step(): Promise<number> {
     const { renewEveryMs, instruments } = this.#options;
@@ -176,12 +280,8 @@ export class Ownership implements Tenure {
         instruments.log.event('dependency.back', { dependency: 'postgres', durationMs: 0 });
         instruments.telemetry.emit('dependency.back', { dependency: 'postgres' });
       }
-      const life = this.#life;
-      if (life === null) return this.#anotherHistory === null ? 0 : renewEveryMs;
-      this.#tending ??= this.#tend(life).finally(() => {
-        this.#tending = null;
-        if (this.#life !== life) this.#wake();
-      });
+      if (this.#life === null) return this.#anotherHistory === null ? 0 : renewEveryMs;
+      this.#tending?.wake();
       return renewEveryMs;
     } catch (error) {
       this.storeFailed(error);
@@ -189,33 +289,19 @@ export class Ownership implements Tenure {
     }
   }
 
-  /** Fences the dead and takes their shards. However long that lasts, no renewal waits for it. */
-  async #tend(life: Life): Promise<void> {
-    const { store, instruments } = this.#options;
-    try {
-      for (const worker of await store.expiredWorkers()) {
-        if (worker === life.worker || !(await store.fence(worker))) continue;
-        instruments.log.event('ownership.taken_over', { worker: life.worker, holder: worker, shards: 0 });
-      }
-      await this.#take(life);
-    } catch (error) {
-      this.storeFailed(error);
-      await this.#pause();
-      this.#wake();
-    }
-  }
-
   async #begin(): Promise<void> {
-    const { store, clock, leaseMs, newWorkerId } = this.#options;
+    const { store, clock, leaseMs, newWorkerId, name, roles, weight } = this.#options;
     const worker = newWorkerId();
     const sentAt = clock.monotonic();
-    const { databaseTimeMs, generation, anotherHistory } = await store.register(worker, leaseMs);
+    const registration = { worker, name, roles, weight, leaseMs };
+    const { databaseTimeMs, generation, anotherHistory } = await store.register(registration);
     clock.synchronize(databaseTimeMs, sentAt, clock.monotonic());
     this.#clockIsSet = true;
     this.#noteHistory(anotherHistory);
     if (anotherHistory !== null) return;
     await this.#options.onBegun();
     this.#doubted = false;
+    this.#news = null;
     this.#life = { worker, generation, lease: { renewedAtMonotonicMs: sentAt, lifeMs: leaseMs } };
   }
 
@@ -230,6 +316,7 @@ export class Ownership implements Tenure {
     }
     clock.synchronize(renewed.databaseTimeMs, sentAt, clock.monotonic());
     life.lease = { renewedAtMonotonicMs: sentAt, lifeMs: leaseMs };
+    this.#learn(renewed.news);
     if (this.#doubted) {
       this.#doubted = false;
       void this.renewGeneration();
@@ -237,23 +324,158 @@ export class Ownership implements Tenure {
     this.#options.onTrusted();
   }
 
-  async #take(life: Life): Promise<void> {
-    const { store, instruments, onAcquired } = this.#options;
-    const owned = await store.takeShards(life.worker);
-    if (this.#life !== life) return;
-    const fresh = owned.filter((shard) => !this.#shards.has(shard));
-    if (fresh.length === 0) return;
-    for (const shard of fresh) this.#shards.add(shard);
-    instruments.metrics.shardsHeld.set(this.#shards.size);
-    const { worker, generation } = life;
-    instruments.log.event('ownership.acquired', { worker, generation, shards: fresh.length });
-    instruments.telemetry.emit('ownership.acquired', { worker, generation, shards: fresh.length });
+  #learn(news: FleetNews): void {
+    this.#news = news;
+    this.#alone = news.alone;
+  }
+
+  // ------------------------------------------------------------------------------------------------ the fleet
+
+  /**
+   * Fences the dead, plans where a plan is due, takes up what has become ours and hands over what is to be another's.
+   * One run at a time; however long it lasts, no renewal waits for it. Returns when to come again, in ms.
+   */
+  async #tend(): Promise<number> {
+    const life = this.#life;
+    if (life === null) return Number.POSITIVE_INFINITY;
     try {
-      await onAcquired(fresh);
+      const news = await this.#takeNews(life);
+      const fenced = await this.#fenceExpired(life, news);
+      const plan = await this.#plan(life, news, fenced);
+      if (this.#life !== life) return 0;
+      const promised = await this.#reconcile(life);
+      await this.#handOver(life, promised);
+      if (this.#life !== life) return 0;
+      const departure = this.#departure;
+      if (plan === 'changed' || (plan === 'elsewhere' && departure !== null)) return PLAN_AGAIN_MS;
+      // Whoever keeps a shard after that has nobody who would take it.
+      if (departure?.announced === true && this.#leaving.size === 0) departure.done();
+      return this.#nextTendMs(news);
     } catch (error) {
-      // Its rooms could not all be read: the next sweep finds what this one missed.
       this.storeFailed(error);
+      return STORE_RETRY_MS;
     }
+  }
+
+  #nextTendMs({ nextLeaseEndMs }: FleetNews): number {
+    const { signals, pollEveryMs, chance } = this.#options;
+    // Renewals wake it, too.
+    const due = this.#alone || signals?.live === true ? Number.POSITIVE_INFINITY : pollEveryMs;
+    if (nextLeaseEndMs === null) return due;
+    // Not all at the same moment: whoever comes first fences and plans for all.
+    return Math.min(due, Math.max(nextLeaseEndMs, 0) + LEASE_END_MARGIN_MS + chance() * LEASE_END_SPREAD_MS);
+  }
+
+  async #takeNews(life: Life): Promise<FleetNews> {
+    const { store } = this.#options;
+    const departure = this.#departure;
+    if (departure?.announced === false) {
+      await store.drain(life.worker);
+      departure.announced = true;
+      // A renewal may have looked just before.
+      this.#news = null;
+      this.#learn(await store.glance(life.worker));
+    }
+    const news = this.#news ?? (await store.glance(life.worker));
+    this.#learn(news);
+    this.#news = null;
+    return news;
+  }
+
+  /** True where somebody was fenced. */
+  async #fenceExpired(life: Life, news: FleetNews): Promise<boolean> {
+    if (news.nextLeaseEndMs === null || news.nextLeaseEndMs > 0) return false;
+    const { store, instruments } = this.#options;
+    let fenced = false;
+    for (const worker of await store.expiredWorkers()) {
+      if (worker === life.worker || !(await store.fence(worker))) continue;
+      fenced = true;
+      instruments.log.event('ownership.taken_over', { worker: life.worker, holder: worker, shards: 0 });
+    }
+    return fenced;
+  }
+
+  /** `elsewhere`: somebody else is at it; `changed`: what was planned from has changed meanwhile. */
+  async #plan(life: Life, news: FleetNews, fenced: boolean): Promise<'done' | 'elsewhere' | 'changed'> {
+    const { store, handOverMs } = this.#options;
+    if (!fenced && news.planned >= news.membership) return 'done';
+    const view = await store.beginPlan(life.worker);
+    if (view === null) return 'elsewhere';
+    const moves = planOf(view);
+    const done = await store.applyPlan(view.membership, moves, handOverMs());
+    this.#tell(moves.flatMap(concerned));
+    return done ? 'done' : 'changed';
+  }
+
+  /** Takes up what has become ours, and begins to give up what has an heir; returns that. */
+  async #reconcile(life: Life): Promise<readonly OwnShard[]> {
+    const owned = await this.#options.store.ownShards(life.worker);
+    if (this.#life !== life) return [];
+    const present = new Set(owned.map(({ shard }) => shard));
+    this.#drop([...this.#shards].filter((shard) => !present.has(shard)));
+    const promised = owned.filter(({ heir }) => heir !== null);
+    const leaving = new Set(promised.map(({ shard }) => shard).filter((shard) => !this.#leaving.has(shard)));
+    const kept = owned.filter(({ shard, heir }) => heir === null && this.#leaving.delete(shard));
+    for (const shard of leaving) this.#leaving.add(shard);
+    const fresh = owned.map(({ shard }) => shard).filter((shard) => !this.#shards.has(shard));
+    this.#acquire(life, fresh);
+    if (leaving.size > 0) this.#options.onLeaving(leaving);
+    if (kept.length > 0) this.#options.onTrusted();
+    return promised;
+  }
+
+  #acquire({ worker, generation }: Life, shards: readonly number[]): void {
+    if (shards.length === 0) return;
+    const { instruments, onAcquired, signals } = this.#options;
+    for (const shard of shards) this.#shards.add(shard);
+    signals?.follow(shards);
+    instruments.metrics.shardsHeld.set(this.#shards.size);
+    instruments.log.event('ownership.acquired', { worker, generation, shards: shards.length });
+    instruments.telemetry.emit('ownership.acquired', { worker, generation, shards: shards.length });
+    const reading = onAcquired(shards)
+      // Its rooms could not all be read: the next sweep finds what this one missed.
+      .catch((error: unknown) => this.storeFailed(error))
+      .finally(() => this.#reading.delete(reading));
+    this.#reading.add(reading);
+  }
+
+  /** Gives the shards whose last claim is stored to their heirs. */
+  async #handOver(life: Life, promised: readonly OwnShard[]): Promise<void> {
+    const { store, isQuiet, instruments } = this.#options;
+    const quiet = promised.filter(({ shard }) => isQuiet(shard));
+    if (quiet.length === 0) return;
+    const given = await store.handOver(life.worker, quiet);
+    if (this.#life !== life) return;
+    this.#drop(given);
+    if (given.length > 0) {
+      const { worker } = life;
+      instruments.log.event('ownership.handed_over', { worker, shards: given.length });
+      instruments.telemetry.emit('ownership.handed_over', { worker, shards: given.length });
+      const gone = new Set(given);
+      const heirs = quiet.filter(({ shard }) => gone.has(shard)).map(({ heir }) => heir);
+      this.#tell(heirs.filter((heir) => heir !== null));
+    }
+    // What stays has no heir any more.
+    if (given.length < quiet.length) this.#tending?.wake();
+  }
+
+  #drop(shards: readonly number[]): void {
+    if (shards.length === 0) return;
+    for (const shard of shards) {
+      this.#shards.delete(shard);
+      this.#leaving.delete(shard);
+    }
+    this.#options.signals?.unfollow(shards);
+    this.#options.instruments.metrics.shardsHeld.set(this.#shards.size);
+    this.#options.onReleased(new Set(shards));
+  }
+
+  #concerns(worker: string | null): boolean {
+    return worker === null || worker === this.#life?.worker;
+  }
+
+  #tell(workers: readonly (string | null)[]): void {
+    for (const worker of new Set(workers)) this.#options.signals?.publish({ kind: 'ownership', worker });
   }
 
   #noteHistory(found: AnotherHistory | null): void {
@@ -275,22 +497,30 @@ export class Ownership implements Tenure {
 
   #lose(life: Life, reason: 'lease_ended' | 'another_history'): void {
     const { instruments, onLost } = this.#options;
-    this.#life = null;
-    this.#shards.clear();
-    instruments.metrics.shardsHeld.set(0);
+    this.#forgetShards();
     const { worker, generation } = life;
     instruments.log.event('ownership.lost', { worker, generation, reason });
     instruments.telemetry.emit('ownership.lost', { worker, reason });
     onLost();
   }
 
+  #forgetShards(): void {
+    this.#life = null;
+    this.#options.signals?.unfollow([...this.#shards]);
+    this.#shards.clear();
+    this.#leaving.clear();
+    this.#options.instruments.metrics.shardsHeld.set(0);
+    this.#departure?.done();
+  }
+
   async #release(): Promise<void> {
     const life = this.#life;
     if (life === null || !this.#ending) return;
-    this.#life = null;
-    this.#shards.clear();
+    const left = this.#shards.size > 0;
+    this.#forgetShards();
     // Where the store is away the lease ends by itself.
     await this.#options.store.release(life.worker).catch((error: unknown) => this.storeFailed(error));
+    if (left) this.#tell([null]);
   }
 
   #pause(): Promise<void> {
@@ -299,6 +529,16 @@ export class Ownership implements Tenure {
 }
 
 const STORE_RETRY_MS = 250;
+/** Somebody else is planning, or what was planned from has changed meanwhile. */
+const PLAN_AGAIN_MS = 50;
+/** A lease that seems to end may just be renewed. */
+const LEASE_END_MARGIN_MS = 20;
+const LEASE_END_SPREAD_MS = 150;
+
+/** Whom a move concerns at once: an owner that is to hand over, or who got the shard of nobody. */
+function concerned({ from, to }: ShardMove): string[] {
+  return [from, to].filter((worker) => worker !== null);
+}
 
 function nameOf({ systemIdentifier, timeline }: DatabaseIdentity): string {
   return `cluster ${systemIdentifier}, timeline ${timeline}`;

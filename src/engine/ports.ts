@@ -115,6 +115,14 @@ export interface LateFact {
   readonly fact: Extract<Fact, { kind: 'accepted_as' | 'answered_late' }>;
 }
 
+/** How far a room is, without what it is about. */
+export interface RoomMark extends RoomAddress {
+  readonly version: number;
+  readonly tail: number;
+  /** Idle, and everything has settled. */
+  readonly atRest: boolean;
+}
+
 export interface RoomStore {
   /**
    * Appends in one transaction: lock the rooms in id order, dedupe, number, insert, raise the tails. All or nothing;
@@ -145,6 +153,14 @@ export interface RoomStore {
     limit: number,
     after: RoomAddress | null,
   ): Promise<StoredRoom[]>;
+  /**
+   * Rooms of these shards whose rows were written since the call that returned `since`; some others may be among them.
+   * Null: none, only where to begin.
+   */
+  changedSince(
+    shards: readonly number[],
+    since: string | null,
+  ): Promise<{ readonly now: string; readonly rooms: readonly RoomMark[] }>;
 }
 
 /** A statement was sent and its answer never came: it may have committed. */
@@ -253,6 +269,73 @@ export interface AnotherHistory {
   readonly seen: DatabaseIdentity;
 }
 
+/** A process that is registered and not fenced. */
+export interface FleetMember {
+  readonly worker: string;
+  /** The name of its node, the same in every life. */
+  readonly name: string;
+  /** Only those with the role `worker` hold shards. */
+  readonly roles: readonly string[];
+  /** Its part of the shards, against that of others; an operator's word goes before its own. */
+  readonly weight: number;
+  /** It gives all its shards away and is given none. */
+  readonly draining: boolean;
+  /** Until its lease ends, in ms; 0 or less where it has ended. */
+  readonly leaseLeftMs: number;
+}
+
+export interface ShardRow {
+  /** Null, or fenced: whoever plans may give it to anybody. */
+  readonly owner: string | null;
+  /** To whom its owner is to hand it over. */
+  readonly heir: string | null;
+  /** Raised with every change of the row. */
+  readonly epoch: number;
+}
+
+export interface OwnShard {
+  readonly shard: number;
+  readonly heir: string | null;
+  readonly epoch: number;
+}
+
+/** What a plan is made from. */
+export interface FleetView {
+  /** Changes with every worker that comes, goes, drains or is weighted anew, and with every pin. */
+  readonly membership: number;
+  readonly members: readonly FleetMember[];
+  /** By shard. */
+  readonly shards: readonly ShardRow[];
+  /** Shards that belong to the node of a name as long as it is there. */
+  readonly pins: ReadonlyMap<number, string>;
+}
+
+/** What a renewal and a glance tell of the others. */
+export interface FleetNews {
+  readonly membership: number;
+  /** The membership that the present distribution was planned for. */
+  readonly planned: number;
+  /** No other process is registered. */
+  readonly alone: boolean;
+  /** Until the first lease of another would end, in ms; null where there is no other. */
+  readonly nextLeaseEndMs: number | null;
+}
+
+/** A shard that goes from `from` to `to`; `to` null withdraws its heir. */
+export interface ShardMove {
+  readonly shard: number;
+  readonly from: string | null;
+  readonly to: string | null;
+}
+
+export interface WorkerRegistration {
+  readonly worker: string;
+  readonly name: string;
+  readonly roles: readonly string[];
+  readonly weight: number;
+  readonly leaseMs: number;
+}
+
 export interface OwnershipStore {
   /** The number of shards, fixed when the database was created. */
   shardCount(): Promise<number>;
@@ -260,23 +343,26 @@ export interface OwnershipStore {
    * Makes the worker's heartbeat and fence rows; `worker` must be new. In another history nothing is made, and the
    * generation is 0.
    */
-  register(
-    worker: string,
-    leaseMs: number,
-  ): Promise<{
+  register(registration: WorkerRegistration): Promise<{
     readonly databaseTimeMs: number;
     readonly generation: number;
     readonly anotherHistory: AnotherHistory | null;
   }>;
   /**
-   * Null where the worker was fenced, or where its lease had ended. Runs on a reserved connection. In another history
-   * nothing is renewed.
+   * Null where the worker was fenced, where its lease had ended, or where it has kept a shard longer than it may that
+   * it was to hand over to a living worker. Runs on a reserved connection. In another history nothing is renewed.
    */
   renew(
     worker: string,
     leaseMs: number,
-  ): Promise<{ readonly databaseTimeMs: number; readonly anotherHistory: AnotherHistory | null } | null>;
-  /** Workers whose lease has ended and that still have shards or an open fence. */
+  ): Promise<{
+    readonly databaseTimeMs: number;
+    readonly anotherHistory: AnotherHistory | null;
+    readonly news: FleetNews;
+  } | null>;
+  /** What has changed, without a renewal. */
+  glance(worker: string): Promise<FleetNews>;
+  /** Workers whose lease has ended and that are not fenced yet. */
   expiredWorkers(): Promise<string[]>;
   /**
    * Fences a worker whose lease has ended, in a transaction of its own; waits for its open batches, and ends what
@@ -284,13 +370,32 @@ export interface OwnershipStore {
    */
   fence(worker: string): Promise<boolean>;
   /**
-   * Gives the worker every shard that has no owner or a fenced one, and returns all that it owns then: a call whose
-   * answer was lost is made good by the next. Nothing for a fenced worker.
+   * The right to plan for the present membership, for two seconds, and what to plan from. Null where that is planned
+   * already, or somebody else is at it.
    */
-  takeShards(worker: string): Promise<number[]>;
+  beginPlan(worker: string): Promise<FleetView | null>;
+  /** What a plan would be made from, for whoever only looks. */
+  view(): Promise<FleetView>;
+  /**
+   * Stores a plan for `membership`. A shard whose owner is none or fenced changes hands at once; to any other an heir is
+   * given, to whom its owner hands it over within `handOverMs`. A shard whose owner is not the move's is left as it is,
+   * and the plan counts as made only where there was none such.
+   * @returns false where the membership is another, or a shard was left: plan again
+   */
+  applyPlan(membership: number, moves: readonly ShardMove[], handOverMs: number): Promise<boolean>;
+  /** All that the worker owns; nothing for a fenced one. */
+  ownShards(worker: string): Promise<OwnShard[]>;
+  /**
+   * Gives shards of the worker to their heirs, each only at the epoch it was read at; one whose heir is not alive stays,
+   * without an heir.
+   * @returns those that were given
+   */
+  handOver(worker: string, shards: readonly OwnShard[]): Promise<number[]>;
+  /** The worker is to give all its shards away. False where there is no such worker. */
+  drain(worker: string): Promise<boolean>;
   /** Raises the generation: refuses this worker's delayed claims. Waits for its open batches. */
   raiseGeneration(worker: string): Promise<number>;
-  /** Fences the worker itself and frees its shards: a graceful end. */
+  /** Fences the worker itself: a graceful end. What it still owns is free. */
   release(worker: string): Promise<void>;
 }
 
@@ -302,9 +407,88 @@ export type ChannelCondition =
   | { readonly state: 'stopped'; readonly reason: string; readonly since: number }
   | { readonly state: 'ack_outage'; readonly since: number };
 
+export interface StoredCondition {
+  readonly channel: ChannelKey;
+  readonly condition: ChannelCondition;
+  /** When the channel changed to it. */
+  readonly at: number;
+}
+
 export interface ChannelStore {
-  load(): Promise<{ readonly channel: ChannelKey; readonly condition: ChannelCondition }[]>;
-  save(channel: ChannelKey, condition: ChannelCondition, now: number): Promise<void>;
+  load(): Promise<StoredCondition[]>;
+  /** Leaves what was stored as of a later time as it is. */
+  save(channel: ChannelKey, condition: ChannelCondition, at: number): Promise<void>;
+}
+
+/** A channel that operators configured by the API. */
+export interface StoredChannelSettings {
+  readonly key: ChannelKey;
+  /** As a configuration file would say them; secrets by reference only. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** The number of the change that made them so. */
+  readonly revision: number;
+  readonly updatedAt: number;
+  /** The name of the key. */
+  readonly updatedBy: string;
+}
+
+/** Changes are numbered through, and commit in the order of their numbers. */
+export interface ChannelSettingsStore {
+  /** The number of the last change of any channel. */
+  revision(): Promise<number>;
+  load(): Promise<{ readonly revision: number; readonly channels: StoredChannelSettings[] }>;
+  /**
+   * Stores settings where those stored are still the ones of revision `expected` (null: where there are none), and the
+   * note with them.
+   * @returns null where they are others
+   */
+  put(
+    channel: ChannelKey,
+    settings: StoredChannelSettings['settings'],
+    expected: number | null,
+    note: AuditNote,
+  ): Promise<{ readonly revision: number; readonly at: number } | null>;
+  /** Likewise; the number of the change, or null. */
+  remove(channel: ChannelKey, expected: number, note: AuditNote): Promise<number | null>;
+  /** Rooms of the channel that have an unsettled message. */
+  waitingRooms(channel: ChannelKey): Promise<number>;
+}
+
+/** What an operator did. Holds no secret, recipient or message text. */
+export interface AuditNote {
+  /** The name of the key. */
+  readonly actor: string;
+  /** Such as `channel.put`: lower-case words with dots between. */
+  readonly action: string;
+  /** What it was done to, such as `channel:default/support`. */
+  readonly subject: string;
+  readonly detail: Readonly<Record<string, unknown>>;
+  readonly requestId: string;
+}
+
+export interface AuditEntry extends AuditNote {
+  readonly id: number;
+  readonly at: number;
+}
+
+export interface AuditPage {
+  /** Only ids below it; null for the newest. */
+  readonly before: number | null;
+  readonly limit: number;
+  /** Null for all. */
+  readonly subject: string | null;
+}
+
+export interface AuditStore {
+  record(note: AuditNote): Promise<void>;
+  /** Newest first. */
+  list(page: AuditPage): Promise<AuditEntry[]>;
+}
+
+/** What operators configure and do; the data path asks none of it. */
+export interface OperatorStores {
+  readonly settings: ChannelSettingsStore;
+  readonly audit: AuditStore;
 }
 
 // -------------------------------------------------------------------------------------------------------------- limits
@@ -322,6 +506,45 @@ export interface SharedRates {
    * @returns how many it got and, where that is none, in how many ms there will be one
    */
   take(name: string, limit: RateLimit, want: number): Promise<{ readonly granted: number; readonly waitMs: number }>;
+}
+
+// ------------------------------------------------------------------------------------------------------------- signals
+
+/**
+ * What one process tells the others after it is on disk. A hint: it may be lost, come twice, late or out of order, and
+ * whoever gets it acts on what the store holds.
+ */
+export type Signal =
+  /** The row of a room has changed. `ackedAt`: when the ack arrived that settled a message with that; else null. */
+  | {
+      readonly kind: 'room';
+      readonly shard: number;
+      readonly id: number;
+      readonly version: number;
+      readonly tail: number;
+      readonly ackedAt: number | null;
+    }
+  /** Shards of this worker have changed, or are to; null: everybody is to look at the fleet. */
+  | { readonly kind: 'ownership'; readonly worker: string | null }
+  /** The condition or the settings of a channel have changed. */
+  | { readonly kind: 'channels' }
+  /** Acks of this channel arrive. Told now and then while they do. */
+  | { readonly kind: 'acks'; readonly channel: ChannelKey }
+  /** Signals of this process went nowhere: whoever holds shards looks at the rows. */
+  | { readonly kind: 'missed' };
+
+export interface Signals {
+  /** Signals can be expected to arrive, so that sweeps may be rare. */
+  readonly live: boolean;
+  /** Raised whenever signals of others may have been missed. */
+  readonly lapses: number;
+  /** Never throws and never waits: what does not fit is dropped. Signals of one flush travel together. */
+  publish(signal: Signal): void;
+  /** From now on signals about rooms of these shards come in. */
+  follow(shards: readonly number[]): void;
+  unfollow(shards: readonly number[]): void;
+  /** Calls back for every signal of another process; about rooms, of followed shards. The result ends that. */
+  listen(listener: (signal: Signal) => void): () => void;
 }
 
 export interface DeadLetter {
@@ -360,6 +583,28 @@ export interface SendRequest {
   readonly worker: string;
   readonly generation: number;
   readonly timeoutMs: number;
+  /** What was uploaded for this body by this channel; it goes instead of the links. */
+  readonly prepared?: Prepared;
+}
+
+/** What was uploaded for one message: by the link that it stands for, the platform's id of it. */
+export type Prepared = ReadonlyMap<string, string>;
+
+export type PrepareResult =
+  /** `usableForMs`: how long the platform keeps it at the least. */
+  | { readonly kind: 'prepared'; readonly prepared: Prepared; readonly usableForMs: number }
+  /** `code`: ours or the platform's, at most 64 characters. */
+  | { readonly kind: 'failed'; readonly code: string; readonly retryable: boolean };
+
+/** Uploads, while a message waits for its turn, the media that it links to. Without it the links are sent. */
+export interface Preparer {
+  /** Uploads of the channel in flight at once. */
+  readonly maxConcurrent: number;
+  /**
+   * What there is to do for a stored body, or null where it links to nothing. The work is bounded in time, ends early
+   * when the signal aborts, and never rejects.
+   */
+  plan(body: Uint8Array): ((signal: AbortSignal) => Promise<PrepareResult>) | null;
 }
 
 /** What an attempt gave, as the platform's adapter classified it. */
@@ -370,7 +615,8 @@ export type SendResult =
       readonly platformAt: number | null;
       readonly duplicate: boolean;
     }
-  | { readonly kind: 'refused'; readonly nack: Nack }
+  /** `preparedRefused`: what was uploaded may be why, and the links may do better at once. */
+  | { readonly kind: 'refused'; readonly nack: Nack; readonly preparedRefused?: true }
   | { readonly kind: 'unknown'; readonly code: string; readonly bytesLeft: boolean };
 
 export type LookupResult =
@@ -423,7 +669,17 @@ export interface WebhookCall {
 
 export type WebhookVerdict =
   | { readonly kind: 'verified' }
-  | { readonly kind: 'refused'; readonly code: 'signature_invalid' | 'signature_expired' };
+  | RefusedCall;
+
+export interface RefusedCall {
+  readonly kind: 'refused';
+  readonly code: 'signature_invalid' | 'signature_expired';
+  /**
+   * Asks the platform to repeat the call (503), where the fault may pass and it repeats after a 5xx only. Without it the
+   * answer is 401, after which most platforms repeat a call, too.
+   */
+  readonly retry?: true;
+}
 
 /** One sender of a platform, ready to use. */
 export interface PlatformChannel {
@@ -435,6 +691,8 @@ export interface PlatformChannel {
    */
   readonly checkContent: ((to: string, content: Readonly<Record<string, unknown>>) => void) | null;
   send(request: SendRequest): Promise<SendResult>;
+  /** Absent where there is nothing to upload, or nothing shall be. */
+  readonly prepare?: Preparer;
   /** Null where the platform has no lookup. */
   readonly lookup: ((reference: string, timeoutMs: number) => Promise<LookupResult>) | null;
   /**

@@ -17,6 +17,11 @@ export interface Rate {
   giveBack(): void;
 }
 
+/** A rate whose limit may change: what was taken under the former one counts on. Only while nobody waits. */
+interface LimitedRate extends Rate {
+  limitTo(limit: RateLimit): void;
+}
+
 /** Where there is no limit. */
 export const UNLIMITED: Rate = {
   tryTake: () => true,
@@ -30,8 +35,8 @@ export const UNLIMITED: Rate = {
 const NOTHING = (): void => undefined;
 
 /** This process's own share: the generic cell rate algorithm on its monotonic clock. */
-export class LocalRate implements Rate {
-  readonly #limit: RateLimit;
+export class LocalRate implements LimitedRate {
+  #limit: RateLimit;
   readonly #clock: Timer;
   readonly #share: () => number;
   /** When all that was taken is paid back. */
@@ -75,6 +80,13 @@ export class LocalRate implements Rate {
     this.#paidAt -= this.#everyMs;
   }
 
+  limitTo(limit: RateLimit): void {
+    const now = this.#clock.monotonic();
+    const owed = Math.max(0, this.#paidAt - now) / this.#everyMs;
+    this.#limit = limit;
+    this.#paidAt = now + owed * this.#everyMs;
+  }
+
   get #everyMs(): number {
     return 1_000 / (this.#limit.perSecond * this.#share());
   }
@@ -97,19 +109,19 @@ const STALE_MS = 1_000;
 const AWAY_MS = 1_000;
 
 /** What all processes keep together, fetched in small batches. */
-export class SharedRate implements Rate {
+export class SharedRate implements LimitedRate {
   readonly #name: string;
-  readonly #limit: RateLimit;
+  #limit: RateLimit;
   readonly #shared: SharedRates;
   readonly #clock: Timer;
-  readonly #own: Rate;
+  readonly #own: LimitedRate;
   readonly #waiting: (() => void)[] = [];
   #tokens = 0;
   #fetchedAt = 0;
   #asking = false;
   #awayUntil = Number.NEGATIVE_INFINITY;
 
-  constructor(name: string, limit: RateLimit, shared: SharedRates, clock: Timer, own: Rate) {
+  constructor(name: string, limit: RateLimit, shared: SharedRates, clock: Timer, own: LimitedRate) {
     this.#name = name;
     this.#limit = limit;
     this.#shared = shared;
@@ -150,6 +162,11 @@ export class SharedRate implements Rate {
 
   giveBack(): void {
     this.#tokens++;
+  }
+
+  limitTo(limit: RateLimit): void {
+    this.#limit = limit;
+    this.#own.limitTo(limit);
   }
 
   #isAway(): boolean {
@@ -197,4 +214,68 @@ export class SharedRate implements Rate {
       this.#waiting.shift()?.();
     }
   }
+}
+
+/** A limit that may come, change and go while channels hold on to it. */
+class NamedRate implements Rate {
+  readonly #make: (limit: RateLimit) => LimitedRate;
+  #limited: LimitedRate | null = null;
+  #limit: RateLimit = { perSecond: 0, burst: 1 };
+
+  constructor(make: (limit: RateLimit) => LimitedRate) {
+    this.#make = make;
+  }
+
+  tryTake(): boolean {
+    return (this.#limited ?? UNLIMITED).tryTake();
+  }
+
+  take(run: () => void): () => void {
+    return (this.#limited ?? UNLIMITED).take(run);
+  }
+
+  giveBack(): void {
+    this.#limited?.giveBack();
+  }
+
+  limitTo(limit: RateLimit): void {
+    const { perSecond, burst } = this.#limit;
+    if (limit.perSecond === perSecond && limit.burst === burst) return;
+    this.#limit = limit;
+    if (limit.perSecond === 0) this.#limited = null;
+    else if (this.#limited === null) this.#limited = this.#make(limit);
+    else this.#limited.limitTo(limit);
+  }
+}
+
+/** The limits of channels and accounts, by name. */
+export class Rates {
+  readonly #make: (name: string, limit: RateLimit) => LimitedRate;
+  readonly #byName = new Map<string, NamedRate>();
+
+  /** @param shared null: each process keeps to its share */
+  constructor(clock: Timer, share: () => number, shared: SharedRates | null) {
+    this.#make = (name, limit) => {
+      const own = new LocalRate(limit, clock, share);
+      return shared === null ? own : new SharedRate(name, limit, shared, clock, own);
+    };
+  }
+
+  /** The rate of this name, always the same one, under this limit from now on. Only while nobody waits for it. */
+  limited(name: string, limit: RateLimit): Rate {
+    const rate = this.#byName.get(name) ?? new NamedRate((first) => this.#make(name, first));
+    this.#byName.set(name, rate);
+    rate.limitTo(limit);
+    return rate;
+  }
+}
+
+/** What satisfies all of these limits. */
+export function strictest(limits: readonly RateLimit[]): RateLimit {
+  const real = limits.filter(({ perSecond }) => perSecond > 0);
+  if (real.length === 0) return { perSecond: 0, burst: 1 };
+  return {
+    perSecond: Math.min(...real.map(({ perSecond }) => perSecond)),
+    burst: Math.min(...real.map(({ burst }) => burst)),
+  };
 }

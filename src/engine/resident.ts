@@ -2,6 +2,8 @@ import type { IgnoredReason, RoomEvent, Verdict } from '../room/events.ts';
 import { headSequence, type Room } from '../room/room.ts';
 import type { Permit } from './channels.ts';
 import type { Course } from './course.ts';
+import type { Hint } from './hints.ts';
+import type { Clock } from './ports.ts';
 
 /** An event on its way, and who waits for its verdict. */
 export interface Posted {
@@ -20,6 +22,8 @@ export interface Resident {
   deciding: boolean;
   /** The row must be read before the next decision. */
   stale: boolean;
+  /** The version that is being stored. */
+  writing: number;
   /** The store failed at the last try. */
   failing: boolean;
   permit: Permit | null;
@@ -40,6 +44,7 @@ export function newResident(room: Room): Resident {
     posted: [],
     deciding: false,
     stale: false,
+    writing: 0,
     failing: false,
     permit: null,
     cancelRequest: null,
@@ -48,6 +53,30 @@ export function newResident(room: Room): Resident {
     ackArrivedAt: null,
     suspectVersion: null,
   };
+}
+
+export function leaveQueue(resident: Resident): void {
+  resident.cancelRequest?.();
+  resident.cancelRequest = null;
+}
+
+/** Gives up a permit that no claim has used. */
+export function giveBack(resident: Resident): void {
+  resident.permit?.release();
+  resident.permit = null;
+}
+
+/** What the room is said to be. True where there is something to decide. */
+export function takeHint(resident: Resident, { version, tail, ackedAt }: Hint, clock: Clock): boolean {
+  if (version > Math.max(resident.room.version, resident.writing)) {
+    if (ackedAt !== null) resident.ackArrivedAt ??= clock.monotonic() - Math.max(0, clock.now() - ackedAt);
+    resident.stale = true;
+    return true;
+  }
+  if (tail <= resident.room.tail) return false;
+  const event: RoomEvent = { type: 'tail_raised', tail, envelopes: [] };
+  resident.posted.push({ event, rechecked: false, resolve: () => undefined, reject: () => undefined });
+  return true;
 }
 
 export function attemptKey(attempt: { readonly sequence: number; readonly attempt: number }): string {

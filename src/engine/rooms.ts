@@ -15,7 +15,7 @@
  */
 import { RoomlineError } from '../errors.ts';
 import { isClaimable, nextDeadline, pendingEffects } from '../room/effects.ts';
-import type { Effect, RoomEvent, Settled, Verdict } from '../room/events.ts';
+import type { Effect, RoomEvent, Verdict } from '../room/events.ts';
 import {
   hasHead,
   headEnvelope,
@@ -26,33 +26,38 @@ import {
   type RoomRow,
   withEnvelopes,
 } from '../room/room.ts';
-import type { Bodies } from './bodies.ts';
-import type { Channels, Permit } from './channels.ts';
+import type { Permit } from './channels.ts';
+import { Consequences, type ConsequencesDependencies } from './consequences.ts';
 import { type Course, inboxEvent, lookupEvents, newCourse, resultEvent, step, stepAll } from './course.ts';
 import { Deadlines } from './deadlines.ts';
 import type { Attempts } from './dispatch.ts';
-import type { Instruments } from './instruments.ts';
-import type { Late } from './late.ts';
+import type { Hint } from './hints.ts';
+import type { OpenClaims } from './open-claims.ts';
 import type { Tenure } from './ownership.ts';
 import { channelName, envelopeOf } from './policy.ts';
-import type { AckInbox, Chance, Clock, NewMessage, RoomStore, StoredRoom } from './ports.ts';
+import type { ChannelKey, Clock, NewMessage, RoomStore, StoredRoom } from './ports.ts';
 import { RoomReader } from './reader.ts';
-import { reportHeld, reportSettled } from './report.ts';
-import { attemptKey, decideAgain, isFull, newResident, type Posted, putOffUnknown, type Resident } from './resident.ts';
+import {
+  attemptKey,
+  decideAgain,
+  giveBack,
+  isFull,
+  leaveQueue,
+  newResident,
+  type Posted,
+  putOffUnknown,
+  type Resident,
+  takeHint,
+} from './resident.ts';
 import type { RoomWriter, Written } from './settle.ts';
 
-export interface RoomsDependencies {
+export interface RoomsDependencies extends ConsequencesDependencies {
   readonly clock: Clock;
-  readonly chance: Chance;
   readonly store: RoomStore;
-  readonly inbox: AckInbox;
   readonly writer: RoomWriter;
-  readonly channels: Channels;
-  readonly bodies: Bodies;
   readonly attempts: Attempts;
-  readonly late: Late;
   readonly tenure: Tenure;
-  readonly instruments: Instruments;
+  readonly openClaims: OpenClaims;
 }
 
 /** How long a room waits after the store failed before it is tried again. */
@@ -66,6 +71,7 @@ export class Rooms {
   readonly #to: RoomsDependencies;
   readonly #residents = new Map<number, Resident>();
   readonly #deadlines: Deadlines;
+  readonly #consequences: Consequences;
   readonly #reader: RoomReader;
   readonly #decisions = new Set<Promise<void>>();
   /** Rooms that could not go on while the lease could not be trusted, and stand in no queue. */
@@ -79,6 +85,7 @@ export class Rooms {
     const { clock, store, channels } = dependencies;
     this.#deadlines = new Deadlines(clock, (id, lateMs) => this.#onDeadline(id, lateMs));
     this.#reader = new RoomReader(store, channels);
+    this.#consequences = new Consequences(dependencies);
   }
 
   /** Rooms in memory; those at rest are not. */
@@ -125,7 +132,7 @@ export class Rooms {
 
   /** Intake appended messages of one room: `row` as that transaction left it. */
   appended(row: RoomRow, messages: readonly { readonly message: NewMessage; readonly sequence: number }[]): void {
-    if (!this.#holds(row)) return;
+    if (!this.#holds(row)) return this.#to.telling.changed(row);
     const policy = this.#reader.policyOf(row.key);
     const envelopes = messages.map(({ message, sequence }) =>
       envelopeOf({ ...message, sequence, cancelledBy: null }, policy),
@@ -134,6 +141,16 @@ export class Rooms {
     const resident = this.#residents.get(row.id);
     if (resident === undefined) this.#attend(this.#admit(withEnvelopes({ ...row, envelopes: [] }, envelopes)));
     else this.#tell(resident, { type: 'tail_raised', tail: row.tail, envelopes });
+  }
+
+  /** The room is said to be at this version and tail. False where memory has nothing of it. */
+  hinted(hint: Hint): boolean {
+    const resident = this.#residents.get(hint.id);
+    if (resident === undefined) return false;
+    const { clock, channels } = this.#to;
+    if (hint.ackedAt !== null) channels.get(resident.room.key)?.reportAck(hint.id);
+    if (takeHint(resident, hint, clock)) this.#wake(resident);
+    return true;
   }
 
   /**
@@ -155,7 +172,8 @@ export class Rooms {
     }
     const served = this.#to.channels.get(room.key) !== null;
     // Who drains leaves its rooms to its successor.
-    const expected = served && !this.#draining && isClaimable(resident.room);
+    const leaving = this.#draining || this.#to.tenure.isLeaving(room.shard);
+    const expected = served && !leaving && isClaimable(resident.room);
     const unattended = expected && resident.permit === null && resident.cancelRequest === null;
     const suspect = unattended && kind === 'sweep' && resident.suspectVersion === resident.room.version;
     resident.suspectVersion = unattended ? resident.room.version : null;
@@ -163,15 +181,39 @@ export class Rooms {
     return !suspect;
   }
 
-  /** The lease is lost: nothing in memory is known to be ours any more. Open requests go on to their answers. */
-  forgetAll(): void {
-    this.#deadlines.clear();
-    this.#turnedAway.clear();
+  /** Nothing in memory of these shards (null: of any) is known to be ours any more. Open requests go on to their answers. */
+  forget(shards: ReadonlySet<number> | null): void {
     for (const resident of this.#residents.values()) {
-      this.#leaveQueue(resident);
-      this.#giveBack(resident);
+      if (shards?.has(resident.room.shard) === false) continue;
+      this.#deadlines.set(resident.room.id, null);
+      this.#turnedAway.delete(resident);
+      leaveQueue(resident);
+      giveBack(resident);
+      this.#to.attempts.preparations.forget(resident.room.id);
       resident.stale = true;
       if (!resident.deciding && resident.posted.length === 0) this.#residents.delete(resident.room.id);
+    }
+  }
+
+  /** These shards have heirs: nothing further is claimed in them. A claim that is being stored keeps its permit: it is sent. */
+  leave(shards: ReadonlySet<number>): void {
+    for (const resident of this.#residents.values()) {
+      if (!shards.has(resident.room.shard)) continue;
+      leaveQueue(resident);
+      if (!resident.deciding) giveBack(resident);
+    }
+  }
+
+  /** A channel has come, changed or gone: its rooms are read and decided anew, and keep their places where it is still there. */
+  reconfigured(channel: ChannelKey): void {
+    const gone = this.#to.channels.get(channel) === null;
+    const name = channelName(channel);
+    for (const resident of this.#residents.values()) {
+      if (channelName(resident.room.key) !== name) continue;
+      this.#to.attempts.preparations.forget(resident.room.id);
+      if (gone) leaveQueue(resident);
+      resident.stale = true;
+      this.#wake(resident);
     }
   }
 
@@ -189,9 +231,9 @@ export class Rooms {
   async drain(): Promise<void> {
     this.#draining = true;
     for (const resident of this.#residents.values()) {
-      this.#leaveQueue(resident);
+      leaveQueue(resident);
       // A claim that is being stored keeps its permit: it is sent.
-      if (!resident.deciding) this.#giveBack(resident);
+      if (!resident.deciding) giveBack(resident);
     }
     const { channels, clock } = this.#to;
     const longestSendMs = Math.max(0, ...channels.all().map(({ settings }) => settings.sendTimeoutMs));
@@ -257,6 +299,7 @@ export class Rooms {
         const room = await this.#reader.read(resident.room);
         resident.failing = false;
         if (room === null) return this.#abandon(resident, new Error('the room is gone from the store'));
+        this.#consequences.read(resident.room, room);
         resident.stale = false;
         // The store is the truth, even where it has gone back in time.
         resident.room = room;
@@ -301,7 +344,10 @@ export class Rooms {
       await this.#afterwards(resident, before, course, posted);
       return;
     }
+    if (course.claims) this.#to.openClaims.begin(before.shard);
+    resident.writing = course.room.version;
     const written = await this.#write(before, course);
+    resident.writing = 0;
     if (written?.kind === 'committed') {
       resident.failing = false;
       resident.room = { ...course.room, tail: Math.max(course.room.tail, written.tail) };
@@ -309,7 +355,10 @@ export class Rooms {
       await this.#afterwards(resident, before, course, posted);
       return;
     }
-    if (course.claims) this.#giveBack(resident);
+    if (course.claims) {
+      this.#to.openClaims.end(before.shard);
+      giveBack(resident);
+    }
     decideAgain(resident, posted);
     if (written === null) await this.#putOff(resident);
     if (written?.kind === 'fenced') {
@@ -323,9 +372,10 @@ export class Rooms {
     const now = this.#to.clock.now();
     const channel = this.#to.channels.get(resident.room.key);
     const course = newCourse(resident.room, channel?.settings.echoesReference !== 'always');
-    stepAll(course, events, now, this.#to.tenure.outlives(resident.room.shard, 0));
-    // A room that has just found its channel silent waits for its turn as a probe.
-    if (course.channelSilent || !this.#mayClaim(course.room)) return course;
+    stepAll(course, events, now, this.#to.tenure.mayTakeOver(resident.room.shard));
+    // A room that has just found its channel silent, or refusing, waits for its turn as a probe.
+    const closes = course.channelSilent || course.channelNacks.length > 0;
+    if (closes || !this.#mayClaim(course.room)) return course;
     const permit = resident.permit ?? channel?.tryAcquire() ?? null;
     const proof = this.#to.tenure.proof();
     resident.permit = permit;
@@ -351,15 +401,14 @@ export class Rooms {
   }
 
   async #afterwards(resident: Resident, before: Room, course: Course, posted: readonly Posted[]): Promise<void> {
-    for (const fact of course.facts) if (fact.kind === 'settled') this.#onSettled(resident, before, fact);
-    if (course.room.phase === 'held' && before.phase !== 'held') reportHeld(this.#to.instruments, course.room);
+    this.#consequences.committed(resident, before, course, this.#holds(before));
     const claimed = course.claims ? resident.permit : null;
     if (claimed !== null) {
       resident.permit = null;
       this.#send(resident, claimed);
-    }
+    } else if (course.claims) this.#to.openClaims.end(before.shard);
     try {
-      await this.#runOnce(resident.room, course);
+      await this.#consequences.run(resident.room, course);
       const first = course.verdicts.length - posted.length;
       for (const [index, one] of posted.entries()) one.resolve(course.verdicts[first + index] as Verdict);
     } catch (error) {
@@ -367,26 +416,10 @@ export class Rooms {
     }
   }
 
-  /** Effects that the row does not show: what concerns settled messages, and the channel. */
-  async #runOnce(room: Room, course: Course): Promise<void> {
-    const work: Promise<unknown>[] = course.lateFacts.map((fact) => this.#to.late.record({ address: room, fact }));
-    for (const { sequence, cumulative, event } of course.late) {
-      work.push(this.#to.late.judge(room, sequence, event, cumulative));
-    }
-    if (course.channelSilent) this.#to.channels.get(room.key)?.reportSilent();
-    if (work.length > 0) await Promise.all(work);
-  }
-
-  /**
-   * Every timeout of a channel that does not echo our reference reads the ack inbox in the same decision.
-   * @returns null where the inbox could not be read
-   */
+  /** Null where the inbox could not be read. */
   async #evidence(room: Room, posted: readonly Posted[]): Promise<RoomEvent[] | null> {
-    if (room.platformId === null || !posted.some((one) => one.event.type === 'deadline_due')) return [];
-    if (this.#to.channels.get(room.key)?.settings.echoesReference !== 'never') return [];
     try {
-      const acks = await this.#to.inbox.read(room.key, [room.platformId]);
-      return acks.map((ack) => inboxEvent(ack, headSequence(room), this.#to.chance()));
+      return await this.#consequences.evidence(room, posted);
     } catch (error) {
       this.#to.tenure.storeFailed(error);
       return null;
@@ -399,7 +432,7 @@ export class Rooms {
   #attend(resident: Resident): void {
     if (!this.#isOurs(resident) || resident.deciding) return;
     const { room } = resident;
-    if (!this.#mayClaim(room)) this.#giveBack(resident);
+    if (!this.#mayClaim(room)) giveBack(resident);
     if (!this.#holds(room)) {
       this.#rest(resident);
       return;
@@ -415,7 +448,7 @@ export class Rooms {
           break;
         case 'send':
           if (!resident.open.has(attemptKey(effect))) {
-            if (!this.#to.tenure.outlives(room.shard, 0)) {
+            if (!this.#to.tenure.mayTakeOver(room.shard)) {
               this.#turnedAway.add(resident);
               break;
             }
@@ -433,6 +466,8 @@ export class Rooms {
           effect satisfies never;
       }
     }
+    const headWaits = resident.cancelRequest !== null || room.phase === 'waiting' || room.phase === 'backing_off';
+    this.#to.attempts.preparations.consider(room, headWaits);
     this.#rest(resident);
   }
 
@@ -459,7 +494,7 @@ export class Rooms {
     const { room } = resident;
     const { attempts, clock, instruments } = this.#to;
     const key = attemptKey({ sequence: headSequence(room), attempt: room.attempt });
-    this.#leaveQueue(resident);
+    leaveQueue(resident);
     resident.open.add(key);
     instruments.metrics.claims.inc();
     const repeats = room.attempts.some((one) => one.number !== room.attempt && one.result !== 'refused');
@@ -475,25 +510,17 @@ export class Rooms {
       onResult: (result) => {
         resident.open.delete(key);
         const ackTimeoutMs = this.#to.channels.get(room.key)?.ackTimeoutMs() ?? null;
-        this.#deliver(room, resultEvent(room, result, ackTimeoutMs, this.#to.chance()));
+        const stored = this.#deliver(room, resultEvent(room, result, ackTimeoutMs, this.#to.chance()));
+        void stored.then(() => this.#to.openClaims.end(room.shard));
       },
     });
   }
 
   /** Hands a request's outcome to its room, whoever holds it now and however long the store takes. */
-  #deliver(address: RoomAddress, event: RoomEvent): void {
-    this.#to.attempts.track(
-      (async () => {
-        for (;;) {
-          try {
-            return await this.post(address, event);
-          } catch (error) {
-            this.#to.tenure.storeFailed(error);
-            if (this.#ended) return null;
-            await this.#pause(STORE_RETRY_MS);
-          }
-        }
-      })(),
+  #deliver(address: RoomAddress, event: RoomEvent): Promise<unknown> {
+    return this.#to.attempts.insist(
+      () => this.post(address, event),
+      () => this.#ended,
     );
   }
 
@@ -518,17 +545,6 @@ export class Rooms {
     this.#tell(resident, { type: 'deadline_due', channelAnswered, chance: this.#to.chance() });
   }
 
-  #onSettled(resident: Resident, before: Room, fact: Settled): void {
-    const { room } = resident;
-    const { bodies, channels, instruments } = this.#to;
-    bodies.drop(room, fact.sequence);
-    const channel = channels.get(room.key);
-    if (fact.outcome === 'acked') channel?.reportAck();
-    else resident.ackArrivedAt = null;
-    if (fact.reason === 'ack_timeout') channel?.reportAckTimeout();
-    reportSettled(instruments, before, fact);
-  }
-
   // ----------------------------------------------------------------------------------------------------------- helpers
 
   #admit(room: Room): Resident {
@@ -548,21 +564,12 @@ export class Rooms {
   }
 
   #forget(resident: Resident): void {
-    this.#leaveQueue(resident);
-    this.#giveBack(resident);
+    leaveQueue(resident);
+    giveBack(resident);
     this.#deadlines.set(resident.room.id, null);
     this.#turnedAway.delete(resident);
+    this.#to.attempts.preparations.forget(resident.room.id);
     this.#residents.delete(resident.room.id);
-  }
-
-  #leaveQueue(resident: Resident): void {
-    resident.cancelRequest?.();
-    resident.cancelRequest = null;
-  }
-
-  #giveBack(resident: Resident): void {
-    resident.permit?.release();
-    resident.permit = null;
   }
 
   #canClaimNow(resident: Resident): boolean {

@@ -1,13 +1,16 @@
 /**
  * Signals are hints; this is what finds every room all the same. It scans the shards that this process holds and hands
- * what it finds to `Rooms`, which speaks in events through the same compare-and-set as the hot path.
+ * what it finds to `Rooms`, which speaks in events through the same compare-and-set as the hot path. While signals cannot
+ * be expected to arrive, and once more when they can again, it looks besides at the rows that were written since it last
+ * looked: often, because that is cheap.
  */
 
 import type { RoomAddress } from '../room/room.ts';
 import type { Channels } from './channels.ts';
+import type { Hints } from './hints.ts';
 import type { Instruments } from './instruments.ts';
 import type { Ownership } from './ownership.ts';
-import type { Clock, RoomStore } from './ports.ts';
+import type { Clock, RoomStore, Signals } from './ports.ts';
 import { reportViolation } from './report.ts';
 import type { Rooms } from './rooms.ts';
 import { defineService, runLoop, type Service } from './service.ts';
@@ -19,28 +22,105 @@ export interface SweeperOptions {
   readonly channels: Channels;
   readonly clock: Clock;
   readonly everyMs: number;
+  /** How often it looks while no signals can be expected. */
+  readonly withoutSignalsMs: number;
+  /** Null: none are configured. */
+  readonly signals: Signals | null;
+  readonly hints: Hints;
   readonly instruments: Instruments;
   readonly onFailure: (error: unknown) => void;
 }
 
 const PAGE = 500;
 
-export function createSweeper(options: SweeperOptions): Service {
-  return defineService('sweeper', (scope) => {
+/** Where no others are known, it is asked so often whether there are. */
+const ALONE_LOOK_MS = 1_000;
+
+export interface Sweeper {
+  readonly service: Service;
+  /** Signals were missed: the next look is now. */
+  lookNow(): void;
+}
+
+export function createSweeper(options: SweeperOptions): Sweeper {
+  const looking = new Looking(options);
+  let wake = (): void => undefined;
+  const service = defineService('sweeper', (scope) => {
     const { clock, onFailure, everyMs, instruments } = options;
     const { beforeRender } = instruments.metrics;
     const tell = (): void => tellQueues(options);
     beforeRender.add(tell);
     scope.onStop(() => void beforeRender.delete(tell));
+    let sweepAt = Number.NEGATIVE_INFINITY;
     const loop = runLoop(
       async () => {
-        await sweep(options);
-        return everyMs;
+        if (looking.isDue()) await looking.look();
+        if (clock.monotonic() >= sweepAt) {
+          await sweep(options);
+          sweepAt = clock.monotonic() + everyMs;
+        }
+        return Math.min(Math.max(0, sweepAt - clock.monotonic()), looking.everyMs);
       },
       { timers: { schedule: (delayMs, callback) => clock.after(delayMs, callback) }, onFailure },
     );
+    wake = () => loop.wake();
     scope.onStop(() => loop.stop());
   });
+  return {
+    service,
+    lookNow() {
+      looking.owe();
+      wake();
+    },
+  };
+}
+
+/** The look at what was written lately. */
+class Looking {
+  readonly #options: SweeperOptions;
+  /** What the last look has seen. */
+  #seen: string | null = null;
+  #lapses = 0;
+  /** Something may have been missed since the last look. */
+  #owed = true;
+
+  constructor(options: SweeperOptions) {
+    this.#options = options;
+  }
+
+  get everyMs(): number {
+    const { signals, ownership, withoutSignalsMs } = this.#options;
+    return signals === null && ownership.alone ? ALONE_LOOK_MS : withoutSignalsMs;
+  }
+
+  owe(): void {
+    this.#owed = true;
+  }
+
+  isDue(): boolean {
+    const { signals, ownership } = this.#options;
+    const blind = signals === null ? !ownership.alone : !signals.live;
+    const lapses = signals?.lapses ?? 0;
+    // What was written before signals could be expected again is looked at once they can.
+    if (blind || lapses !== this.#lapses) this.#owed = true;
+    this.#lapses = lapses;
+    return this.#owed;
+  }
+
+  async look(): Promise<void> {
+    const { store, ownership, hints } = this.#options;
+    const shards = [...ownership.shards];
+    if (shards.length === 0) return;
+    this.#owed = false;
+    try {
+      const { now, rooms } = await store.changedSince(shards, this.#seen);
+      this.#seen = now;
+      hints.compare(rooms);
+    } catch (error) {
+      this.#owed = true;
+      ownership.storeFailed(error);
+    }
+  }
 }
 
 /** How many rooms are in memory, and how many of them wait for a permit, at the moment of asking. */

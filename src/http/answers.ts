@@ -201,5 +201,5 @@ function viewOf(id: string, entry: HistoryEntry | WaitingMessage, row: RoomRow):
 
 /** A channel that is configured no more is as good as stopped. */
 function conditionOf(channels: Channels, key: ChannelKey): ChannelCondition {
-  return channels.get(key)?.view ?? { state: 'stopped', reason: 'not configured', until: null };
+  return channels.get(key)?.view ?? { state: 'stopped', reason: 'channel_not_configured', until: null };
 }

@@ -1,14 +1,15 @@
 /** What the HTTP side needs of the engine and of the process. */
 import type { FindChannel, NewMessageDraft } from '../engine/message.ts';
-import type { ChannelKey, IntakeResult, WebhookCall } from '../engine/ports.ts';
+import type { ChannelKey, IntakeResult, RefusedCall, WebhookCall } from '../engine/ports.ts';
 import type { RoomKey } from '../room/room.ts';
 import type { Log, Metrics } from '../telemetry.ts';
+import type { ChannelAdmin } from './channel-admin.ts';
 import type { ChannelView, MessageView, Readiness, RoomView } from './schemas.ts';
 
 export type WebhookReceipt =
   /** Everything that the call carried is on disk. */
   | { readonly kind: 'stored'; readonly statuses: number }
-  | { readonly kind: 'refused'; readonly code: 'signature_invalid' | 'signature_expired' }
+  | RefusedCall
   | { readonly kind: 'unknown_channel' };
 
 export interface Page {
@@ -27,6 +28,8 @@ export interface HttpDependencies {
   /** Newest first, at most `limit`; null where there is no such room. */
   readonly listMessages: (key: RoomKey, page: Page) => Promise<readonly MessageView[] | null>;
   readonly channels: () => readonly ChannelView[];
+  /** Absent: channels are configured in files only. */
+  readonly channelAdmin?: ChannelAdmin;
   /**
    * Resolves once everything that the call carries is on disk.
    * @throws RoomlineError where nothing of it can be read, or where the store is away (`not_ready`)

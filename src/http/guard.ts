@@ -3,14 +3,25 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { RoomlineError } from '../errors.ts';
-import { requireScope, type Scope, type StoredKey, verifyKey } from './keys.ts';
+import { type Identity, requireScope, type Scope, type StoredKey, verifyKey } from './keys.ts';
 
 export type Guard = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+
+const identities = new WeakMap<FastifyRequest, Identity>();
+
+/** Whose key it came with; only behind an authorizer. */
+export function identityOf(request: FastifyRequest): Identity {
+  const identity = identities.get(request);
+  if (identity === undefined) throw new Error('no authorizer has seen this request');
+  return identity;
+}
 
 /** Runs before the body is read. */
 export function createAuthorizer(keys: readonly StoredKey[], wallClockMs: () => number): (scope: Scope) => Guard {
   return (scope) => async (request) => {
-    requireScope(verifyKey(request.headers.authorization, keys, wallClockMs()), scope);
+    const identity = verifyKey(request.headers.authorization, keys, wallClockMs());
+    requireScope(identity, scope);
+    identities.set(request, identity);
   };
 }
 

@@ -12,6 +12,13 @@ const oneOf = <const T extends readonly string[]>(values: T, description: string
 const oneOfOrNull = <const T extends readonly string[]>(values: T, description: string) =>
   Type.Unsafe<T[number] | null>({ type: ['string', 'null'], enum: [...values, null], description });
 
+const faultSchema = Type.Object({
+  path: text('The setting that is wrong, such as backoff.maxMs.'),
+  code: text('Stable; see docs/channels/operating.md.'),
+  rule: text('The rule that it breaks.'),
+  action: text('What to do about it.'),
+});
+
 export const problemSchema = Type.Object(
   {
     type: text('urn:roomline:error:<code>'),
@@ -25,6 +32,7 @@ export const problemSchema = Type.Object(
     field: Type.Optional(text('The field that breaks a rule.')),
     rule: Type.Optional(text('The rule that it breaks.')),
     retryAfterMs: Type.Optional(integer('How long to wait before repeating, in ms.')),
+    faults: Type.Optional(Type.Array(faultSchema, { description: 'Everything that is wrong with what was sent.' })),
   },
   { description: 'Problem details (RFC 9457).' },
 );
@@ -114,6 +122,66 @@ const channelSchema = Type.Object({
 });
 export type ChannelView = Static<typeof channelSchema>;
 export const channelListSchema = Type.Object({ channels: Type.Array(channelSchema) });
+
+/** Settings have the shape of the configuration's; secrets among them are references or masked. */
+const settingsOrNull = (description: string) =>
+  Type.Unsafe<Readonly<Record<string, unknown>> | null>({
+    type: ['object', 'null'],
+    additionalProperties: true,
+    description,
+  });
+const anything = (description: string) => Type.Unsafe<unknown>({ description });
+
+export const managedChannelSchema = Type.Object({
+  ...channelSchema.properties,
+  account: textOrNull('The account on the platform side; null where its settings cannot be used.'),
+  platform: textOrNull('Which adapter speaks for it; null where its settings cannot be used.'),
+  source: oneOf(['file', 'api'], 'Where it is configured.'),
+  revision: integerOrNull('The number of the change that made it what it is; null for a file.'),
+  updatedAt: integerOrNull('When that was, ms since 1970.'),
+  updatedBy: textOrNull('The name of the key that did it.'),
+  settings: settingsOrNull('As they were given; null for a file.'),
+  effective: settingsOrNull('What this process works with: the settings over the defaults. Null where it has none.'),
+  faults: Type.Array(faultSchema, { description: 'Why this process cannot use what is stored.' }),
+  warnings: Type.Array(faultSchema, { description: 'What works and may not be meant.' }),
+});
+export type ManagedChannel = Static<typeof managedChannelSchema>;
+export const managedChannelListSchema = Type.Object({ channels: Type.Array(managedChannelSchema) });
+
+const changeSchema = Type.Object({
+  path: text('The setting.'),
+  before: anything('In force now; null where it is not set.'),
+  after: anything('In force then.'),
+});
+export type SettingChange = Static<typeof changeSchema>;
+
+export const previewSchema = Type.Object({
+  effect: oneOf(['create', 'change', 'none'], 'What PUT would do.'),
+  revision: integerOrNull('Of what is stored now.'),
+  effective: settingsOrNull('The settings over the defaults.'),
+  changes: Type.Array(changeSchema, { description: 'What would be different, setting by setting.' }),
+  warnings: Type.Array(faultSchema, { description: 'What would work and may not be meant.' }),
+});
+
+export const removedSchema = Type.Object({
+  tenant: text('Tenant of the channel.'),
+  channel: text('Its name.'),
+  waitingRooms: integer('Rooms that keep messages until the channel is there again.'),
+});
+
+const auditEntrySchema = Type.Object({
+  id: integer('Ascends.'),
+  at: integer('ms since 1970.'),
+  actor: text('The name of the key.'),
+  action: text('Such as channel.put.'),
+  subject: text('Such as channel:default/support.'),
+  detail: anything('What was before, and after.'),
+  requestId: text('Of the request that did it.'),
+});
+export const auditListSchema = Type.Object({
+  entries: Type.Array(auditEntrySchema, { description: 'Newest first.' }),
+  before: integerOrNull('Ask with ?before= this for the next page; null on the last.'),
+});
 
 export const webhookSchema = Type.Object({ received: integer('Statuses that the call carried.') });
 

@@ -8,6 +8,7 @@ import { createAuthorizer, OpenRequests } from './guard.ts';
 import type { StoredKey } from './keys.ts';
 import { addMessageRoutes } from './messages.ts';
 import { addOperationRoutes } from './operations.ts';
+import { addOperatorChannelRoutes } from './operator-channels.ts';
 import {
   answerBrokenRequest,
   answerExpectation,
@@ -32,6 +33,8 @@ export interface HttpServerOptions {
   /** 0 for no limit. */
   readonly maxRequestsPerSocket: number;
   readonly keys: readonly StoredKey[];
+  /** `api` and `webhook` have their routes here; health and metrics are always there. */
+  readonly roles: readonly string[];
   /** How long an answer may take once the request is there; then it is 503. */
   readonly answerTimeoutMs?: number;
   /** More requests than this at once are refused with 503. */
@@ -140,16 +143,23 @@ function buildServer(
     });
     scope.addHook('onRequest', limit);
   };
-  app.register(async (scope) => {
-    bound(scope);
-    scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-    addMessageRoutes(scope, to, { authorize, bodyLimitBytes, answerTimeoutMs });
-    addRoomRoutes(scope, to, { authorize, answerTimeoutMs });
-  });
-  app.register(async (scope) => {
-    bound(scope);
-    addWebhookRoutes(scope, to, { bodyLimitBytes: webhookBodyLimitBytes, answerTimeoutMs });
-  });
+  const serves = (role: string): boolean => options.roles.includes(role);
+  if (serves('api'))
+    app.register(async (scope) => {
+      bound(scope);
+      scope.removeAllContentTypeParsers();
+      scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+      addMessageRoutes(scope, to, { authorize, bodyLimitBytes, answerTimeoutMs });
+      addRoomRoutes(scope, to, { authorize, answerTimeoutMs });
+      const { channelAdmin, log } = to;
+      if (channelAdmin !== undefined) {
+        addOperatorChannelRoutes(scope, channelAdmin, { authorizeOperator, answerTimeoutMs, log });
+      }
+    });
+  if (serves('webhook'))
+    app.register(async (scope) => {
+      bound(scope);
+      addWebhookRoutes(scope, to, { bodyLimitBytes: webhookBodyLimitBytes, answerTimeoutMs });
+    });
   return app;
 }

@@ -51,7 +51,7 @@ export function addWebhookRoutes(app: FastifyInstance, to: HttpDependencies, opt
           count(receipt.code);
           to.log.event('webhook.refused', { channel: label, code: receipt.code, requestId: request.id });
           // One answer for every fault: it helps nobody to find out what was right.
-          throw new RoomlineError('signature_invalid');
+          throw new RoomlineError(receipt.retry === true ? 'signature_unverified' : 'signature_invalid');
         default:
           return receipt satisfies never;
       }

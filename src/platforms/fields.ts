@@ -52,10 +52,13 @@ export function readObject(body: Uint8Array | null): Fields | null {
   }
 }
 
-/** A platform's own id: 1 to 128 characters that can be stored; whole numbers are read as text. */
+/** The longest id of a platform, in UTF-16 units: Instagram's have some 180. */
+export const MAX_ID_LENGTH = 512;
+
+/** A platform's own id: 1 to `MAX_ID_LENGTH` characters that can be stored; whole numbers are read as text. */
 export function readId(value: unknown): string | null {
   if (typeof value === 'number') return Number.isSafeInteger(value) ? String(value) : null;
-  return readText(value, 128);
+  return readText(value, MAX_ID_LENGTH);
 }
 
 /** A reference as we make them. */

@@ -3,15 +3,19 @@
  * redirects never followed, answers bounded, the whole exchange within one hard timeout. What it reports tells apart
  * what surely was not sent from what may have been.
  */
+import type { Readable } from 'node:stream';
 import { type Dispatcher, Pool } from 'undici';
 
 export interface HttpRequest {
   readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: Uint8Array | null;
+  /** Of a stream `headers` give the length. */
+  readonly body: Uint8Array | Readable | null;
   /** For everything: waiting for a connection, connecting, sending and the whole answer. */
   readonly timeoutMs: number;
+  /** Ends it earlier. */
+  readonly signal?: AbortSignal;
 }
 
 export type HttpOutcome =
@@ -54,8 +58,8 @@ export class HttpClient {
 
   exchange(request: HttpRequest): Promise<HttpOutcome> {
     return new Promise((resolve) => {
-      const { method, path, headers, body, timeoutMs } = request;
-      const handler = new ExchangeHandler(this.#maxAnswerBytes, timeoutMs, resolve);
+      const { method, path, headers, body, timeoutMs, signal } = request;
+      const handler = new ExchangeHandler(this.#maxAnswerBytes, timeoutMs, resolve, signal);
       this.#pool.dispatch({ method, path, headers, body }, handler);
     });
   }
@@ -74,6 +78,8 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   readonly #maxAnswerBytes: number;
   readonly #resolve: (outcome: HttpOutcome) => void;
   readonly #timer: NodeJS.Timeout;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = (): void => this.#giveUp('aborted');
   readonly #chunks: Buffer[] = [];
   #controller: Dispatcher.DispatchController | null = null;
   #settled = false;
@@ -82,10 +88,18 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   #status = 0;
   #headers: Readonly<Record<string, string | string[] | undefined>> = {};
 
-  constructor(maxAnswerBytes: number, timeoutMs: number, resolve: (outcome: HttpOutcome) => void) {
+  constructor(
+    maxAnswerBytes: number,
+    timeoutMs: number,
+    resolve: (outcome: HttpOutcome) => void,
+    signal: AbortSignal | undefined,
+  ) {
     this.#maxAnswerBytes = maxAnswerBytes;
     this.#resolve = resolve;
-    this.#timer = setTimeout(() => this.#onTimeout(), timeoutMs);
+    this.#timer = setTimeout(() => this.#giveUp('timeout'), timeoutMs);
+    this.#signal = signal;
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    if (signal?.aborted === true) this.#giveUp('aborted');
   }
 
   /** Called right before the first byte is written; what is aborted here is not written. */
@@ -131,13 +145,13 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
     else this.#settle({ kind: 'no_answer', code: breakCode(error, code), bytesLeft: this.#sent });
   }
 
-  #onTimeout(): void {
+  #giveUp(code: 'timeout' | 'aborted'): void {
     if (this.#controller === null) {
       // It still waits for a connection: once it gets one, it is aborted before a byte is written.
-      this.#settle({ kind: 'not_sent', code: 'connect_timeout' });
+      this.#settle({ kind: 'not_sent', code: `connect_${code}` });
       return;
     }
-    this.#settle({ kind: 'no_answer', code: 'timeout', bytesLeft: this.#sent });
+    this.#settle({ kind: 'no_answer', code, bytesLeft: this.#sent });
     this.#controller.abort(new GaveUp('no complete answer in time'));
   }
 
@@ -145,6 +159,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
     if (this.#settled) return;
     this.#settled = true;
     clearTimeout(this.#timer);
+    this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#resolve(outcome);
   }
 }

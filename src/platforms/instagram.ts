@@ -40,5 +40,6 @@ export const createInstagramChannel: PlatformFactory = (config, dependencies) =>
     defaults: {},
     // Documented for Messenger alone; a member that Instagram does not know could cost the message.
     echoesMetadata: false,
+    uploads: { types: ['image', 'audio', 'video'], members: { platform: 'instagram' } },
   });
 };

@@ -35,5 +35,6 @@ export const createMessengerChannel: PlatformFactory = (config, dependencies) =>
     content: CONTENT,
     defaults: { messaging_type: 'RESPONSE' },
     echoesMetadata: true,
+    uploads: { types: ['image', 'audio', 'video', 'file'], members: {} },
   });
 };

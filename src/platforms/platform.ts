@@ -1,5 +1,5 @@
 /** What a platform's adapter is given. */
-import type { PlatformChannel } from '../engine/ports.ts';
+import type { ChannelKey, PlatformChannel } from '../engine/ports.ts';
 
 /** A text that shows itself only on request. */
 export interface Revealable {
@@ -16,12 +16,24 @@ export interface PlatformChannelConfig {
   readonly lookup: boolean;
   readonly maxConcurrentSends: number;
   readonly sendTimeoutMs: number;
+  /** Absent: media is never uploaded ahead. */
+  readonly media?: MediaSettings;
   /** What only this platform needs; exactly one of them is there, that of the channel's platform. */
   readonly whatsapp?: WhatsAppSettings;
   readonly messenger?: MessengerSettings;
   readonly instagram?: InstagramSettings;
   readonly twilio?: TwilioSettings;
   readonly vonage?: VonageSettings;
+}
+
+/** Media of waiting messages, uploaded ahead where the platform has a way. */
+export interface MediaSettings {
+  readonly prepare: boolean;
+  /** `host` or `host:port`: may be fetched from whatever their addresses are. */
+  readonly allowedHosts: readonly string[];
+  readonly maxConcurrent: number;
+  /** For all that one message links to, fetched and uploaded. */
+  readonly timeoutMs: number;
 }
 
 export interface WhatsAppSettings {
@@ -63,6 +75,11 @@ export interface PlatformDependencies {
   readonly wallClockMs: () => number;
   /** The address that the platform is to call, as the outside sees it, or null where none is configured. */
   readonly webhookUrl: string | null;
+}
+
+/** Where a platform calls a channel, as the outside sees it. */
+export function webhookUrlOf(publicUrl: string | undefined, { tenant, channel }: ChannelKey): string | null {
+  return publicUrl === undefined ? null : `${publicUrl.replace(/\/+$/, '')}/v1/webhooks/${tenant}/${channel}`;
 }
 
 export type PlatformFactory = (config: PlatformChannelConfig, dependencies: PlatformDependencies) => PlatformChannel;

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { onInterruption } from '../../simulators/demo/interruption.ts';
 import type { RunFigures } from './figures.ts';
 import { describeMachine, loadAverage, requireProc } from './machine.ts';
+import { media } from './media.ts';
 import { parseOptions, type WorkloadName } from './options.ts';
 import { quiet } from './quiet.ts';
 import { asJson, report } from './report.ts';
@@ -10,7 +11,7 @@ import { throughput } from './throughput.ts';
 import { timeouts } from './timeouts.ts';
 import type { Workload } from './workload.ts';
 
-const WORKLOADS: Readonly<Record<WorkloadName, Workload>> = { throughput, quiet, timeouts };
+const WORKLOADS: Readonly<Record<WorkloadName, Workload>> = { throughput, quiet, timeouts, media };
 const INTERRUPTED = 130;
 
 const options = parseOptions(process.argv);

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 
-export type WorkloadName = 'throughput' | 'quiet' | 'timeouts';
+export type WorkloadName = 'throughput' | 'quiet' | 'timeouts' | 'media';
 
 export interface BenchOptions {
   readonly workload: WorkloadName;
@@ -26,8 +26,11 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
       'Measures Roomline on real parts. The oracle judges every run; one that breaks a rule gives no figure.',
     )
     .addOption(
-      new Option('--workload <name>', 'throughput: many rooms, quick acks; quiet: single messages; timeouts: no acks')
-        .choices(['throughput', 'quiet', 'timeouts'])
+      new Option(
+        '--workload <name>',
+        'throughput: many rooms, quick acks; quiet: single messages; timeouts: no acks; media: pictures, uploaded ahead or not',
+      )
+        .choices(['throughput', 'quiet', 'timeouts', 'media'])
         .default('throughput'),
     )
     .option('--runs <n>', 'how often; least, median and greatest are printed', whole(1, 100), 1)

@@ -10,6 +10,7 @@ import { openStores } from '../../src/adapters/postgres/stores.ts';
 import type { ClaimProof, NewMessage, RoomStore, RoomWrite } from '../../src/engine/ports.ts';
 import { type Envelope, type Policy, type Room, type RoomRow, withEnvelopes } from '../../src/room/room.ts';
 import { transition } from '../../src/room/transition.ts';
+import { registrationOf } from '../support/fleet.ts';
 
 const SHARDS = 4_096;
 const ROOMS = Number(process.env.ROOMS ?? 25_000);
@@ -66,7 +67,7 @@ async function run(): Promise<void> {
   process.stdout.write(`Postgres ${(version[0] as { server_version: string }).server_version}\n`);
   await measure('append, rooms that are new', 'appends', 500, ROOMS, appendAll(0));
   for (let i = 1; i <= 3; i++) await measure('append, rooms that are known', 'appends', 500, ROOMS, appendAll(i));
-  const proof: ClaimProof = { worker: 'bench', ...(await ownership.register('bench', 60_000)) };
+  const proof: ClaimProof = { worker: 'bench', ...(await ownership.register(registrationOf('bench', 60_000))) };
   let live = await loadRooms(rooms);
   live = await writeAll('claim', 500, live, proof, (room) => claim(room, proof));
   for (const size of [500, 100, 20, 1]) {

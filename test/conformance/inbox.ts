@@ -23,6 +23,19 @@ export function describeInbox(stores: () => Stores): void {
       expect(await inbox.matchOrKeep(world.key(), [], START)).toEqual([]);
     });
 
+    it('takes the longest ids that a reader lets through, of characters that take the most bytes', async () => {
+      const world = new World(stores());
+      const { inbox } = world.stores;
+      const proof = await world.worker();
+      // No two alike, so that nothing of it can be compressed away.
+      const longest = Array.from({ length: 512 }, (_, index) => String.fromCharCode(0x4e00 + index * 37)).join('');
+      await inbox.matchOrKeep(world.key(), [ackOf(longest)], START);
+      expect(await inbox.read(world.key(), [longest])).toEqual([ackOf(longest)]);
+      await world.apply(await world.roomWith(1), proof, claimBy(proof), accepted(1, 1, longest));
+      const [match] = await inbox.matchOrKeep(world.key(), [ackOf(longest)], START);
+      expect(match).toMatchObject({ kind: 'matched', sequence: 1 });
+    });
+
     it('keeps apart what has the same id on another channel or of another tenant', async () => {
       const world = new World(stores());
       const { inbox } = world.stores;

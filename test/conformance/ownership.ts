@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { registrationOf, takeFreeShards } from '../support/fleet.ts';
 import { claimBy, decide, type Harness, LONG_LEASE_MS, SHARDS, SHORT_LEASE_MS, World } from './world.ts';
 
 /** @param harness a new one for every test: ownership concerns a whole database */
@@ -10,18 +11,18 @@ export function describeOwnership(harness: () => Harness): void {
 
     it('registers a worker once, and says what time it is', async () => {
       const { ownership } = harness().stores;
-      const { databaseTimeMs, generation } = await ownership.register('a', LONG_LEASE_MS);
+      const { databaseTimeMs, generation } = await ownership.register(registrationOf('a', LONG_LEASE_MS));
 
       expect(Number.isFinite(databaseTimeMs)).toBe(true);
       expect(generation).toBe(1);
-      await expect(ownership.register('a', LONG_LEASE_MS)).rejects.toThrow();
+      await expect(ownership.register(registrationOf('a', LONG_LEASE_MS))).rejects.toThrow();
       const renewed = await ownership.renew('a', LONG_LEASE_MS);
       expect(renewed?.databaseTimeMs).toBeGreaterThanOrEqual(databaseTimeMs);
     });
 
     it('renews no lease that has ended, although nobody has fenced its worker', async () => {
       const { stores, endLease } = harness();
-      await stores.ownership.register('late', SHORT_LEASE_MS);
+      await stores.ownership.register(registrationOf('late', SHORT_LEASE_MS));
       await endLease('late');
 
       expect(await stores.ownership.renew('late', SHORT_LEASE_MS)).toBeNull();
@@ -30,7 +31,7 @@ export function describeOwnership(harness: () => Harness): void {
 
     it('fences nobody whose lease is alive', async () => {
       const { ownership } = harness().stores;
-      await ownership.register('alive', LONG_LEASE_MS);
+      await ownership.register(registrationOf('alive', LONG_LEASE_MS));
 
       expect(await ownership.fence('alive')).toBe(false);
       expect(await ownership.renew('alive', LONG_LEASE_MS)).not.toBeNull();
@@ -39,52 +40,50 @@ export function describeOwnership(harness: () => Harness): void {
 
     it('gives away shards that nobody has, and says what a worker owns however often it asks', async () => {
       const { ownership } = harness().stores;
-      await ownership.register('a', LONG_LEASE_MS);
-      await ownership.register('b', LONG_LEASE_MS);
+      await ownership.register(registrationOf('a', LONG_LEASE_MS));
+      await ownership.register(registrationOf('b', LONG_LEASE_MS));
 
       const all = Array.from({ length: SHARDS }, (_, shard) => shard);
-      expect(await ownership.takeShards('a')).toEqual(all);
-      expect(await ownership.takeShards('a')).toEqual(all);
-      expect(await ownership.takeShards('b')).toEqual([]);
+      expect(await takeFreeShards(ownership, 'a')).toEqual(all);
+      expect(await takeFreeShards(ownership, 'a')).toEqual(all);
+      expect(await takeFreeShards(ownership, 'b')).toEqual([]);
     });
 
     it('hands a dead worker to another: expired, fenced, taken over', async () => {
       const { stores, endLease } = harness();
       const { ownership } = stores;
-      await ownership.register('dead', SHORT_LEASE_MS);
-      await ownership.takeShards('dead');
-      await ownership.register('heir', LONG_LEASE_MS);
+      await ownership.register(registrationOf('dead', SHORT_LEASE_MS));
+      await takeFreeShards(ownership, 'dead');
+      await ownership.register(registrationOf('heir', LONG_LEASE_MS));
       await endLease('dead');
 
       expect(await ownership.expiredWorkers()).toEqual(['dead']);
-      expect(await ownership.takeShards('heir')).toEqual([]);
+      expect(await takeFreeShards(ownership, 'heir')).toEqual([]);
       expect(await ownership.fence('dead')).toBe(true);
       expect(await ownership.fence('dead')).toBe(true);
-      // Its shards are still to be taken.
-      expect(await ownership.expiredWorkers()).toEqual(['dead']);
-      expect(await ownership.takeShards('dead')).toEqual([]);
-      expect(await ownership.takeShards('heir')).toHaveLength(SHARDS);
+      expect(await takeFreeShards(ownership, 'dead')).toEqual([]);
+      expect(await takeFreeShards(ownership, 'heir')).toHaveLength(SHARDS);
       expect(await ownership.expiredWorkers()).toEqual([]);
       expect(await ownership.renew('dead', SHORT_LEASE_MS)).toBeNull();
     });
 
     it('lets a worker go gracefully: fenced, and its shards free', async () => {
       const { ownership } = harness().stores;
-      await ownership.register('leaver', LONG_LEASE_MS);
-      await ownership.register('heir', LONG_LEASE_MS);
-      await ownership.takeShards('leaver');
+      await ownership.register(registrationOf('leaver', LONG_LEASE_MS));
+      await ownership.register(registrationOf('heir', LONG_LEASE_MS));
+      await takeFreeShards(ownership, 'leaver');
       await ownership.release('leaver');
 
       expect(await ownership.renew('leaver', LONG_LEASE_MS)).toBeNull();
-      expect(await ownership.takeShards('leaver')).toEqual([]);
-      expect(await ownership.takeShards('heir')).toHaveLength(SHARDS);
+      expect(await takeFreeShards(ownership, 'leaver')).toEqual([]);
+      expect(await takeFreeShards(ownership, 'heir')).toHaveLength(SHARDS);
       expect(await ownership.fence('leaver')).toBe(true);
     });
 
     it('raises a generation by one, each time', async () => {
       const { ownership } = harness().stores;
-      await ownership.register('a', LONG_LEASE_MS);
-      await ownership.register('b', LONG_LEASE_MS);
+      await ownership.register(registrationOf('a', LONG_LEASE_MS));
+      await ownership.register(registrationOf('b', LONG_LEASE_MS));
 
       expect(await ownership.raiseGeneration('a')).toBe(2);
       expect(await ownership.raiseGeneration('a')).toBe(3);
@@ -112,14 +111,217 @@ export function describeOwnership(harness: () => Harness): void {
 
     it('late taker: two workers that take at once share out what there is', async () => {
       const { ownership } = harness().stores;
-      await ownership.register('a', LONG_LEASE_MS);
-      await ownership.register('b', LONG_LEASE_MS);
-      await Promise.all([ownership.takeShards('a'), ownership.takeShards('b')]);
+      await ownership.register(registrationOf('a', LONG_LEASE_MS));
+      await ownership.register(registrationOf('b', LONG_LEASE_MS));
+      await Promise.all([takeFreeShards(ownership, 'a'), takeFreeShards(ownership, 'b')]);
 
       // Whatever both left to each other is taken by now; nothing is owned twice.
-      const owned = [...(await ownership.takeShards('a')), ...(await ownership.takeShards('b'))];
+      const owned = [...(await takeFreeShards(ownership, 'a')), ...(await takeFreeShards(ownership, 'b'))];
       expect(owned).toHaveLength(SHARDS);
       expect(new Set(owned).size).toBe(SHARDS);
+    });
+  });
+
+  describe('a fleet', () => {
+    const everyShard = Array.from({ length: SHARDS }, (_, shard) => shard);
+
+    /** @param mortal whose lease is short */
+    async function holderAndHeir(stores: Harness['stores'], mortal?: 'holder' | 'heir'): Promise<void> {
+      const leaseOf = (worker: string): number => (worker === mortal ? SHORT_LEASE_MS : LONG_LEASE_MS);
+      await stores.ownership.register(registrationOf('holder', leaseOf('holder')));
+      await takeFreeShards(stores.ownership, 'holder');
+      await stores.ownership.register(registrationOf('heir', leaseOf('heir')));
+    }
+
+    /** Plans that the heir is to have these shards of the holder. */
+    async function promise({ ownership }: Harness['stores'], shards: readonly number[], limitMs = 60_000) {
+      const { membership } = await ownership.view();
+      const moves = shards.map((shard) => ({ shard, from: 'holder', to: 'heir' }));
+      expect(await ownership.applyPlan(membership, moves, limitMs)).toBe(true);
+    }
+
+    const numbers = (own: readonly { readonly shard: number }[]): number[] => own.map(({ shard }) => shard);
+
+    it('is seen as it is: members with what they do and weigh, and every shard', async () => {
+      const { stores, endLease } = harness();
+      const { ownership } = stores;
+      await ownership.register(registrationOf('a', LONG_LEASE_MS, { name: 'node-a', weight: 2.5, roles: ['worker'] }));
+      await ownership.register(registrationOf('b', SHORT_LEASE_MS, { roles: ['api', 'webhook'] }));
+      await ownership.register(registrationOf('gone', LONG_LEASE_MS));
+      await ownership.release('gone');
+      await endLease('b');
+      const { members, shards, pins } = await ownership.view();
+
+      expect(members).toMatchObject([
+        { worker: 'a', name: 'node-a', weight: 2.5, roles: ['worker'], draining: false },
+        { worker: 'b', name: 'b', weight: 1, roles: ['api', 'webhook'], draining: false },
+      ]);
+      expect(members[0]?.leaseLeftMs).toBeGreaterThan(0);
+      expect(members[1]?.leaseLeftMs).toBeLessThanOrEqual(0);
+      expect(shards).toEqual(everyShard.map(() => ({ owner: null, heir: null, epoch: 0 })));
+      expect([...pins]).toEqual([]);
+    });
+
+    it('tells whoever renews or glances what has changed, and whose lease ends first', async () => {
+      const { stores, endLease } = harness();
+      const { ownership } = stores;
+      await ownership.register(registrationOf('a', LONG_LEASE_MS));
+      const alone = await ownership.glance('a');
+      expect(alone).toMatchObject({ alone: true, nextLeaseEndMs: null });
+      await ownership.register(registrationOf('b', SHORT_LEASE_MS));
+      const renewed = await ownership.renew('a', LONG_LEASE_MS);
+      expect(renewed?.news).toMatchObject({ alone: false });
+      expect(renewed?.news.membership).toBeGreaterThan(alone.membership);
+      expect(renewed?.news.planned).toBeLessThan(renewed?.news.membership ?? 0);
+      await endLease('b');
+      expect((await ownership.glance('a')).nextLeaseEndMs).toBeLessThanOrEqual(0);
+      await ownership.fence('b');
+      expect(await ownership.glance('a')).toMatchObject({ alone: true, nextLeaseEndMs: null });
+    });
+
+    it('is planned by one at a time, and once for each membership', async () => {
+      const { ownership } = harness().stores;
+      await ownership.register(registrationOf('a', LONG_LEASE_MS));
+      await ownership.register(registrationOf('b', LONG_LEASE_MS));
+      const view = await ownership.beginPlan('a');
+      expect(view?.members).toHaveLength(2);
+      expect(await ownership.beginPlan('b')).toBeNull();
+      expect(await ownership.applyPlan(view?.membership ?? 0, [], 1_000)).toBe(true);
+      expect(await ownership.beginPlan('b')).toBeNull();
+      expect((await ownership.glance('b')).planned).toBe(view?.membership);
+      await ownership.drain('a');
+      expect((await ownership.beginPlan('b'))?.members).toMatchObject([{ draining: true }, { draining: false }]);
+    });
+
+    it('late plan: one that was made for another membership changes nothing', async () => {
+      const { ownership } = harness().stores;
+      await ownership.register(registrationOf('a', LONG_LEASE_MS));
+      const view = await ownership.beginPlan('a');
+      await ownership.register(registrationOf('b', LONG_LEASE_MS));
+      const moves = everyShard.map((shard) => ({ shard, from: null, to: 'a' }));
+
+      expect(await ownership.applyPlan(view?.membership ?? 0, moves, 1_000)).toBe(false);
+      expect(await ownership.ownShards('a')).toEqual([]);
+    });
+
+    it('a plan leaves a shard alone that has another owner by now, and counts as not made', async () => {
+      const { stores } = harness();
+      const { ownership } = stores;
+      await holderAndHeir(stores);
+      const { membership } = await ownership.view();
+      const moves = [
+        { shard: 0, from: 'heir', to: 'holder' },
+        { shard: 1, from: null, to: 'heir' },
+        { shard: 2, from: 'holder', to: 'heir' },
+      ];
+
+      expect(await ownership.applyPlan(membership, moves, 60_000)).toBe(false);
+      expect((await ownership.glance('holder')).planned).toBeLessThan(membership);
+      const { shards } = await ownership.view();
+      expect(shards.slice(0, 3)).toMatchObject([
+        { owner: 'holder', heir: null },
+        { owner: 'holder', heir: null },
+        { owner: 'holder', heir: 'heir' },
+      ]);
+    });
+
+    it('hands a shard over when its owner says so, and not before', async () => {
+      const { stores } = harness();
+      const { ownership } = stores;
+      await holderAndHeir(stores);
+      await promise(stores, [1, 3]);
+      expect(await ownership.ownShards('heir')).toEqual([]);
+      const owned = await ownership.ownShards('holder');
+      expect(owned.filter(({ heir }) => heir === 'heir').map(({ shard }) => shard)).toEqual([1, 3]);
+
+      const given = await ownership.handOver(
+        'holder',
+        owned.filter(({ shard }) => shard === 3),
+      );
+      expect(given).toEqual([3]);
+      expect(await ownership.ownShards('heir')).toMatchObject([{ shard: 3, heir: null }]);
+      expect(numbers(await ownership.ownShards('holder'))).toEqual(everyShard.filter((shard) => shard !== 3));
+      // A call whose answer was lost is made again.
+      expect(
+        await ownership.handOver(
+          'holder',
+          owned.filter(({ shard }) => shard === 3),
+        ),
+      ).toEqual([]);
+    });
+
+    it('late hand-over: one that was meant for an earlier promise gives nothing away', async () => {
+      const { stores } = harness();
+      const { ownership } = stores;
+      await holderAndHeir(stores);
+      await promise(stores, [2]);
+      const before = (await ownership.ownShards('holder')).filter(({ shard }) => shard === 2);
+      const { membership } = await ownership.view();
+      expect(await ownership.applyPlan(membership, [{ shard: 2, from: 'holder', to: null }], 1_000)).toBe(true);
+      expect((await ownership.view()).shards[2]).toMatchObject({ owner: 'holder', heir: null });
+      await promise(stores, [2]);
+
+      expect(await ownership.handOver('holder', before)).toEqual([]);
+      expect((await ownership.view()).shards[2]).toMatchObject({ owner: 'holder', heir: 'heir' });
+    });
+
+    it('gives no shard to an heir that has died: its owner keeps it', async () => {
+      const { stores, endLease } = harness();
+      const { ownership } = stores;
+      await holderAndHeir(stores, 'heir');
+      await promise(stores, [0]);
+      await endLease('heir');
+      const owned = await ownership.ownShards('holder');
+
+      expect(await ownership.handOver('holder', owned.slice(0, 1))).toEqual([]);
+      expect((await ownership.ownShards('holder'))[0]).toMatchObject({ shard: 0, heir: null });
+    });
+
+    it('renews nobody who keeps a shard from a living heir for too long', async () => {
+      const { stores } = harness();
+      const { ownership } = stores;
+      await holderAndHeir(stores);
+      await promise(stores, [0], 60_000);
+      expect(await ownership.renew('holder', LONG_LEASE_MS)).not.toBeNull();
+      const { membership } = await ownership.view();
+      await ownership.applyPlan(membership, [{ shard: 0, from: 'holder', to: null }], 1);
+      await promise(stores, [0], 0);
+
+      expect(await ownership.renew('holder', LONG_LEASE_MS)).toBeNull();
+      expect(await ownership.renew('heir', LONG_LEASE_MS)).not.toBeNull();
+    });
+
+    it('goes on renewing who keeps a shard from an heir that is dead', async () => {
+      const { stores, endLease } = harness();
+      const { ownership } = stores;
+      await holderAndHeir(stores, 'heir');
+      await promise(stores, [0], 0);
+      await endLease('heir');
+
+      expect(await ownership.renew('holder', LONG_LEASE_MS)).not.toBeNull();
+    });
+
+    it('a plan gives the shards of a fenced worker away at once, promised ones too', async () => {
+      const { stores, endLease } = harness();
+      const { ownership } = stores;
+      await holderAndHeir(stores, 'holder');
+      await promise(stores, [0]);
+      await endLease('holder');
+      await ownership.fence('holder');
+      expect(await ownership.ownShards('holder')).toEqual([]);
+      const owned = await takeFreeShards(ownership, 'heir');
+
+      expect(owned).toEqual(everyShard);
+      expect((await ownership.view()).shards[0]).toMatchObject({ owner: 'heir', heir: null });
+    });
+
+    it('drains only who is there', async () => {
+      const { ownership } = harness().stores;
+      await ownership.register(registrationOf('a', LONG_LEASE_MS));
+      expect(await ownership.drain('a')).toBe(true);
+      expect(await ownership.drain('ghost')).toBe(false);
+      await ownership.release('a');
+      expect(await ownership.drain('a')).toBe(false);
     });
   });
 }

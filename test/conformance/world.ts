@@ -12,6 +12,7 @@ import type {
 import type { Fact, RoomEvent } from '../../src/room/events.ts';
 import type { Policy, Room, RoomKey } from '../../src/room/room.ts';
 import { transition } from '../../src/room/transition.ts';
+import { registrationOf } from '../support/fleet.ts';
 import { policyOf, START } from '../support/rooms.ts';
 
 export const SHARDS = 4_096;
@@ -110,7 +111,7 @@ export class World {
 
   /** A worker that may claim. */
   async worker(name = `worker-${this.channel}`, leaseMs = LONG_LEASE_MS): Promise<ClaimProof> {
-    const { generation } = await this.stores.ownership.register(name, leaseMs);
+    const { generation } = await this.stores.ownership.register(registrationOf(name, leaseMs));
     return { worker: name, generation };
   }
 }

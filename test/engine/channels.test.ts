@@ -373,6 +373,7 @@ describe('a channel alone', () => {
     const channel = new Channel(settings, {
       clock: { now: () => time.now, monotonic: () => time.now, after: (ms, run) => time.after(ms, run) },
       store: { save } as ChannelStore,
+      onStored: () => undefined,
       instruments: {
         log: { event: () => undefined, flush: () => undefined },
         metrics: createMetrics({ version: 'test' }),
@@ -439,7 +440,7 @@ describe('a channel alone', () => {
 
   it('waits, restored, for the time that the platform had asked for', async () => {
     const { channel, time } = make();
-    channel.restore({ state: 'slowed', until: START + 3_000, reason: 'throttled' });
+    channel.restore({ state: 'slowed', until: START + 3_000, reason: 'throttled' }, START);
     const granted: number[] = [];
     channel.request(() => granted.push(time.now - START));
     await time.advance(5_000);

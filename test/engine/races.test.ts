@@ -27,7 +27,7 @@ describe('who loses a race', () => {
   /** One process holds every shard, the other none. */
   async function holderAndOther(bed: Bed): Promise<{ holder: Process; other: Process }> {
     const holder = await bed.boot();
-    const other = await bed.boot();
+    const other = await bed.boot({ roles: ['api', 'webhook'] });
     expect(other.engine.ownership.shards.size).toBe(0);
     return { holder, other };
   }

@@ -113,7 +113,7 @@ describe('while the store is away', () => {
         }),
     });
     const process = await bed.boot();
-    const other = await bed.boot();
+    const other = await bed.boot({ roles: ['api', 'webhook'] });
     await other.publish('r', ['a']);
     await bed.time.advance(5_000);
     const from = process.countOf('rooms', 'readRooms');

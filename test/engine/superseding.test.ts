@@ -169,7 +169,7 @@ describe('a message that supersedes another', () => {
   it('taken by a process that does not hold the room has the older one cancelled there', async () => {
     const bed = new Bed();
     const holder = await bed.boot();
-    const other = await bed.boot();
+    const other = await bed.boot({ roles: ['api', 'webhook'] });
     await roomOf(bed, holder, 'a', 'b');
     await other.publish('r', ['c'], { supersedes: 'b' });
     expect((await bed.stores.history.readWaiting(await bed.row('r'), 2))?.cancelledBy).toBe('superseded');
@@ -182,7 +182,7 @@ describe('a message that supersedes another', () => {
   it('reaches one that the holder has not heard of (H8)', async () => {
     const bed = new Bed();
     const holder = await bed.boot();
-    const other = await bed.boot();
+    const other = await bed.boot({ roles: ['api', 'webhook'] });
     await roomOf(bed, holder, 'a');
     await other.publish('r', ['b']);
     expect(await holder.engine.rooms.view(await bed.row('r'))).toMatchObject({ tail: 1 });

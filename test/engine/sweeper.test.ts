@@ -5,7 +5,7 @@ describe('the sweeper', () => {
   it('finds a room whose signal was lost: another process appended to it', async () => {
     const bed = new Bed();
     await bed.boot();
-    const other = await bed.boot();
+    const other = await bed.boot({ roles: ['api', 'webhook'] });
     await other.publish('r', ['a']);
     expect(bed.platform.sends).toEqual([]);
     await bed.time.advance(5_000);
@@ -15,7 +15,7 @@ describe('the sweeper', () => {
   it('finds messages behind those that its process knows of', async () => {
     const bed = new Bed({ channels: [channelOf({ policy: { unlockedBy: 'accepted' } })] });
     const holder = await bed.boot();
-    const other = await bed.boot();
+    const other = await bed.boot({ roles: ['api', 'webhook'] });
     await holder.publish('r', ['a']);
     await other.publish('r', ['b']);
     await bed.platform.last.accept();
@@ -30,7 +30,7 @@ describe('the sweeper', () => {
   it('finds a room past its deadline that is in nobody’s memory', async () => {
     const bed = new Bed();
     const holder = await bed.boot();
-    const other = await bed.boot();
+    const other = await bed.boot({ roles: ['api', 'webhook'] });
     await other.publish('r', ['a'], { notBefore: bed.time.now + 12_000 });
     await bed.time.advance(11_999);
     expect(bed.platform.sends).toEqual([]);
@@ -42,7 +42,7 @@ describe('the sweeper', () => {
   it('goes on after a scan that failed', async () => {
     const bed = new Bed();
     const holder = await bed.boot();
-    const other = await bed.boot();
+    const other = await bed.boot({ roles: ['api', 'webhook'] });
     await other.publish('r', ['a']);
     holder.failNext('rooms', 'scan');
     await bed.time.advance(5_000);

@@ -20,6 +20,7 @@ import { createPlatformChannel } from '../../src/platforms/registry.ts';
 import { createLog, createMetrics, recipientHasher, Telemetry } from '../../src/telemetry.ts';
 import { channelOf } from '../support/engine.ts';
 import { eventually } from '../support/events.ts';
+import { ALL_ROLES } from '../support/fleet.ts';
 import { RoomRecords } from './records.ts';
 import { WatchedStores } from './watched-stores.ts';
 
@@ -58,6 +59,7 @@ const HTTP: HttpServerOptions = {
   keepAliveTimeoutMs: 75_000,
   maxConnections: 10_000,
   maxRequestsPerSocket: 0,
+  roles: ALL_ROLES,
   keys: (['publish', 'read', 'operate'] as const).map((scope) => ({
     name: scope,
     hash: KEYS[scope].hash,
@@ -129,6 +131,10 @@ export class Rig {
     const platform = (key: ChannelKey): PlatformChannel | null => platforms.get(channelName(key)) ?? null;
     this.engine = createEngine(
       {
+        name: 'fuzz',
+        roles: ALL_ROLES,
+        weight: 1,
+        pollEveryMs: 60_000,
         shards,
         lanes: 2,
         maxBatchRows: 200,
@@ -138,6 +144,7 @@ export class Rig {
         leaseMs: 600_000,
         renewEveryMs: 60_000,
         sweepEveryMs: 60_000,
+        sweepWithoutSignalsMs: 250,
       },
       {
         stores,
@@ -154,6 +161,7 @@ export class Rig {
         ),
         platform,
         sharedRates: null,
+        signals: null,
         instruments,
         newWorkerId: () => crypto.randomUUID(),
         isPermanent: options.isPermanent ?? (() => false),

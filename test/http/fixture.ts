@@ -8,6 +8,7 @@ import type { MessageView, Readiness, RoomView } from '../../src/http/schemas.ts
 import { createHttpServer, type HttpServerOptions } from '../../src/http/server.ts';
 import type { RoomKey } from '../../src/room/room.ts';
 import { createMetrics, type Log } from '../../src/telemetry.ts';
+import { ALL_ROLES } from '../support/fleet.ts';
 
 export const NOW_MS = Date.UTC(2026, 0, 1);
 
@@ -151,6 +152,7 @@ const OPTIONS: HttpServerOptions = {
   keepAliveTimeoutMs: 5_000,
   maxConnections: 1_000,
   maxRequestsPerSocket: 0,
+  roles: ALL_ROLES,
   keys: (['publish', 'read', 'operate'] as const).map((scope) => ({
     name: scope,
     hash: keys[scope].hash,

@@ -87,6 +87,16 @@ describe('a webhook call', () => {
     expect([slow.status, slow.headers.get('retry-after')]).toEqual([503, '1']);
   });
 
+  it('that could not be verified is to be repeated where the platform does so after a 5xx only', async () => {
+    const { backend, call } = await startServer();
+    backend.onWebhook = async () => ({ kind: 'refused', code: 'signature_invalid', retry: true });
+    const response = await call(PATH, { method: 'POST', body: BODY });
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(await response.json()).toMatchObject({ code: 'signature_unverified', retryable: true });
+    expect(backend.logged.filter(({ event }) => event === 'webhook.refused')).toHaveLength(1);
+    expect(await backend.metrics.render()).toContain('roomline_webhooks_total{result="signature_invalid"');
+  });
+
   it('of which nothing can be read is told so', async () => {
     const { backend, call } = await startServer();
     backend.onWebhook = async () => {

@@ -16,6 +16,7 @@ import type {
   LookupResult,
   NewMessage,
   PlatformChannel,
+  Preparer,
   RoomWrite,
   SendRequest,
   SendResult,
@@ -28,6 +29,7 @@ import { createReferences } from '../../src/engine/reference.ts';
 import type { Nack, Policy, RoomKey, RoomRow } from '../../src/room/room.ts';
 import { shardOf } from '../../src/room/shard.ts';
 import { createMetrics, recipientHasher, Telemetry } from '../../src/telemetry.ts';
+import { ALL_ROLES } from './fleet.ts';
 
 export const START = 1_700_000_000_000;
 export const SHARDS = 4;
@@ -162,6 +164,7 @@ export class ScriptedPlatform {
   readonly sends: OpenSend[] = [];
   answers: (send: OpenSend) => SendResult | null = () => null;
   lookUp: ((reference: string) => Promise<LookupResult>) | null = null;
+  preparer: Preparer | null = null;
   readonly #time: SteppedTime;
 
   constructor(time: SteppedTime) {
@@ -171,6 +174,7 @@ export class ScriptedPlatform {
   channel(key: ChannelKey): PlatformChannel {
     const lookUp = this.lookUp;
     return {
+      ...(this.preparer === null ? {} : { prepare: this.preparer }),
       send: (request) =>
         new Promise((resolve) => {
           const send = new OpenSend(channelName(key), request, this.#time.now, resolve);
@@ -236,6 +240,8 @@ export function channelOf(
 export interface BedOptions {
   readonly channels?: readonly ChannelSettings[];
   readonly settings?: Partial<EngineSettings>;
+  /** Instead of a scripted sender for each of the channels that there are at the start. */
+  readonly platform?: (key: ChannelKey) => PlatformChannel | null;
   /** How wrong a process's wall clock is before it has asked the database. */
   readonly wallWrongByMs?: number;
   /** What is wrong with the database's past at this moment. */
@@ -266,12 +272,13 @@ export class Bed {
     this.stores = this.#watched(options.database?.(memory) ?? memory);
   }
 
-  process(): Process {
-    return new Process(this, this.#options, ++this.#processes);
+  process(settings: Partial<EngineSettings> = {}): Process {
+    const options = { ...this.#options, settings: { ...this.#options.settings, ...settings } };
+    return new Process(this, options, ++this.#processes);
   }
 
-  async boot(): Promise<Process> {
-    const process = this.process();
+  async boot(settings: Partial<EngineSettings> = {}): Promise<Process> {
+    const process = this.process(settings);
     await process.engine.service.start();
     await settled();
     return process;
@@ -361,6 +368,10 @@ export class Process {
     let lives = 0;
     this.engine = createEngine(
       {
+        name: `node-${number}`,
+        roles: ALL_ROLES,
+        weight: 1,
+        pollEveryMs: 250,
         shards: SHARDS,
         lanes: 1,
         maxBatchRows: 100,
@@ -370,6 +381,7 @@ export class Process {
         leaseMs: 10_000,
         renewEveryMs: 2_000,
         sweepEveryMs: 5_000,
+        sweepWithoutSignalsMs: 250,
         ...options.settings,
       },
       {
@@ -378,8 +390,9 @@ export class Process {
         chance: () => 0,
         references: this.references,
         channels,
-        platform: (key) => platforms.get(channelName(key)) ?? null,
+        platform: options.platform ?? ((key) => platforms.get(channelName(key)) ?? null),
         sharedRates: null,
+        signals: null,
         instruments: this.instruments,
         newWorkerId: () => `worker-${number}.${++lives}`,
         isPermanent: (error) => error instanceof RefusedValueError,

@@ -67,6 +67,25 @@ describe('A Roomline that cannot go on', { timeout: TEST_TIMEOUT_MS }, () => {
     }
   });
 
+  test('says at its start whose acks find no way to it', async () => {
+    const { engine, directory } = system.rig;
+    const right = readFileSync(engine.configFile, 'utf8');
+    const more = JSON.parse(right) as { channels: Record<string, Record<string, unknown>> };
+    const keyFile = join(directory, 'vonage-key');
+    writeFileSync(keyFile, '1a2b3c4d:a-made-up-secret', { mode: 0o600 });
+    const vonage = { ...more.channels.main, platform: 'vonage', vonage: { from: '15550100002', channel: 'sms' } };
+    more.channels.deaf = { ...vonage, accessToken: { file: keyFile } };
+    more.channels.content = { ...more.channels.deaf, unlockedBy: 'accepted' };
+    await engine.stop();
+    writeFileSync(engine.configFile, JSON.stringify(more));
+    await engine.start();
+    const warnings = system.logged('webhook.address_missing');
+    expect(warnings).toMatchObject([{ level: 'warn', channel: 'default/deaf', code: 'public_url_missing' }]);
+    await engine.stop();
+    writeFileSync(engine.configFile, right);
+    await engine.start();
+  });
+
   test('ends at an error that nobody handles, and its next start takes over', async () => {
     const { engine } = system.rig;
     await engine.stop();

@@ -62,6 +62,10 @@ export interface Fence {
   leaseEndsAt: number;
   fenced: boolean;
   generation: number;
+  readonly name: string;
+  readonly roles: readonly string[];
+  readonly weight: number;
+  draining: boolean;
 }
 
 export function createDatabase(

@@ -1,15 +1,39 @@
-import type { AnotherHistory, OwnershipStore } from '../../engine/ports.ts';
+import type {
+  AnotherHistory,
+  FleetMember,
+  FleetNews,
+  FleetView,
+  OwnershipStore,
+  OwnShard,
+  ShardMove,
+  WorkerRegistration,
+} from '../../engine/ports.ts';
 import { type Fence, type MemoryDatabase, nextMicrotask } from './database.ts';
+
+interface Shard {
+  readonly number: number;
+  owner: string | null;
+  heir: string | null;
+  heirUntil: number;
+  epoch: number;
+}
+
+const PLANNING_MS = 2_000;
 
 /** Leases run by the database's clock. No statement outlasts its microtask, so a fence never finds an open batch. */
 export class MemoryOwnershipStore implements OwnershipStore {
   readonly #database: MemoryDatabase;
-  /** The owner of each shard. */
-  readonly #owners: (string | null)[];
+  readonly #shards: Shard[];
+  readonly #owned = new Map<string, Set<Shard>>();
+  /** Workers that are not fenced. */
+  readonly #present = new Map<string, Fence>();
+  readonly #fleet = { membership: 1, planned: 0, planner: null as string | null, plannerUntil: 0 };
 
   constructor(database: MemoryDatabase) {
     this.#database = database;
-    this.#owners = Array.from({ length: database.shards }, () => null);
+    this.#shards = Array.from({ length: database.shards }, (_, number) => {
+      return { number, owner: null, heir: null, heirUntil: 0, epoch: 0 };
+    });
   }
 
   async shardCount(): Promise<number> {
@@ -17,61 +41,128 @@ export class MemoryOwnershipStore implements OwnershipStore {
     return this.#database.shards;
   }
 
-  async register(
-    worker: string,
-    leaseMs: number,
-  ): Promise<{ databaseTimeMs: number; generation: number; anotherHistory: AnotherHistory | null }> {
+  async register({ worker, name, roles, weight, leaseMs }: WorkerRegistration): Promise<{
+    databaseTimeMs: number;
+    generation: number;
+    anotherHistory: AnotherHistory | null;
+  }> {
     await nextMicrotask();
     const { fences, now } = this.#database;
     const anotherHistory = this.#database.anotherHistory();
     if (anotherHistory !== null) return { databaseTimeMs: now(), generation: 0, anotherHistory };
     if (fences.has(worker)) throw new Error(`worker ${worker} is registered already`);
     const databaseTimeMs = now();
-    fences.set(worker, { leaseEndsAt: databaseTimeMs + leaseMs, fenced: false, generation: 1 });
+    const leaseEndsAt = databaseTimeMs + leaseMs;
+    const fence = { leaseEndsAt, fenced: false, generation: 1, name, roles, weight, draining: false };
+    fences.set(worker, fence);
+    this.#present.set(worker, fence);
+    this.#fleet.membership++;
     return { databaseTimeMs, generation: 1, anotherHistory };
   }
 
   async renew(
     worker: string,
     leaseMs: number,
-  ): Promise<{ databaseTimeMs: number; anotherHistory: AnotherHistory | null } | null> {
+  ): Promise<{ databaseTimeMs: number; anotherHistory: AnotherHistory | null; news: FleetNews } | null> {
     await nextMicrotask();
     const databaseTimeMs = this.#database.now();
     const anotherHistory = this.#database.anotherHistory();
-    if (anotherHistory !== null) return { databaseTimeMs, anotherHistory };
+    const news = this.#news(worker);
+    if (anotherHistory !== null) return { databaseTimeMs, anotherHistory, news };
     const fence = this.#fenceOf(worker);
-    if (fence.fenced || fence.leaseEndsAt <= databaseTimeMs) return null;
+    const overdue = this.#ownedBy(worker).some(
+      ({ heir, heirUntil }) => heir !== null && heirUntil <= databaseTimeMs && this.#isAlive(heir),
+    );
+    if (fence.fenced || fence.leaseEndsAt <= databaseTimeMs || overdue) return null;
     fence.leaseEndsAt = databaseTimeMs + leaseMs;
-    return { databaseTimeMs, anotherHistory };
+    return { databaseTimeMs, anotherHistory, news };
+  }
+
+  async glance(worker: string): Promise<FleetNews> {
+    await nextMicrotask();
+    return this.#news(worker);
   }
 
   async expiredWorkers(): Promise<string[]> {
     await nextMicrotask();
     const now = this.#database.now();
-    const owners = new Set(this.#owners);
-    return [...this.#database.fences]
-      .filter(([worker, fence]) => fence.leaseEndsAt <= now && (!fence.fenced || owners.has(worker)))
-      .map(([worker]) => worker);
+    return [...this.#present].filter(([, { leaseEndsAt }]) => leaseEndsAt <= now).map(([worker]) => worker);
   }
 
   async fence(worker: string): Promise<boolean> {
     await nextMicrotask();
     const fence = this.#fenceOf(worker);
     if (!fence.fenced && fence.leaseEndsAt > this.#database.now()) return false;
-    fence.fenced = true;
+    this.#raise(worker, fence);
     return true;
   }
 
-  async takeShards(worker: string): Promise<number[]> {
+  async beginPlan(worker: string): Promise<FleetView | null> {
+    await nextMicrotask();
+    const fleet = this.#fleet;
+    const now = this.#database.now();
+    if (fleet.planned >= fleet.membership) return null;
+    if (fleet.planner !== null && fleet.planner !== worker && fleet.plannerUntil > now) return null;
+    fleet.planner = worker;
+    fleet.plannerUntil = now + PLANNING_MS;
+    return this.#view();
+  }
+
+  async view(): Promise<FleetView> {
+    await nextMicrotask();
+    return this.#view();
+  }
+
+  async applyPlan(membership: number, moves: readonly ShardMove[], handOverMs: number): Promise<boolean> {
+    await nextMicrotask();
+    const fleet = this.#fleet;
+    if (fleet.membership !== membership) return false;
+    let left = 0;
+    for (const { shard: number, from, to } of moves) {
+      const shard = this.#shards[number] as Shard;
+      const free = this.#isFree(shard);
+      if (from === null ? !free : shard.owner !== from) left++;
+      else if (free) this.#give(shard, to);
+      else {
+        if (shard.heir === null) shard.heirUntil = this.#database.now() + handOverMs;
+        shard.heir = to;
+        shard.epoch++;
+      }
+    }
+    if (left > 0) return false;
+    fleet.planned = membership;
+    fleet.planner = null;
+    return true;
+  }
+
+  async ownShards(worker: string): Promise<OwnShard[]> {
     await nextMicrotask();
     if (this.#fenceOf(worker).fenced) return [];
-    const owned: number[] = [];
-    this.#owners.forEach((owner, shard) => {
-      if (owner !== worker && owner !== null && !this.#fenceOf(owner).fenced) return;
-      this.#owners[shard] = worker;
-      owned.push(shard);
-    });
-    return owned;
+    return this.#ownedBy(worker)
+      .map(({ number, heir, epoch }) => ({ shard: number, heir, epoch }))
+      .sort((a, b) => a.shard - b.shard);
+  }
+
+  async handOver(worker: string, shards: readonly OwnShard[]): Promise<number[]> {
+    await nextMicrotask();
+    const given: number[] = [];
+    for (const { shard: number, epoch } of shards) {
+      const shard = this.#shards[number] as Shard;
+      if (shard.owner !== worker || shard.heir === null || shard.epoch !== epoch) continue;
+      const alive = this.#isAlive(shard.heir);
+      this.#give(shard, alive ? shard.heir : worker);
+      if (alive) given.push(number);
+    }
+    return given;
+  }
+
+  async drain(worker: string): Promise<boolean> {
+    await nextMicrotask();
+    const fence = this.#database.fences.get(worker);
+    if (fence === undefined || fence.fenced) return false;
+    if (!fence.draining) this.#fleet.membership++;
+    fence.draining = true;
+    return true;
   }
 
   async raiseGeneration(worker: string): Promise<number> {
@@ -83,10 +174,67 @@ export class MemoryOwnershipStore implements OwnershipStore {
 
   async release(worker: string): Promise<void> {
     await nextMicrotask();
-    this.#fenceOf(worker).fenced = true;
-    this.#owners.forEach((owner, shard) => {
-      if (owner === worker) this.#owners[shard] = null;
+    this.#raise(worker, this.#fenceOf(worker));
+  }
+
+  #raise(worker: string, fence: Fence): void {
+    if (!fence.fenced) this.#fleet.membership++;
+    fence.fenced = true;
+    this.#present.delete(worker);
+  }
+
+  #ownedBy(worker: string): Shard[] {
+    return [...(this.#owned.get(worker) ?? [])];
+  }
+
+  #give(shard: Shard, to: string | null): void {
+    if (shard.owner !== null) this.#owned.get(shard.owner)?.delete(shard);
+    if (to !== null) {
+      const owned = this.#owned.get(to) ?? new Set();
+      this.#owned.set(to, owned.add(shard));
+    }
+    shard.owner = to;
+    shard.heir = null;
+    shard.epoch++;
+  }
+
+  #isFree({ owner }: Shard): boolean {
+    return owner === null || this.#fenceOf(owner).fenced;
+  }
+
+  #isAlive(worker: string | null): boolean {
+    const fence = worker === null ? undefined : this.#database.fences.get(worker);
+    return fence !== undefined && !fence.fenced && fence.leaseEndsAt > this.#database.now();
+  }
+
+  #view(): FleetView {
+    return {
+      membership: this.#fleet.membership,
+      members: this.#members(),
+      shards: this.#shards.map((shard) => ({
+        owner: this.#isFree(shard) ? null : shard.owner,
+        heir: shard.heir,
+        epoch: shard.epoch,
+      })),
+      pins: new Map(),
+    };
+  }
+
+  #members(): FleetMember[] {
+    const now = this.#database.now();
+    return [...this.#present].map(([worker, { name, roles, weight, draining, leaseEndsAt }]) => {
+      return { worker, name, roles, weight, draining, leaseLeftMs: leaseEndsAt - now };
     });
+  }
+
+  #news(worker: string): FleetNews {
+    const { membership, planned } = this.#fleet;
+    let nextLeaseEnd = Number.POSITIVE_INFINITY;
+    for (const [other, { leaseEndsAt }] of this.#present) {
+      if (other !== worker) nextLeaseEnd = Math.min(nextLeaseEnd, leaseEndsAt);
+    }
+    const alone = nextLeaseEnd === Number.POSITIVE_INFINITY;
+    return { membership, planned, alone, nextLeaseEndMs: alone ? null : nextLeaseEnd - this.#database.now() };
   }
 
   #fenceOf(worker: string): Fence {

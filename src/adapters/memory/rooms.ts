@@ -4,6 +4,7 @@ import type {
   ClaimProof,
   InboxAck,
   NewMessage,
+  RoomMark,
   RoomStore,
   RoomWrite,
   StoredRoom,
@@ -26,6 +27,9 @@ import { demandMessages, writeFact } from './facts.ts';
 
 export class MemoryRoomStore implements RoomStore {
   readonly #database: MemoryDatabase;
+  /** Writes of rows so far; the last one of each room. */
+  #writes = 0;
+  readonly #lastWrites = new Map<number, number>();
 
   constructor(database: MemoryDatabase) {
     this.#database = database;
@@ -62,6 +66,7 @@ export class MemoryRoomStore implements RoomStore {
       if (typeof record === 'string') return { kind: record };
       const { tail } = record.row;
       record.row = copyRow(write.next, tail);
+      this.#written(record);
       const inbox = write.facts.flatMap((fact): InboxAck[] => writeFact(this.#database, record, fact));
       return { kind: 'committed', tail, inbox };
     });
@@ -117,6 +122,26 @@ export class MemoryRoomStore implements RoomStore {
     return found;
   }
 
+  async changedSince(
+    shards: readonly number[],
+    since: string | null,
+  ): Promise<{ readonly now: string; readonly rooms: readonly RoomMark[] }> {
+    await nextMicrotask();
+    const rooms: RoomMark[] = [];
+    for (const [id, write] of since === null ? [] : this.#lastWrites) {
+      const record = this.#database.rooms.get(id) as RoomRecord;
+      const { shard, version, tail } = record.row;
+      if (write > Number(since) && shards.includes(shard)) {
+        rooms.push(Object.freeze({ shard, id, version, tail, atRest: atRest(record) }));
+      }
+    }
+    return { now: String(this.#writes), rooms };
+  }
+
+  #written(record: RoomRecord): void {
+    this.#lastWrites.set(record.row.id, ++this.#writes);
+  }
+
   #place(message: NewMessage): { record: RoomRecord; kind: AppendResult['kind']; sequence: number } {
     const record = this.#recordFor(message);
     const known = record.ids.get(message.messageId);
@@ -139,6 +164,7 @@ export class MemoryRoomStore implements RoomStore {
     record.messages.set(sequence, { envelope, body: message.body.slice(), digest });
     record.ids.set(message.messageId, { sequence, digest });
     record.row = copyRow(record.row, sequence);
+    this.#written(record);
     return { record, kind: 'appended', sequence };
   }
 

@@ -87,7 +87,11 @@ async function grant(client: pg.Client, role: string): Promise<void> {
   await client.query(`
     GRANT USAGE ON SCHEMA public TO ${name};
     GRANT SELECT, INSERT, UPDATE, DELETE ON
-      rooms, resting_rooms, messages, history, platform_ids, dead_letters, channels, workers, fences, shards TO ${name};
+      rooms, resting_rooms, messages, history, platform_ids, dead_letters, channels, workers, fences, shards, fleet,
+      worker_weights, shard_pins TO ${name};
+    GRANT SELECT, INSERT, UPDATE, DELETE ON channel_settings TO ${name};
+    GRANT SELECT, UPDATE ON channel_settings_revision TO ${name};
+    GRANT SELECT, INSERT ON audit TO ${name};
     GRANT SELECT ON settings, ${TABLE} TO ${name};
     GRANT UPDATE (system_identifier, timeline) ON settings TO ${name};
     GRANT SELECT, INSERT ON database_decisions TO ${name};

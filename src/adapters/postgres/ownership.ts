@@ -1,4 +1,15 @@
-import type { AnotherHistory, OwnershipStore } from '../../engine/ports.ts';
+import type {
+  AnotherHistory,
+  FleetMember,
+  FleetNews,
+  FleetView,
+  OwnershipStore,
+  OwnShard,
+  ShardMove,
+  ShardRow,
+  WorkerRegistration,
+} from '../../engine/ports.ts';
+import { bigints, integers, texts } from './arrays.ts';
 import type { Connection } from './connection.ts';
 import type { Pool } from './pool.ts';
 import type { ServerWatch } from './server-watch.ts';
@@ -30,13 +41,14 @@ export class PostgresOwnershipStore implements OwnershipStore {
     return only<{ shards: number }>(result.rows, 'the database has no settings: it was not migrated').shards;
   }
 
-  async register(
-    worker: string,
-    leaseMs: number,
-  ): Promise<{ databaseTimeMs: number; generation: number; anotherHistory: AnotherHistory | null }> {
+  async register({ worker, name, roles, weight, leaseMs }: WorkerRegistration): Promise<{
+    databaseTimeMs: number;
+    generation: number;
+    anotherHistory: AnotherHistory | null;
+  }> {
     const { anotherHistory, databaseTimeMs } = await this.#options.renewals.look();
     if (anotherHistory !== null) return { databaseTimeMs, generation: 0, anotherHistory };
-    const result = await this.#options.renewals.run(STATEMENTS.registerWorker, [worker, leaseMs]);
+    const result = await this.#options.renewals.run(STATEMENTS.registerWorker, [worker, leaseMs, name, roles, weight]);
     const row = only<{ database_time: number; generation: number }>(result.rows, `worker ${worker} was not registered`);
     return { databaseTimeMs: row.database_time, generation: row.generation, anotherHistory: null };
   }
@@ -44,14 +56,19 @@ export class PostgresOwnershipStore implements OwnershipStore {
   async renew(
     worker: string,
     leaseMs: number,
-  ): Promise<{ databaseTimeMs: number; anotherHistory: AnotherHistory | null } | null> {
+  ): Promise<{ databaseTimeMs: number; anotherHistory: AnotherHistory | null; news: FleetNews } | null> {
     // Every time, not only on a new connection: behind a pooler the server changes without one.
     const { anotherHistory, databaseTimeMs } = await this.#options.renewals.look();
     void this.#options.watch.lookAgain();
-    if (anotherHistory !== null) return { databaseTimeMs, anotherHistory };
+    if (anotherHistory !== null) return { databaseTimeMs, anotherHistory, news: NO_NEWS };
     const result = await this.#options.renewals.run(STATEMENTS.renewWorker, [worker, leaseMs]);
-    const [row] = result.rows as { database_time: number }[];
-    return row === undefined ? null : { databaseTimeMs: row.database_time, anotherHistory: null };
+    const [row] = result.rows as (NewsRecord & { database_time: number })[];
+    return row === undefined ? null : { databaseTimeMs: row.database_time, anotherHistory: null, news: newsOf(row) };
+  }
+
+  async glance(worker: string): Promise<FleetNews> {
+    const result = await this.#options.pool.run(STATEMENTS.glance, [worker]);
+    return newsOf(only<NewsRecord>(result.rows, 'the fleet has no row'));
   }
 
   async expiredWorkers(): Promise<string[]> {
@@ -74,9 +91,64 @@ export class PostgresOwnershipStore implements OwnershipStore {
     }
   }
 
-  async takeShards(worker: string): Promise<number[]> {
-    const result = await this.#options.fences.run(STATEMENTS.takeShards, [worker]);
-    return (result.rows as { shard: number }[]).map((row) => row.shard).sort((a, b) => a - b);
+  async beginPlan(worker: string): Promise<FleetView | null> {
+    const begun = await this.#options.fences.run(STATEMENTS.beginPlan, [worker]);
+    const [row] = begun.rows as { membership: number }[];
+    return row === undefined ? null : this.#view(row.membership);
+  }
+
+  async view(): Promise<FleetView> {
+    const result = await this.#options.pool.run(STATEMENTS.readMembership, []);
+    return this.#view(only<{ membership: number }>(result.rows, 'the fleet has no row').membership);
+  }
+
+  /** Read after the membership: what changes meanwhile changes that, too, and a plan is refused for it. */
+  async #view(membership: number): Promise<FleetView> {
+    const { pool } = this.#options;
+    const [members, shards, pins] = await Promise.all([
+      pool.run(STATEMENTS.readMembers, []),
+      pool.run(STATEMENTS.readShards, []),
+      pool.run(STATEMENTS.readPins, []),
+    ]);
+    return {
+      membership,
+      members: (members.rows as MemberRecord[]).map(memberOf),
+      shards: shards.rows as ShardRow[],
+      pins: new Map((pins.rows as { shard: number; name: string }[]).map(({ shard, name }) => [shard, name])),
+    };
+  }
+
+  async applyPlan(membership: number, moves: readonly ShardMove[], handOverMs: number): Promise<boolean> {
+    const result = await this.#options.fences.run(STATEMENTS.applyPlan, [
+      membership,
+      integers(moves.map(({ shard }) => shard)),
+      texts(moves.map(({ from }) => from)),
+      texts(moves.map(({ to }) => to)),
+      handOverMs,
+    ]);
+    return result.rows.length === 1;
+  }
+
+  async ownShards(worker: string): Promise<OwnShard[]> {
+    const result = await this.#options.pool.run(STATEMENTS.ownShards, [worker]);
+    const { shards, heirs, epochs } = only<OwnShardsRecord>(result.rows, 'no answer');
+    return (shards ?? []).map((shard, index) => {
+      return { shard, heir: heirs?.[index] ?? null, epoch: Number(epochs?.[index]) };
+    });
+  }
+
+  async handOver(worker: string, shards: readonly OwnShard[]): Promise<number[]> {
+    const result = await this.#options.fences.run(STATEMENTS.handOver, [
+      worker,
+      integers(shards.map(({ shard }) => shard)),
+      bigints(shards.map(({ epoch }) => epoch)),
+    ]);
+    return (result.rows as { shard: number }[]).map((row) => row.shard);
+  }
+
+  async drain(worker: string): Promise<boolean> {
+    const result = await this.#options.fences.run(STATEMENTS.drainWorker, [worker]);
+    return result.rowCount === 1;
   }
 
   async raiseGeneration(worker: string): Promise<number> {
@@ -96,6 +168,39 @@ export class PostgresOwnershipStore implements OwnershipStore {
     const ended = await pool.query(query, STATEMENTS.endBlockers.name).catch(() => null);
     if (ended !== null && ended.rows.length > 0) onBlockersEnded?.(ended.rows.length);
   }
+}
+
+interface NewsRecord {
+  readonly membership: number;
+  readonly planned: number;
+  readonly others: number;
+  readonly next_lease_end: number | null;
+}
+
+const NO_NEWS: FleetNews = { membership: 0, planned: 0, alone: true, nextLeaseEndMs: null };
+
+function newsOf({ membership, planned, others, next_lease_end }: NewsRecord): FleetNews {
+  return { membership, planned, alone: others === 0, nextLeaseEndMs: next_lease_end };
+}
+
+/** All null where nothing is owned. */
+interface OwnShardsRecord {
+  readonly shards: number[] | null;
+  readonly heirs: (string | null)[] | null;
+  readonly epochs: (string | number)[] | null;
+}
+
+interface MemberRecord {
+  readonly worker: string;
+  readonly name: string;
+  readonly roles: string[];
+  readonly weight: number;
+  readonly draining: boolean;
+  readonly lease_left: number;
+}
+
+function memberOf({ worker, name, roles, weight, draining, lease_left }: MemberRecord): FleetMember {
+  return { worker, name, roles, weight, draining, leaseLeftMs: lease_left };
 }
 
 function unknownWorker(worker: string): string {

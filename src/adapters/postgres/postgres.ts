@@ -1,6 +1,6 @@
 /** Postgres as a part of the process: its stores, looked at before they are used, and what keeps its tables small. */
 import type { Instruments } from '../../engine/instruments.ts';
-import type { Clock, Stores } from '../../engine/ports.ts';
+import type { Clock, OperatorStores, Stores } from '../../engine/ports.ts';
 import { defineService, runLoop, type Service } from '../../engine/service.ts';
 import { RoomlineError } from '../../errors.ts';
 import { errorFields } from '../../telemetry.ts';
@@ -18,6 +18,7 @@ export interface PostgresDependencies {
 
 export interface Postgres {
   readonly stores: Stores;
+  readonly operators: OperatorStores;
   readonly shards: number;
   /** True for an error that the same row would meet again: a value that the store refuses. */
   readonly isPermanent: (error: unknown) => boolean;
@@ -96,6 +97,7 @@ export async function createPostgres(options: PostgresOptions & PostgresDependen
 
   return {
     stores,
+    operators: opened.operators,
     shards: checked.shards,
     isPermanent: refusesRow,
     readiness: async () => ({ name: 'postgres', ...(await readiness(opened, options.allowUnsafeSettings)) }),

@@ -3,6 +3,7 @@ import {
   type ClaimProof,
   type NewMessage,
   OutcomeUnknownError,
+  type RoomMark,
   type RoomStore,
   type RoomWrite,
   type StoredRoom,
@@ -160,6 +161,29 @@ export class PostgresRoomStore implements RoomStore {
         : await this.#pool.run(STATEMENTS.scanDue, [...values, now]);
     return (result.rows as StoredRoomRecord[]).map(storedRoom);
   }
+
+  async changedSince(
+    shards: readonly number[],
+    since: string | null,
+  ): Promise<{ readonly now: string; readonly rooms: readonly RoomMark[] }> {
+    // Rows hold the lower half of a transaction's number.
+    const xid = since === null ? null : String(BigInt(since) % 2n ** 32n);
+    const rows = (await this.#pool.run(STATEMENTS.scanChanged, [integers(shards), xid])).rows as MarkRecord[];
+    const rooms = rows.flatMap(({ shard, id, version, tail, at_rest }): RoomMark[] =>
+      shard === null ? [] : [{ shard, id, version, tail, atRest: at_rest }],
+    );
+    return { now: rows[0]?.now as string, rooms };
+  }
+}
+
+/** `shard` is null in the row that comes where nothing was found. */
+interface MarkRecord {
+  readonly now: string;
+  readonly shard: number | null;
+  readonly id: number;
+  readonly version: number;
+  readonly tail: number;
+  readonly at_rest: boolean;
 }
 
 function addressesOf(rooms: readonly RoomAddress[]): unknown[] {

@@ -1,4 +1,4 @@
-import type { Stores } from '../../engine/ports.ts';
+import type { OperatorStores, Stores } from '../../engine/ports.ts';
 import { PostgresChannelStore } from './channels.ts';
 import { appliedMigrations, type Check, checkDatabase, type ServerView } from './checks.ts';
 import { Connection } from './connection.ts';
@@ -9,6 +9,7 @@ import { PostgresAckInbox } from './inbox.ts';
 import { PostgresMaintenance } from './maintenance.ts';
 import { KNOWN_MIGRATIONS } from './migrate.ts';
 import type { PostgresOptions } from './options.ts';
+import { PostgresAuditStore, PostgresChannelSettingsStore } from './operators.ts';
 import { PostgresOwnershipStore } from './ownership.ts';
 import { Pool } from './pool.ts';
 import { PostgresRoomStore } from './rooms.ts';
@@ -16,6 +17,7 @@ import { ServerWatch } from './server-watch.ts';
 
 export interface PostgresStores {
   readonly stores: Stores;
+  readonly operators: OperatorStores;
   readonly maintenance: PostgresMaintenance;
   readonly decisions: PostgresDecisions;
   /**
@@ -59,6 +61,7 @@ export function openStores(options: PostgresOptions): PostgresStores {
       channels: new PostgresChannelStore(pool),
       deadLetters: new PostgresDeadLetterStore(pool),
     },
+    operators: { settings: new PostgresChannelSettingsStore(pool), audit: new PostgresAuditStore(pool) },
     decisions: new PostgresDecisions(pool),
     maintenance: new PostgresMaintenance({ pool, dedupeDays, historyRetentionDays }),
     check: () => checkDatabase(pool, options, look),

@@ -39,20 +39,7 @@ export class RedisConnection {
   constructor(options: RedisOptions, { instruments, clock, chance }: RedisDependencies) {
     this.keyPrefix = options.keyPrefix;
     this.#availability = new Availability(instruments, clock);
-    this.#client = new Client({
-      ...addressOf(options.url),
-      lazyConnect: true,
-      connectTimeout: options.connectTimeoutMs,
-      commandTimeout: options.commandTimeoutMs,
-      socketTimeout: SILENT_TIMEOUTS * options.commandTimeoutMs,
-      disconnectTimeout: options.commandTimeoutMs,
-      enableOfflineQueue: false,
-      autoResendUnfulfilledCommands: false,
-      maxRetriesPerRequest: 0,
-      retryStrategy: (times) => reconnectDelayMs(times, chance),
-      // After a failover the old address may lead to what is a replica now.
-      reconnectOnError: (error) => error.message.includes('READONLY'),
-    });
+    this.#client = createClient(options, chance);
     this.#client.on('error', (error) => this.#failed(connectionTrouble(error)));
     this.#client.on('close', () => {
       if (this.#availability.reason === null) this.#failed(new RedisError('connection', 'closed'));
@@ -84,6 +71,11 @@ export class RedisConnection {
     return (key, args) => this.#run(async () => command?.call(this.#client, `${this.keyPrefix}${key}`, ...args));
   }
 
+  /** It is connected, as far as it knows. */
+  get ready(): boolean {
+    return this.#client.status === 'ready';
+  }
+
   /** @throws RedisError */
   async #run<T>(command: () => Promise<T>): Promise<T> {
     try {
@@ -101,6 +93,25 @@ export class RedisConnection {
   #failed(error: RedisError): void {
     if (!this.#closing) this.#availability.failed(error);
   }
+}
+
+/** A client that is tried again for ever, keeps nothing back while it is away, and connects when it is told to. */
+export function createClient(options: Omit<RedisOptions, 'keyPrefix'>, chance: Chance): Client {
+  return new Client({
+    ...addressOf(options.url),
+    lazyConnect: true,
+    connectTimeout: options.connectTimeoutMs,
+    commandTimeout: options.commandTimeoutMs,
+    socketTimeout: SILENT_TIMEOUTS * options.commandTimeoutMs,
+    disconnectTimeout: options.commandTimeoutMs,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    maxRetriesPerRequest: 0,
+    retryStrategy: (times) => reconnectDelayMs(times, chance),
+    // After a failover the old address may lead to what is a replica now.
+    reconnectOnError: (error) => error.message.includes('READONLY'),
+  });
 }
 
 /** Written out, because the client would take any of its own settings from the query of a URL. */

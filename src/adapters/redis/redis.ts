@@ -1,22 +1,28 @@
 /** Redis as a part of the process: what makes it faster and is never needed. */
-import type { SharedRates } from '../../engine/ports.ts';
+import type { SharedRates, Signals } from '../../engine/ports.ts';
 import { defineService, type Service } from '../../engine/service.ts';
-import { RedisConnection, type RedisDependencies, type RedisOptions } from './connection.ts';
+import { RedisConnection, type RedisOptions } from './connection.ts';
 import { createSharedRates } from './shared-rates.ts';
+import { RedisSignals, type SignalsDependencies } from './signals.ts';
 
 export interface Redis {
   readonly sharedRates: SharedRates;
+  readonly signals: Signals;
   /** Its start does not wait for the connection. */
   readonly service: Service;
 }
 
-export function createRedis(options: RedisOptions, dependencies: RedisDependencies): Redis {
+export function createRedis(options: RedisOptions, dependencies: SignalsDependencies): Redis {
   const connection = new RedisConnection(options, dependencies);
+  const signals = new RedisSignals(connection, options, dependencies);
   return {
+    signals,
     sharedRates: createSharedRates(connection),
     service: defineService('redis', (scope) => {
       scope.onStop(() => connection.close());
       connection.open();
+      scope.onStop(() => signals.close());
+      signals.open();
     }),
   };
 }

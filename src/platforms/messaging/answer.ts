@@ -4,7 +4,7 @@
  */
 import type { SendResult } from '../../engine/ports.ts';
 import type { Nack } from '../../room/room.ts';
-import { type Fields, readObject, readText } from '../fields.ts';
+import { type Fields, MAX_ID_LENGTH, readObject, readText } from '../fields.ts';
 import type { HttpOutcome } from '../http-client.ts';
 import { readGraphError } from '../meta/error.ts';
 import { readUsageWait } from '../meta/usage.ts';
@@ -36,9 +36,9 @@ function accepted(fields: Fields | null): SendResult {
   return { kind: 'accepted', platformId, platformAt: null, duplicate: false };
 }
 
-/** Instagram's ids are longer than what other platforms call one: some 180 characters. */
+/** Ids of Meta's messages are texts. */
 export function readMessageId(value: unknown): string | null {
-  return readText(value, 512);
+  return readText(value, MAX_ID_LENGTH);
 }
 
 /** These may concern the one message: its size, or what something on the way thinks of it. */

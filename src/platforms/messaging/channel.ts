@@ -1,13 +1,14 @@
 /** A sender on the Send API, which Messenger and Instagram share. */
 import type { PlatformChannel, SendRequest, SendResult } from '../../engine/ports.ts';
 import type { Fields } from '../fields.ts';
-import { openGraphSender } from '../meta/graph.ts';
+import { openGraphSender, openGraphUploads } from '../meta/graph.ts';
 import { createMetaHandshake } from '../meta/handshake.ts';
 import { createMetaVerifier } from '../meta/signature.ts';
 import type { PlatformChannelConfig, PlatformDependencies, Revealable } from '../platform.ts';
 import { classifySend } from './answer.ts';
 import { type ContentRules, createContentCheck } from './content.ts';
 import { readEvents } from './events.ts';
+import { createPreparer, judgeWithIds } from './media.ts';
 import { requestOf } from './message.ts';
 import { Threads } from './threads.ts';
 
@@ -25,6 +26,8 @@ export interface Product {
   readonly defaults: Fields;
   /** Echoes repeat what a message carries as `metadata`. */
   readonly echoesMetadata: boolean;
+  /** What can be uploaded ahead: types of attachments, and members of the request beside the message. */
+  readonly uploads: { readonly types: readonly string[]; readonly members: Fields };
 }
 
 /** What was stored cannot be made into a request: no later attempt could. */
@@ -41,14 +44,19 @@ export function openMessagingChannel(
 ): PlatformChannel {
   const graph = openGraphSender(config, product.apiVersion, product.node);
   const threads = new Threads();
+  const { media } = config;
+  const uploads =
+    media?.prepare === true ? openGraphUploads(config, product.apiVersion, product.node, media.maxConcurrent) : null;
 
-  async function send({ reference, body, timeoutMs }: SendRequest): Promise<SendResult> {
-    const request = requestOf(body, product.defaults, product.echoesMetadata ? reference : null);
+  async function send({ reference, body, timeoutMs, prepared }: SendRequest): Promise<SendResult> {
+    const request = requestOf(body, product.defaults, product.echoesMetadata ? reference : null, prepared);
     if (request === null) return UNSENDABLE;
-    return classifySend(await graph.post(request, timeoutMs), dependencies.wallClockMs());
+    const result = classifySend(await graph.post(request, timeoutMs), dependencies.wallClockMs());
+    return prepared === undefined ? result : judgeWithIds(result);
   }
 
   return {
+    ...(media === undefined || uploads === null ? {} : { prepare: createPreparer(uploads, media, product.uploads) }),
     senderId: product.senderId,
     checkContent: createContentCheck(product.content),
     send,
@@ -57,6 +65,8 @@ export function openMessagingChannel(
     handshake: createMetaHandshake(product.verifyToken),
     verify: createMetaVerifier(config.webhookSecrets.map((secret) => secret.reveal())),
     readStatuses: ({ raw }) => readEvents(raw, product.objects, threads),
-    close: () => graph.close(),
+    close: async () => {
+      await Promise.all([graph.close(), uploads?.close()]);
+    },
   };
 }

@@ -1,5 +1,5 @@
 /** What a publisher may ask for: the Send API's body without what Roomline adds to it. */
-import { type Fields, isFields } from '../fields.ts';
+import { type Fields, isFields, MAX_ID_LENGTH } from '../fields.ts';
 import { broken, checkMembers, flag, httpsLink, listOf, matching, object, type Rule, text } from '../rules.ts';
 import { isRecipient } from './message.ts';
 
@@ -90,7 +90,7 @@ const quickReply: Rule = (field, value) => {
   (rule ?? otherQuickReply)(field, value);
 };
 
-const replyTo = object({ required: { mid: text(512) } });
+const replyTo = object({ required: { mid: text(MAX_ID_LENGTH) } });
 
 export function createContentCheck(rules: ContentRules): (to: string, content: Fields) => void {
   const type = matching(new RegExp(`^(?:${rules.types.join('|')})$`), rules.types.join(', '));

@@ -1,4 +1,5 @@
-/** Sending through the Graph API: `POST /{version}/{node}/messages` with a token in the header. */
+/** Sending and uploading through the Graph API: `POST /{version}/{node}/…` with a token in the header. */
+import type { Readable } from 'node:stream';
 import { bearerOf } from '../bearer.ts';
 import { HttpClient, type HttpOutcome } from '../http-client.ts';
 import type { PlatformChannelConfig } from '../platform.ts';
@@ -16,9 +17,9 @@ export interface GraphSender {
  * @throws RoomlineError `config_invalid` where the token cannot stand in a header
  */
 export function openGraphSender(config: PlatformChannelConfig, apiVersion: string, node: string): GraphSender {
-  const { origin, pathname } = new URL(config.baseUrl);
-  const path = `${pathname.replace(/\/+$/, '')}/${apiVersion}/${node}/messages`;
-  const headers = { authorization: bearerOf(config.accessToken.reveal()), 'content-type': 'application/json' };
+  const { origin, root, authorization } = readGraph(config, apiVersion, node);
+  const path = `${root}/messages`;
+  const headers = { authorization, 'content-type': 'application/json' };
   const client = new HttpClient({
     origin,
     connections: config.maxConcurrentSends,
@@ -30,4 +31,44 @@ export function openGraphSender(config: PlatformChannelConfig, apiVersion: strin
       client.exchange({ method: 'POST', path, headers, body: Buffer.from(JSON.stringify(message)), timeoutMs }),
     close: () => client.close(),
   };
+}
+
+export interface GraphUpload {
+  /** Where it goes below the node, such as `media`. */
+  readonly edge: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array | Readable;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface GraphUploads {
+  post(upload: GraphUpload): Promise<HttpOutcome>;
+  close(): Promise<void>;
+}
+
+/**
+ * Uploads have connections of their own: a large one keeps no message from leaving.
+ * @throws RoomlineError `config_invalid` where the token cannot stand in a header
+ */
+export function openGraphUploads(
+  config: PlatformChannelConfig,
+  apiVersion: string,
+  node: string,
+  connections: number,
+): GraphUploads {
+  const { origin, root, authorization } = readGraph(config, apiVersion, node);
+  const { sendTimeoutMs: connectTimeoutMs } = config;
+  const client = new HttpClient({ origin, connections, connectTimeoutMs, maxAnswerBytes: MAX_ANSWER_BYTES });
+  return {
+    post: ({ edge, headers, ...upload }) =>
+      client.exchange({ method: 'POST', path: `${root}/${edge}`, headers: { authorization, ...headers }, ...upload }),
+    close: () => client.close(),
+  };
+}
+
+function readGraph(config: PlatformChannelConfig, apiVersion: string, node: string) {
+  const { origin, pathname } = new URL(config.baseUrl);
+  const root = `${pathname.replace(/\/+$/, '')}/${apiVersion}/${node}`;
+  return { origin, root, authorization: bearerOf(config.accessToken.reveal()) };
 }

@@ -1,5 +1,5 @@
 /** What a publisher may ask for: the body of the Messages API without what Roomline adds to it. */
-import { type Fields, isFields } from '../fields.ts';
+import { type Fields, isFields, MAX_ID_LENGTH } from '../fields.ts';
 import {
   anyObject,
   between,
@@ -61,7 +61,7 @@ const ttl: Rule = (field, value) => {
 /** Beside the message itself. What a channel's own section holds is passed on. */
 const OPTIONS: Readonly<Record<string, Rule>> = {
   ttl,
-  context: object({ required: { message_uuid: text(128) } }),
+  context: object({ required: { message_uuid: text(MAX_ID_LENGTH) } }),
   trusted_recipient: flag,
   suggestions: listOf(11, anyObject),
 };

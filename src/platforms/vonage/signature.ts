@@ -1,6 +1,6 @@
 /** Signed webhooks: a JWT by HMAC-SHA256 whose claim `payload_hash` is the digest of the body. */
 import { createHash, createHmac, createSecretKey, timingSafeEqual } from 'node:crypto';
-import type { WebhookCall, WebhookVerdict } from '../../engine/ports.ts';
+import type { RefusedCall, WebhookCall, WebhookVerdict } from '../../engine/ports.ts';
 import { type Fields, readObject } from '../fields.ts';
 
 /** How far ahead of ours the time of a signature may be. */
@@ -12,7 +12,12 @@ export const LEEWAY_S = 300;
 export const MAX_AGE_S = 86_400 + LEEWAY_S;
 
 const BEARER = /^Bearer ([\w-]+)\.([\w-]+)\.([\w-]+)$/i;
-const INVALID: WebhookVerdict = { kind: 'refused', code: 'signature_invalid' };
+const INVALID: RefusedCall = { kind: 'refused', code: 'signature_invalid' };
+/**
+ * A call that Vonage failed to sign, or one whose secret is not configured yet, is a status that would be lost: after a
+ * 401 it is not repeated, after a 5xx it is, for a day.
+ */
+const UNVERIFIED: WebhookVerdict = { ...INVALID, retry: true };
 const EXPIRED: WebhookVerdict = { kind: 'refused', code: 'signature_expired' };
 
 /**
@@ -35,10 +40,10 @@ export function createVonageVerifier(
       equal(given, createHmac('sha256', key).update(`${head}.${payload}`).digest('base64url')),
     );
     const hash = createHash('sha256').update(raw).digest('hex');
-    if (!matches.includes(true)) return INVALID;
+    if (!matches.includes(true)) return UNVERIFIED;
     const claims = readObject(Buffer.from(payload, 'base64url'));
     if (claims === null || typeof claims.payload_hash !== 'string') return INVALID;
-    if (!equal(Buffer.from(claims.payload_hash.toLowerCase()), hash)) return INVALID;
+    if (!equal(Buffer.from(claims.payload_hash.toLowerCase()), hash)) return UNVERIFIED;
     if (apiKey !== null && claims.api_key !== undefined && claims.api_key !== apiKey) return INVALID;
     return judgeAge(claims, wallClockMs / 1_000);
   };

@@ -1,5 +1,5 @@
 /** What a publisher may ask for: the message object of the Cloud API without what Roomline adds to it. */
-import { type Fields, isFields } from '../fields.ts';
+import { type Fields, isFields, MAX_ID_LENGTH } from '../fields.ts';
 import {
   anyObject,
   between,
@@ -18,7 +18,7 @@ import { recipientOf } from './message.ts';
 
 const MAX_TEXT = 4_096;
 const CAPTION = text(1_024);
-const messageId = text(128);
+const messageId = text(MAX_ID_LENGTH);
 /** Ours to set: whom it goes to, and the reference by which statuses find their message. */
 const RESERVED = ['messaging_product', 'recipient_type', 'recipient', 'to', 'biz_opaque_callback_data'];
 

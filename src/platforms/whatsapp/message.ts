@@ -1,5 +1,7 @@
 /** From a stored body to the request that the Cloud API takes. */
+import type { Prepared } from '../../engine/ports.ts';
 import { type Fields, isFields, readObject } from '../fields.ts';
+import { withIds } from './media.ts';
 
 const PHONE_NUMBER = /^\+?([1-9]\d{4,14})$/;
 /** A business-scoped user id, for users who show a name and no number. */
@@ -20,12 +22,16 @@ export function inFull(content: Fields): Fields {
   return typeof content.text === 'string' ? { type: 'text', text: { body: content.text } } : content;
 }
 
-/** The request for a stored `{"to":…,"content":…}`; null where it cannot be sent. */
-export function requestOf(reference: string, body: Uint8Array): Fields | null {
+/**
+ * The request for a stored `{"to":…,"content":…}`; null where it cannot be sent.
+ * @param prepared ids of media that was uploaded ahead
+ */
+export function requestOf(reference: string, body: Uint8Array, prepared?: Prepared): Fields | null {
   const stored = readObject(body);
   const recipient = typeof stored?.to === 'string' ? recipientOf(stored.to) : null;
   if (recipient === null || !isFields(stored?.content)) return null;
-  const content = inFull(stored.content);
+  const given = inFull(stored.content);
+  const content = prepared === undefined ? given : withIds(given, prepared);
   if (typeof content.type !== 'string' || !Object.hasOwn(content, content.type)) return null;
   return {
     ...content,

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { createMemoryStores } from '../../../src/adapters/memory/stores.ts';
 import type { NewMessage, StoredRoom } from '../../../src/engine/ports.ts';
 import { transition } from '../../../src/room/transition.ts';
+import { registrationOf } from '../../support/fleet.ts';
 import { ack, envelopeOf, permit } from '../../support/rooms.ts';
 
 const key = { tenant: 'default', channel: 'whatsapp-1', room: 'room-1' };
@@ -29,7 +30,7 @@ async function setup() {
   const messages = [messageOf('a'), messageOf('b')];
   await stores.rooms.append(messages);
   const proof = { worker: 'w1', generation: 1 };
-  await stores.ownership.register(proof.worker, 10_000);
+  await stores.ownership.register(registrationOf(proof.worker, 10_000));
   const read = async (): Promise<StoredRoom> => (await stores.rooms.findRoom(key, 2)) as StoredRoom;
   return { stores, messages, proof, read };
 }

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { type FaultyOptions, faultyStores, StoreUnavailableError } from '../../../src/adapters/memory/faulty.ts';
 import { createMemoryStores } from '../../../src/adapters/memory/stores.ts';
 import { OutcomeUnknownError } from '../../../src/engine/ports.ts';
+import { registrationOf, takeFreeShards } from '../../support/fleet.ts';
 import { emptyRoom } from '../../support/rooms.ts';
 
 function setup(interpose: FaultyOptions['interpose'], clock?: FaultyOptions['clock']) {
@@ -11,7 +12,7 @@ function setup(interpose: FaultyOptions['interpose'], clock?: FaultyOptions['clo
 }
 
 const shardsOf = async (stores: ReturnType<typeof setup>['stores']): Promise<number> =>
-  (await stores.ownership.takeShards('w2')).length;
+  (await takeFreeShards(stores.ownership, 'w2')).length;
 
 describe('faulty stores', () => {
   test('pass on what they are not told to break, and say what is called', async () => {
@@ -20,13 +21,13 @@ describe('faulty stores', () => {
       calls.push(`${store}.${method}(${args.join()})`);
       return 'run';
     });
-    expect(await faulty.ownership.register('w1', 500)).toEqual({
+    expect(await faulty.ownership.register(registrationOf('w1', 500))).toEqual({
       databaseTimeMs: 1_000,
       generation: 1,
       anotherHistory: null,
     });
     expect(await faulty.rooms.readRooms([])).toEqual([]);
-    expect(calls).toEqual(['ownership.register(w1,500)', 'rooms.readRooms()']);
+    expect(calls).toEqual(['ownership.register([object Object])', 'rooms.readRooms()']);
   });
 
   test.each([
@@ -34,10 +35,10 @@ describe('faulty stores', () => {
     ['lose_before', OutcomeUnknownError, 4],
     ['run_then_fail', OutcomeUnknownError, 0],
   ] as const)('%s: the caller learns nothing of what became of the call', async (action, error, left) => {
-    const { stores, faulty } = setup(({ method }) => (method === 'takeShards' ? action : 'run'));
-    await faulty.ownership.register('w1', 500);
-    await stores.ownership.register('w2', 500);
-    await expect(faulty.ownership.takeShards('w1')).rejects.toBeInstanceOf(error);
+    const { stores, faulty } = setup(({ method }) => (method === 'applyPlan' ? action : 'run'));
+    await faulty.ownership.register(registrationOf('w1', 500));
+    await stores.ownership.register(registrationOf('w2', 500));
+    await expect(takeFreeShards(faulty.ownership, 'w1')).rejects.toBeInstanceOf(error);
     expect(await shardsOf(stores)).toBe(left);
   });
 
@@ -63,7 +64,7 @@ describe('faulty stores', () => {
     const { stores, faulty } = setup(() => ({ action: 'run', beforeMs: 30, afterMs: 70 }), clock);
 
     const before = nextTimer();
-    const answer = faulty.ownership.register('w1', 500);
+    const answer = faulty.ownership.register(registrationOf('w1', 500));
     await before;
     await expect(stores.ownership.renew('w1', 500)).rejects.toThrow('not registered');
 

@@ -14,6 +14,7 @@ import { loadConfig } from '../../../src/config.ts';
 import { roomOf } from '../../../src/engine/policy.ts';
 import type { ClaimProof } from '../../../src/engine/ports.ts';
 import { claimBy, decide, World } from '../../conformance/world.ts';
+import { registrationOf } from '../../support/fleet.ts';
 import { ack, policyOf, takeOver } from '../../support/rooms.ts';
 import { caughtUp, promote, startStandby } from '../../support/standby.ts';
 import { Database, session } from './database.ts';
@@ -109,7 +110,7 @@ describe.each([
   async function expectRefused(): Promise<void> {
     const refused = { code: 'database_in_recovery' };
     await expect(opened.check()).rejects.toMatchObject(refused);
-    await expect(opened.stores.ownership.register('early', LEASE_MS)).rejects.toMatchObject(refused);
+    await expect(opened.stores.ownership.register(registrationOf('early', LEASE_MS))).rejects.toMatchObject(refused);
     await expect(opened.stores.ownership.renew(proof.worker, LEASE_MS)).rejects.toMatchObject(refused);
     await expect(openTool(database.url)).rejects.toMatchObject(refused);
   }
@@ -120,7 +121,10 @@ describe.each([
     const seen = await ownership.renew(proof.worker, LEASE_MS);
     expect(seen?.anotherHistory).toMatchObject({ stored: { timeline: 1 }, seen: { timeline: 2 } });
     expect(seen?.anotherHistory?.seen.systemIdentifier).toBe(seen?.anotherHistory?.stored.systemIdentifier);
-    expect(await ownership.register('new', LEASE_MS)).toMatchObject({ generation: 0, anotherHistory: { seen: {} } });
+    expect(await ownership.register(registrationOf('new', LEASE_MS))).toMatchObject({
+      generation: 0,
+      anotherHistory: { seen: {} },
+    });
     await expect(rooms.append([world.message('a')])).rejects.toMatchObject({ code: 'another_history' });
     expect((await opened.check()).view.anotherHistory).not.toBeNull();
   }
@@ -158,7 +162,7 @@ describe.each([
       });
       // The sessions that had seen the other history look again.
       expect(await world.append(world.message('later'))).toMatchObject([{ kind: 'appended' }]);
-      expect((await opened.stores.ownership.register('next', LEASE_MS)).anotherHistory).toBeNull();
+      expect((await opened.stores.ownership.register(registrationOf('next', LEASE_MS))).anotherHistory).toBeNull();
 
       expect(await tool.release('skip', { decidedBy: 'operator-1', reason: 'told' })).toMatchObject({ changed: MANY });
       expect(await tool.release('skip', { decidedBy: 'operator-1', reason: 'told' })).toMatchObject({ changed: 0 });
@@ -208,7 +212,7 @@ describe.each(installed === undefined ? [] : [{ name: `system ${installed.major}
 
     it('is recognised as another cluster, and adopted with its rooms going on', async () => {
       const { ownership } = database.stores().stores;
-      const { anotherHistory } = await ownership.register('a', LEASE_MS);
+      const { anotherHistory } = await ownership.register(registrationOf('a', LEASE_MS));
       expect(anotherHistory).toMatchObject({ stored: { timeline: 1 }, seen: { timeline: 1 } });
       expect(anotherHistory?.seen.systemIdentifier).not.toBe(anotherHistory?.stored.systemIdentifier);
 
@@ -216,7 +220,10 @@ describe.each(installed === undefined ? [] : [{ name: `system ${installed.major}
       const decided = await tool.adopt('resend', { decidedBy: 'operator-1', reason: 'restored from last night' });
       expect(decided).toEqual({ open: 3, changed: 0, recorded: true });
       await tool.close();
-      expect(await ownership.register('b', LEASE_MS)).toMatchObject({ generation: 1, anotherHistory: null });
+      expect(await ownership.register(registrationOf('b', LEASE_MS))).toMatchObject({
+        generation: 1,
+        anotherHistory: null,
+      });
       expect(await phases(database.url)).toEqual([{ phase: 'sending', reason: null, rooms: 3, version: 1 }]);
     });
 

@@ -10,6 +10,7 @@ import { createSystemClock } from '../../../src/adapters/system-clock.ts';
 import type { Instruments } from '../../../src/engine/instruments.ts';
 import { createLog, createMetrics, recipientHasher, Telemetry } from '../../../src/telemetry.ts';
 import { eventually } from '../../support/events.ts';
+import { registrationOf } from '../../support/fleet.ts';
 import { postgresServers } from '../../support/postgres.ts';
 import { Database, openOptions, session } from './database.ts';
 
@@ -104,7 +105,7 @@ describe.each(postgresServers())('$name: check', (server) => {
           rule: 'GRANT EXECUTE ON FUNCTION pg_control_system(), pg_current_wal_lsn(), pg_walfile_name(pg_lsn) TO <role>',
         },
       ]);
-      await postgres.stores.ownership.register('a', LEASE_MS);
+      await postgres.stores.ownership.register(registrationOf('a', LEASE_MS));
       expect(await postgres.stores.ownership.renew('a', LEASE_MS)).toMatchObject({ anotherHistory: null });
       await close(postgres);
 
@@ -186,7 +187,7 @@ describe('settings of a server', () => {
     const told = listen();
     const postgres = await create(server.url(), told);
     const { ownership } = postgres.stores;
-    await ownership.register('reload', LEASE_MS);
+    await ownership.register(registrationOf('reload', LEASE_MS));
     expect(await unsafeGauge(told)).toBe(0);
     expect(await postgres.readiness()).toEqual({ name: 'postgres', ok: true, detail: 'answers' });
 
@@ -215,7 +216,7 @@ describe('settings of a server', () => {
     const told = listen();
     const postgres = await create(server.url(), told);
     const { ownership } = postgres.stores;
-    await ownership.register('role', LEASE_MS);
+    await ownership.register(registrationOf('role', LEASE_MS));
     await change(`ALTER ROLE ${server.user} SET synchronous_commit = off`);
     await ownership.renew('role', LEASE_MS);
     expect(await unsafeGauge(told)).toBe(0);

@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { claimBy, decide, LONG_LEASE_MS, SHORT_LEASE_MS, World } from '../../conformance/world.ts';
+import { registrationOf } from '../../support/fleet.ts';
 import { postgresServers } from '../../support/postgres.ts';
 import { accepted, ack } from '../../support/rooms.ts';
 import { Database } from './database.ts';
@@ -173,7 +174,7 @@ describe.each(postgresServers())('$name', (server) => {
   describe('a renewal and the fence of its worker', () => {
     it('late fence: a renewal under way is waited for, and the lease is alive after all', async () => {
       const { stores } = database.stores();
-      await stores.ownership.register('alive', SHORT_LEASE_MS);
+      await stores.ownership.register(registrationOf('alive', SHORT_LEASE_MS));
       await endLease(database, 'alive');
       const renewal = await database.session();
       await renewal.query('BEGIN');
@@ -188,7 +189,7 @@ describe.each(postgresServers())('$name', (server) => {
 
     it('late renewal: it finds the lease ended, however long it waited for the fence', async () => {
       const { stores } = database.stores();
-      await stores.ownership.register('dead', SHORT_LEASE_MS);
+      await stores.ownership.register(registrationOf('dead', SHORT_LEASE_MS));
       await endLease(database, 'dead');
       const heir = await database.session();
       await heir.query('BEGIN; SELECT FROM workers FOR NO KEY UPDATE; UPDATE fences SET fenced = true');
@@ -200,7 +201,7 @@ describe.each(postgresServers())('$name', (server) => {
 
     it('renewals and batches never wait for each other', async () => {
       const { stores } = database.stores();
-      await stores.ownership.register('busy', LONG_LEASE_MS);
+      await stores.ownership.register(registrationOf('busy', LONG_LEASE_MS));
       const batch = await database.session();
       await batch.query('BEGIN; SELECT FROM fences FOR SHARE');
 

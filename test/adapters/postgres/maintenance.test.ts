@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PostgresStores } from '../../../src/adapters/postgres/stores.ts';
 import { claimBy, World } from '../../conformance/world.ts';
+import { registrationOf, takeFreeShards } from '../../support/fleet.ts';
 import { postgresServers } from '../../support/postgres.ts';
 import { accepted, ack, START } from '../../support/rooms.ts';
 import { Database } from './database.ts';
@@ -102,8 +103,8 @@ describe.each(postgresServers())('$name: maintenance', (server) => {
 
   it('forgets workers that have long been fenced and own nothing', async () => {
     const { ownership } = world.stores;
-    for (const worker of ['gone', 'owner', 'open']) await ownership.register(worker, 1);
-    await ownership.takeShards('owner');
+    for (const worker of ['gone', 'owner', 'open']) await ownership.register(registrationOf(worker, 1));
+    await takeFreeShards(ownership, 'owner');
     await ownership.release('gone');
     await database.query(`UPDATE fences SET fenced = true WHERE worker = 'owner'`);
     await opened.maintenance.dropExpired(Date.now() + 8 * DAY_MS);

@@ -4,6 +4,7 @@ import { runner } from 'node-pg-migrate';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { KNOWN_MIGRATIONS, migrate } from '../../../src/adapters/postgres/migrate.ts';
 import { claimBy, World } from '../../conformance/world.ts';
+import { takeFreeShards } from '../../support/fleet.ts';
 import { postgresServers } from '../../support/postgres.ts';
 import { ack, START } from '../../support/rooms.ts';
 import { Database, session } from './database.ts';
@@ -103,7 +104,7 @@ describe.each(postgresServers())('$name: migrate', (server) => {
       const proof = await world.worker();
       const room = await world.apply(await world.roomWith(2), proof, claimBy(proof));
       await world.apply(room, proof, ack(1));
-      await world.stores.ownership.takeShards(proof.worker);
+      await takeFreeShards(world.stores.ownership, proof.worker);
       await world.stores.ownership.release(proof.worker);
       expect(await opened.maintenance.makePartitions(9)).toBe(2);
       await opened.maintenance.dropExpired(START);

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RoomlineError } from '../../../src/errors.ts';
 import { World } from '../../conformance/world.ts';
+import { registrationOf } from '../../support/fleet.ts';
 import { postgresRoutes, type Route } from '../../support/postgres.ts';
 import { Database } from './database.ts';
 
@@ -14,7 +15,7 @@ describe.each(routes)('$name: a server behind the same connection', (route) => {
       const { ownership, rooms } = database.stores().stores;
       const world = new World(database.stores().stores);
       await rooms.append([world.message('a')]);
-      await ownership.register('w', 60_000);
+      await ownership.register(registrationOf('w', 60_000));
       await database.query('UPDATE settings SET timeline = timeline + 1');
       expect((await ownership.renew('w', 60_000))?.anotherHistory).not.toBeNull();
       await expect(rooms.append([world.message('b')])).rejects.toMatchObject({ code: 'another_history' });

@@ -125,6 +125,7 @@ export class World {
       maxWaiting: 1,
       lingerMs: 0,
       mayAccept: () => true,
+      raised: () => Promise.resolve(),
       isPermanent: this.#options.isPermanent ?? (() => false),
     });
     let most = 0;

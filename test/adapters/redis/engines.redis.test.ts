@@ -10,6 +10,7 @@ import { createReferences } from '../../../src/engine/reference.ts';
 import { describeRedis } from '../../support/describe-redis.ts';
 import { channelOf, messageOf, SHARDS } from '../../support/engine.ts';
 import { eventually } from '../../support/events.ts';
+import { ALL_ROLES } from '../../support/fleet.ts';
 import { type RedisServer, startRedis } from '../../support/redis.ts';
 import { Client, type Instrumented } from './fixture.ts';
 
@@ -52,6 +53,11 @@ describeRedis('two engines on one limit', (program) => {
         leaseMs: 10_000,
         renewEveryMs: 2_000,
         sweepEveryMs: 5_000,
+        sweepWithoutSignalsMs: 250,
+        pollEveryMs: 250,
+        name: 'node',
+        roles: ALL_ROLES,
+        weight: 1,
       },
       {
         stores,
@@ -61,6 +67,7 @@ describeRedis('two engines on one limit', (program) => {
         channels: [channelOf({ channelLimit: LIMIT, policy: { unlockedBy: 'accepted' } })],
         platform: () => platform,
         sharedRates,
+        signals: null,
         instruments,
         newWorkerId: randomUUID,
         isPermanent: () => false,

@@ -193,7 +193,7 @@ describe('a callback', () => {
     [{ CallSid: 'CA1' }, '', 'other', 'no_status'],
     [{ MessageStatus: 'sent', AccountSid: `AC${'9'.repeat(32)}` }, '', 'other', 'other_account'],
     [{ MessageStatus: 'sent', MessageSid: '' }, '', 'unreadable', 'message_unnamed'],
-    [{ MessageStatus: 'sent', MessageSid: 's'.repeat(129) }, '?reference=a/b', 'unreadable', 'message_unnamed'],
+    [{ MessageStatus: 'sent', MessageSid: 's'.repeat(513) }, '?reference=a/b', 'unreadable', 'message_unnamed'],
     [{ MessageStatus: 'pondered' }, '', 'unreadable', 'status_unknown'],
     [{ MessageStatus: 'constructor' }, '', 'unreadable', 'status_unknown'],
     [{ MessageStatus: '' }, '', 'unreadable', 'status_unknown'],

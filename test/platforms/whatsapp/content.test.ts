@@ -56,6 +56,7 @@ describe('content that is taken', () => {
     ['a document', { type: 'document', document: { link, caption: 'This', filename: 'this.pdf' } }],
     ['a sticker', { type: 'sticker', sticker: { id: '1' } }],
     ['a reaction', { type: 'reaction', reaction: { message_id: 'wamid.1', emoji: '👍🏽' } }],
+    ['a reaction by a long id', { type: 'reaction', reaction: { message_id: 'x'.repeat(512), emoji: '👍' } }],
     ['a reaction taken back', { type: 'reaction', reaction: { message_id: 'wamid.1', emoji: '' } }],
     ['buttons', buttons(reply('1'), reply('2'), reply('3'))],
     [

@@ -19,6 +19,16 @@ describe('the verdict of a run', () => {
     expect(judged(doubled).clean).toBe(true);
   });
 
+  it.each<[Parameters<typeof demoVerdict>[2], number]>([
+    ['delivered', 5],
+    ['sent', 7],
+    [null, 0],
+  ])('counts the lost acks of a platform whose acks are %s', (ack, lost) => {
+    const roomline = verdictOf({ faults: { status_lost_delivered: 5, status_lost_sent: 7 } });
+    const { roomline: result } = demoVerdict(RUN, { roomline, atOnce: verdictOf({}), pause: verdictOf({}) }, ack);
+    expect(result.acksLost).toBe(lost);
+  });
+
   it.each<[string, Parameters<typeof verdictOf>[0], string]>([
     ['a lost message', { messages: { lost: 1 }, broken: { R1_lost: 1 } }, '1 lost'],
     ['a violation of R2', { broken: { R2_overtaken: 2, R2_sequence: 1 } }, '3 violations of R2 (in order)'],

@@ -87,6 +87,13 @@ describe('the command', () => {
     ['a record of no known kind', 'platform-2', '{"t":"tea","at":1}\n', /platform-2, record 1: of no known kind/],
     ['a line that is no JSON', 'inbox', '{"secret\n{}\n', /inbox, line 1: not JSON/],
     ['an option that there is not', 'options', '{"without":["C7"]}', /there is no option without/],
+    [
+      'an unknown level',
+      'options',
+      '{"unlockedBy":["accepted","seen"]}',
+      /unlockedBy must hold accepted, sent, delivered/,
+    ],
+    ['no level', 'options', '{"unlockedBy":[]}', /unlockedBy must hold .* at least one/],
     ['an option of another type', 'options', '{"maxAttempts":"5"}', /maxAttempts must be of type number/],
   ])('does not judge %s', async (_name, file, content, message) => {
     const path = await written(wholeRun());

@@ -110,4 +110,16 @@ describe('webhooks', () => {
     const ids = calls.flatMap(({ entry }) => entry.map(({ id }: Any) => id));
     expect(new Set(ids)).toEqual(new Set([ACCOUNT]));
   });
+
+  it('tell the echo when the message has arrived, where that is wanted', async () => {
+    const phone = { delayMs: 300 };
+    const { send, platform, events } = await start({ message: { phone, status: { sentOnArrival: true } } });
+    await send(hello());
+    await platform.control.whenIdle();
+    expect(events()).toHaveLength(1);
+    const [shown] = recordsOf(platform, 'shown');
+    const [sent, ...more] = recordsOf(platform, 'status').filter(({ status }) => status === 'sent');
+    expect(more).toEqual([]);
+    expect(sent?.at).toBeGreaterThanOrEqual(shown?.at ?? Number.POSITIVE_INFINITY);
+  });
 });

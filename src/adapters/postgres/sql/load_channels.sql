@@ -1,1 +1,1 @@
-SELECT tenant, channel, condition FROM channels
+SELECT tenant, channel, condition, saved_at FROM channels

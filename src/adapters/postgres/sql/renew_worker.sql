@@ -1,6 +1,27 @@
--- Renews a lease that has not ended, of a worker that is not fenced. The fence row is only read.
-UPDATE workers w
-SET lease_until = clock_timestamp() + $2 * interval '1 ms'
-WHERE w.worker = $1 AND w.lease_until > clock_timestamp()
-  AND NOT EXISTS (SELECT FROM fences f WHERE f.worker = w.worker AND f.fenced)
-RETURNING floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS database_time
+-- Renews a lease that has not ended, of a worker that is not fenced and has not kept a shard from a living heir for too
+-- long. The fence row is only read. Tells what a glance tells.
+WITH renewed AS (
+  UPDATE workers w
+  SET lease_until = clock_timestamp() + $2 * interval '1 ms'
+  WHERE w.worker = $1 AND w.lease_until > clock_timestamp()
+    AND NOT EXISTS (SELECT FROM fences f WHERE f.worker = w.worker AND f.fenced)
+    AND NOT EXISTS (
+      SELECT
+      FROM shards s
+      JOIN fences f ON f.worker = s.heir AND NOT f.fenced
+      JOIN workers h ON h.worker = s.heir AND h.lease_until > clock_timestamp()
+      WHERE s.owner = w.worker AND s.heir_until <= clock_timestamp()
+    )
+  RETURNING floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS database_time
+)
+SELECT r.database_time, f.membership, f.planned, o.others, o.next_lease_end
+FROM
+  renewed r,
+  fleet f,
+  LATERAL (
+    SELECT
+      count(*)::integer AS others,
+      floor(extract(epoch FROM min(w.lease_until) - clock_timestamp()) * 1000)::integer AS next_lease_end
+    FROM workers w JOIN fences x USING (worker)
+    WHERE NOT x.fenced AND w.worker <> $1
+  ) AS o

@@ -2,6 +2,7 @@
 import type { HistoryEntry } from '../../../../src/engine/ports.ts';
 import { judgeLate, type LateEvent } from '../../../../src/room/ack.ts';
 import { claimBy, type World } from '../../../conformance/world.ts';
+import { takeFreeShards } from '../../../support/fleet.ts';
 import { accepted, ack, deadline, nackOf, operator, START } from '../../../support/rooms.ts';
 import { acceptance, ackById, appending, decideAndWrite, doing, write } from './acts.ts';
 import { awaiting, claimed, deadWorker, empty, NOW, type Play, resting } from './plays.ts';
@@ -114,7 +115,7 @@ const WORKERS: readonly Play[] = [
       await freeShards(stage);
       const names = ['one', 'other'].map((name) => `${name}-${world.channel}`);
       for (const name of names) await world.worker(name);
-      return names.map((name) => doing((actor) => actor.opened.stores.ownership.takeShards(name)));
+      return names.map((name) => doing((actor) => takeFreeShards(actor.opened.stores.ownership, name)));
     },
     // Who is second while the first is not done gets nothing: it asks again with its next round.
     blind: ['shards'],
@@ -127,10 +128,10 @@ const WORKERS: readonly Play[] = [
       const dead = await deadWorker(world, stage);
       const heir = await world.worker(`heir-${world.channel}`);
       return [
-        doing((actor) => actor.opened.stores.ownership.takeShards(dead.worker)),
+        doing((actor) => takeFreeShards(actor.opened.stores.ownership, dead.worker)),
         doing(async (actor) => {
           await actor.opened.stores.ownership.fence(dead.worker);
-          return actor.opened.stores.ownership.takeShards(heir.worker);
+          return takeFreeShards(actor.opened.stores.ownership, heir.worker);
         }),
       ];
     },
@@ -142,10 +143,10 @@ const WORKERS: readonly Play[] = [
       await freeShards(stage);
       const owner = await world.worker(`owner-${world.channel}`);
       const other = await world.worker(`other-${world.channel}`);
-      await world.stores.ownership.takeShards(owner.worker);
+      await takeFreeShards(world.stores.ownership, owner.worker);
       return [
         doing((actor) => actor.opened.stores.ownership.release(owner.worker)),
-        doing((actor) => actor.opened.stores.ownership.takeShards(other.worker).then(() => 'asked')),
+        doing((actor) => takeFreeShards(actor.opened.stores.ownership, other.worker).then(() => 'asked')),
       ];
     },
     // What was not free yet is taken in its next round.

@@ -1,0 +1,1 @@
+SELECT membership FROM fleet

@@ -1,0 +1,1 @@
+SELECT shard, name FROM shard_pins ORDER BY shard

@@ -1,0 +1,79 @@
+/**
+ * What a decision means beyond its room's row: for the channel, the history, the bodies in memory, and those who watch.
+ * What the row itself calls for is derived from it, not from here.
+ */
+import type { RoomEvent } from '../room/events.ts';
+import type { Room } from '../room/room.ts';
+import type { Bodies } from './bodies.ts';
+import type { Channels } from './channels.ts';
+import { type Course, inboxEvidence, isWide } from './course.ts';
+import type { Telling } from './hints.ts';
+import type { Instruments } from './instruments.ts';
+import type { Late } from './late.ts';
+import type { AckInbox, Chance } from './ports.ts';
+import { reportHeld, reportSettled } from './report.ts';
+import type { Posted, Resident } from './resident.ts';
+
+export interface ConsequencesDependencies {
+  readonly chance: Chance;
+  readonly inbox: AckInbox;
+  readonly channels: Channels;
+  readonly bodies: Bodies;
+  readonly late: Late;
+  readonly telling: Telling;
+  readonly instruments: Instruments;
+}
+
+export class Consequences {
+  readonly #to: ConsequencesDependencies;
+
+  constructor(dependencies: ConsequencesDependencies) {
+    this.#to = dependencies;
+  }
+
+  /** Of what is on disk. @param held the room's shard is held by this process */
+  committed(resident: Resident, before: Room, course: Course, held: boolean): void {
+    const { bodies, channels, instruments, telling } = this.#to;
+    const { room } = course;
+    if (!held && room.version !== before.version) telling.changed(resident.room, course.facts, resident.ackArrivedAt);
+    const channel = channels.get(room.key);
+    for (const fact of course.facts) {
+      if (fact.kind !== 'settled') continue;
+      bodies.drop(room, fact.sequence);
+      if (fact.outcome === 'acked') channel?.reportAck(fact.reason === 'ack' ? room.id : null);
+      else resident.ackArrivedAt = null;
+      if (fact.reason === 'ack_timeout') channel?.reportAckTimeout();
+      reportSettled(instruments, before, fact);
+    }
+    if (room.phase === 'held' && before.phase !== 'held') reportHeld(instruments, room);
+  }
+
+  /** Effects that the row does not show: what concerns settled messages, and the channel. */
+  async run(room: Room, course: Course): Promise<void> {
+    const { channels, late } = this.#to;
+    const work: Promise<unknown>[] = course.lateFacts.map((fact) => late.record({ address: room, fact }));
+    for (const { sequence, cumulative, event } of course.late) {
+      const judged = late.judge(room, sequence, event, cumulative);
+      work.push(judged.then((nack) => nack !== null && isWide(nack) && channels.reportNack(room.key, nack)));
+    }
+    if (course.channelSilent) channels.get(room.key)?.reportSilent();
+    for (const nack of course.channelNacks) channels.reportNack(room.key, nack);
+    if (work.length > 0) await Promise.all(work);
+  }
+
+  /** What the ack inbox has to say before these events are decided; rejects where it could not be read. */
+  evidence(room: Room, posted: readonly Posted[]): Promise<RoomEvent[]> {
+    const { inbox, channels, chance } = this.#to;
+    const events = posted.map(({ event }) => event);
+    return inboxEvidence(inbox, room, events, channels.get(room.key)?.settings.echoesReference, chance);
+  }
+
+  /**
+   * The row was read. Where another process settled, before its time was over, what waits here for an ack, the channel's
+   * acks arrive there.
+   */
+  read(before: Room, row: Room): void {
+    if (row.settled <= before.settled || before.phase !== 'awaiting_ack' || before.until === null) return;
+    if (row.since < before.until) this.#to.channels.get(row.key)?.reportAck(row.id);
+  }
+}

@@ -1,0 +1,184 @@
+/** Channels as operators configure them, and the audit of what operators did. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { type Static, Type } from 'typebox';
+import { parseJson } from '../engine/message.ts';
+import { channelName } from '../engine/policy.ts';
+import type { ChannelKey } from '../engine/ports.ts';
+import { RoomlineError } from '../errors.ts';
+import type { Log } from '../telemetry.ts';
+import type { ChannelAdmin, Operator, Precondition } from './channel-admin.ts';
+import { addEndpoint, type Endpoint } from './endpoint.ts';
+import { type Guard, identityOf } from './guard.ts';
+import {
+  auditListSchema,
+  managedChannelListSchema,
+  managedChannelSchema,
+  previewSchema,
+  removedSchema,
+} from './schemas.ts';
+
+const MAX_BODY_BYTES = 65_536;
+/** Settings are nowhere deeper. */
+const MAX_DEPTH = 6;
+const NAME = /^[A-Za-z0-9._-]{1,64}$/;
+const MAX_PAGE = 200;
+const DEFAULT_PAGE = 50;
+
+const previewQuery = Type.Object(
+  { dryRun: Type.Literal(true, { description: 'Says what PUT would do; there is no POST that changes anything.' }) },
+  { additionalProperties: false },
+);
+const removeQuery = Type.Object(
+  { force: Type.Optional(Type.Boolean({ description: 'Also while rooms of it wait.' })) },
+  { additionalProperties: false },
+);
+const noQuery = Type.Object({}, { additionalProperties: false });
+const auditQuery = Type.Object(
+  {
+    subject: Type.Optional(Type.String({ description: 'Such as channel:default/support; everything by default.' })),
+    before: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Page marker.' })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_PAGE, description: `${DEFAULT_PAGE} by default.` })),
+  },
+  { additionalProperties: false },
+);
+
+export interface OperatorChannelOptions {
+  readonly authorizeOperator: Guard;
+  readonly answerTimeoutMs: number;
+  readonly log: Log;
+}
+
+export function addOperatorChannelRoutes(
+  app: FastifyInstance,
+  channels: ChannelAdmin,
+  { authorizeOperator: onRequest, answerTimeoutMs, log }: OperatorChannelOptions,
+): void {
+  addEndpoint(app, answerTimeoutMs, {
+    method: 'GET',
+    url: '/v1/ops/channels',
+    onRequest,
+    schema: { querystring: noQuery, response: { 200: managedChannelListSchema } },
+    handler: async () => ({ channels: await channels.list() }),
+  });
+
+  const url = '/v1/ops/channels/:tenant/:channel';
+  const get: Endpoint = {
+    method: 'GET',
+    url,
+    onRequest,
+    schema: { querystring: noQuery, response: { 200: managedChannelSchema } },
+    handler: async (request, reply) => {
+      const channel = await channels.find(keyOf(request));
+      if (channel === null) throw new RoomlineError('channel_not_found');
+      if (channel.revision !== null) reply.header('etag', `"${channel.revision}"`);
+      return channel;
+    },
+  };
+  const put: Endpoint = {
+    method: 'PUT',
+    url,
+    onRequest,
+    bodyLimit: MAX_BODY_BYTES,
+    schema: { querystring: noQuery, response: { '2xx': managedChannelSchema } },
+    handler: async (request, reply) => {
+      const key = keyOf(request);
+      const operator = operatorOf(request);
+      const { effect, channel } = await channels.put(key, settingsIn(request), preconditionOf(request), operator);
+      if (effect !== 'none') tell(log, request, operator, key);
+      reply.code(effect === 'create' ? 201 : 200).header('etag', `"${channel.revision}"`);
+      return channel;
+    },
+  };
+  const preview: Endpoint = {
+    method: 'POST',
+    url,
+    onRequest,
+    bodyLimit: MAX_BODY_BYTES,
+    schema: { querystring: previewQuery, response: { 200: previewSchema } },
+    handler: async (request) => channels.preview(keyOf(request), settingsIn(request), preconditionOf(request)),
+  };
+  const remove: Endpoint = {
+    method: 'DELETE',
+    url,
+    onRequest,
+    schema: { querystring: removeQuery, response: { 200: removedSchema } },
+    handler: async (request) => {
+      const key = keyOf(request);
+      const operator = operatorOf(request);
+      const { force = false } = request.query as Static<typeof removeQuery>;
+      const { waitingRooms } = await channels.remove(key, preconditionOf(request), { force }, operator);
+      tell(log, request, operator, key);
+      return { ...key, waitingRooms };
+    },
+  };
+  addEndpoint(app, answerTimeoutMs, get, put, preview, remove);
+
+  addEndpoint(app, answerTimeoutMs, {
+    method: 'GET',
+    url: '/v1/ops/audit',
+    onRequest,
+    schema: { querystring: auditQuery, response: { 200: auditListSchema } },
+    handler: async (request) => {
+      const { subject = null, before = null, limit = DEFAULT_PAGE } = request.query as Static<typeof auditQuery>;
+      const entries = await channels.audit({ subject, before, limit });
+      return { entries, before: entries.length === limit ? (entries.at(-1)?.id ?? null) : null };
+    },
+  });
+}
+
+function keyOf(request: FastifyRequest): ChannelKey {
+  const { tenant, channel } = request.params as { tenant: string; channel: string };
+  for (const [field, name] of [['tenant', tenant] as const, ['channel', channel] as const]) {
+    if (!NAME.test(name)) throw new RoomlineError('field_invalid', { field, rule: NAME.source });
+  }
+  return { tenant, channel };
+}
+
+function operatorOf(request: FastifyRequest): Operator {
+  return { name: identityOf(request).name, requestId: request.id };
+}
+
+function tell(log: Log, request: FastifyRequest, { name }: Operator, key: ChannelKey): void {
+  const route = request.routeOptions.url ?? '';
+  log.event('operator.acted', { key: name, method: request.method, route, channel: channelName(key) });
+}
+
+/** `If-Match: "12"` (with or without the marks) or `*`, and `If-None-Match: *`. */
+function preconditionOf(request: FastifyRequest): Precondition {
+  const { 'if-match': match, 'if-none-match': noneMatch } = request.headers;
+  if (noneMatch !== undefined) {
+    if (noneMatch === '*' && match === undefined) return { kind: 'absent' };
+    throw new RoomlineError('field_invalid', { field: 'if-none-match', rule: '* alone' });
+  }
+  if (match === undefined) return { kind: 'none' };
+  if (match === '*') return { kind: 'exists' };
+  const revision = /^("?)(\d{1,15})\1$/.exec(match)?.[2];
+  if (revision === undefined)
+    throw new RoomlineError('field_invalid', { field: 'if-match', rule: 'one revision, or *' });
+  return { kind: 'revision', revision: Number(revision) };
+}
+
+/** @throws RoomlineError that repeats nothing of the body: a secret may be anywhere in it */
+function settingsIn(request: FastifyRequest): Readonly<Record<string, unknown>> {
+  const settings = parseJson(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0));
+  if (typeof settings !== 'object' || settings === null || Array.isArray(settings)) {
+    throw new RoomlineError('field_type', { field: 'body', rule: 'one JSON object' });
+  }
+  checkStorable(settings, MAX_DEPTH);
+  return settings as Readonly<Record<string, unknown>>;
+}
+
+function checkStorable(value: unknown, depthLeft: number): void {
+  if (typeof value === 'string') checkText(value);
+  if (typeof value !== 'object' || value === null) return;
+  if (depthLeft === 0) throw new RoomlineError('body_too_deep', { field: 'body', rule: `at most ${MAX_DEPTH} levels` });
+  for (const [name, inner] of Object.entries(value)) {
+    checkText(name);
+    checkStorable(inner, depthLeft - 1);
+  }
+}
+
+function checkText(text: string): void {
+  if (!text.includes('\0') && text.isWellFormed()) return;
+  throw new RoomlineError('text_nul_or_surrogate', { field: 'body', rule: 'no U+0000 and no unpaired surrogate' });
+}
