@@ -21,7 +21,7 @@
 #ifdef NO_LATE_COPY
 #define LATE_ONLY_WITHOUT_LEASE(s) false
 #else
-#define LATE_ONLY_WITHOUT_LEASE(s) !leased[worker[s].id]
+#define LATE_ONLY_WITHOUT_LEASE(s) (!leased[worker[s].id])
 #endif
 
 /* ONLY_MESSAGES: what can be seen at the platform and in the rooms, nothing of ownership. */
@@ -49,7 +49,7 @@
 #ifdef LEAVING_TAKES_OVER
 #define KEEPS(s) true
 #else
-#define KEEPS(s) !worker[s].leaving
+#define KEEPS(s) (!worker[s].leaving)
 #endif
 #if defined(EARLY_HAND_OVER)
 #define IS_QUIET(s) true
@@ -88,7 +88,7 @@
 #ifdef NO_FENCE
 #define UNFENCED(i) true
 #else
-#define UNFENCED(i) !fenced[write[i].id]
+#define UNFENCED(i) (!fenced[write[i].id])
 #endif
 #ifdef NO_GENERATION
 #define SAME_GENERATION(i) true

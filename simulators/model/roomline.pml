@@ -122,7 +122,7 @@ bit calm;
 hidden byte k;
 
 /* Promises, to name them where they are broken. */
-hidden bit R1, R2, R3, R4, R6, OA, OB;
+hidden byte R1, R2, R3, R4, R6, OA, OB;
 #define PROMISE(name, condition) assert((condition) || name)
 
 #include "planted.pml"

@@ -140,9 +140,11 @@ export const BUGS: readonly PlantedBug[] = [
     edits: [
       {
         file: ROOMS,
-        find: `    if (course.claims) this.#giveBack(resident);
+        find: `      giveBack(resident);
+    }
     decideAgain(resident, posted);`,
-        replace: `    if (course.claims) this.#giveBack(resident);
+        replace: `      giveBack(resident);
+    }
     resident.stale = true;
     for (const one of posted) one.resolve({ kind: 'ignored', reason: 'not_begun' });`,
       },
@@ -167,9 +169,9 @@ export const BUGS: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/engine/dispatch.ts',
-        find: `    const request = {
+        find: `    const request: SendRequest = {
       reference: references.encode(room, sequence),`,
-        replace: `    const request = {
+        replace: `    const request: SendRequest = {
       reference: \`\${references.encode(room, sequence)}.\${number}\`,`,
       },
     ],
@@ -290,8 +292,49 @@ export const BUGS: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/adapters/memory/ownership.ts',
-        find: 'owner !== null && !this.#fenceOf(owner).fenced',
-        replace: 'owner !== null && this.#fenceOf(owner).leaseEndsAt > this.#database.now()',
+        find: 'return owner === null || this.#fenceOf(owner).fenced;',
+        replace: 'return owner === null || this.#fenceOf(owner).leaseEndsAt <= this.#database.now();',
+      },
+    ],
+    lane: 'simulation',
+  },
+  {
+    name: 'claims-go-on-in-a-shard-with-an-heir',
+    breaks: 'R3: a shard is handed over while a claim of it is on its way',
+    edits: [
+      {
+        file: 'src/engine/ownership.ts',
+        find: 'return !this.#leaving.has(shard) && this.#generationRise === null',
+        replace: 'return this.#generationRise === null',
+      },
+      {
+        file: 'src/engine/ownership.ts',
+        find: 'const quiet = promised.filter(({ shard }) => isQuiet(shard));',
+        replace: 'const quiet = promised;',
+      },
+    ],
+    lane: 'simulation',
+  },
+  {
+    name: 'hand-over-before-the-send-has-ended',
+    breaks: 'R4: an heir takes an open send for interrupted and sends again',
+    edits: [
+      {
+        file: 'src/engine/ownership.ts',
+        find: 'const quiet = promised.filter(({ shard }) => isQuiet(shard));',
+        replace: 'const quiet = promised;',
+      },
+    ],
+    lane: 'simulation',
+  },
+  {
+    name: 'take-over-of-what-was-handed-over',
+    breaks: 'R4: who has handed a shard over takes the attempt of its heir for interrupted',
+    edits: [
+      {
+        file: 'src/engine/ownership.ts',
+        find: 'return !this.#leaving.has(shard) && this.outlives(shard, 0);',
+        replace: 'return this.outlives(shard, 0);',
       },
     ],
     lane: 'simulation',

@@ -667,9 +667,7 @@ export interface WebhookCall {
   readonly raw: Uint8Array;
 }
 
-export type WebhookVerdict =
-  | { readonly kind: 'verified' }
-  | RefusedCall;
+export type WebhookVerdict = { readonly kind: 'verified' } | RefusedCall;
 
 export interface RefusedCall {
   readonly kind: 'refused';

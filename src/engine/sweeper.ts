@@ -80,6 +80,7 @@ class Looking {
   readonly #options: SweeperOptions;
   /** What the last look has seen. */
   #seen: string | null = null;
+  #wasBlind = false;
   #lapses = 0;
   /** Something may have been missed since the last look. */
   #owed = true;
@@ -102,7 +103,8 @@ class Looking {
     const blind = signals === null ? !ownership.alone : !signals.live;
     const lapses = signals?.lapses ?? 0;
     // What was written before signals could be expected again is looked at once they can.
-    if (blind || lapses !== this.#lapses) this.#owed = true;
+    if (blind || this.#wasBlind || lapses !== this.#lapses) this.#owed = true;
+    this.#wasBlind = blind;
     this.#lapses = lapses;
     return this.#owed;
   }

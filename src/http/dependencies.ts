@@ -8,9 +8,7 @@ import type { ChannelView, MessageView, Readiness, RoomView } from './schemas.ts
 
 export type WebhookReceipt =
   /** Everything that the call carried is on disk. */
-  | { readonly kind: 'stored'; readonly statuses: number }
-  | RefusedCall
-  | { readonly kind: 'unknown_channel' };
+  { readonly kind: 'stored'; readonly statuses: number } | RefusedCall | { readonly kind: 'unknown_channel' };
 
 export interface Page {
   /** Only sequences below it; null for the newest. */

@@ -117,9 +117,10 @@ describe('while the store is away', () => {
     await other.publish('r', ['a']);
     await bed.time.advance(5_000);
     const from = process.countOf('rooms', 'readRooms');
-    await process.engine.rooms.post(await bed.row('r'), { type: 'pause' });
-    await process.engine.rooms.post(await bed.row('r'), { type: 'resume' });
+    const paused = process.engine.rooms.post(await bed.row('r'), { type: 'pause' });
+    const resumed = process.engine.rooms.post(await bed.row('r'), { type: 'resume' });
     await bed.time.advance(10_000);
+    await Promise.all([paused, resumed]);
     expect(process.countOf('rooms', 'readRooms') - from).toBeLessThan(60);
   });
 });

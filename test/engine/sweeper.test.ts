@@ -44,9 +44,11 @@ describe('the sweeper', () => {
     const holder = await bed.boot();
     const other = await bed.boot({ roles: ['api', 'webhook'] });
     await other.publish('r', ['a']);
-    holder.failNext('rooms', 'scan');
-    await bed.time.advance(5_000);
+    const lost = ['scan', 'changedSince'];
+    holder.faults = ({ method }) => (lost.includes(method) ? 'fail_before' : 'run');
+    await bed.time.advance(6_000);
     expect(bed.platform.sends).toEqual([]);
+    holder.faults = ({ method }) => (method === 'changedSince' ? 'fail_before' : 'run');
     await bed.time.advance(5_000);
     expect(bed.platform.log).toEqual(['r/a']);
   });

@@ -7,7 +7,8 @@ import { createMemoryOperatorStores } from '../../src/adapters/memory/operators.
 import { ChannelRegistry } from '../../src/channel-registry.ts';
 import { allowedSecrets, type ChannelConfig, parseConfiguration } from '../../src/config.ts';
 import type { ChannelKey, OperatorStores, PlatformChannel, Signal, Signals } from '../../src/engine/ports.ts';
-import { Bed, type Process, settled } from './engine.ts';
+import { createPlatformChannel } from '../../src/platforms/registry.ts';
+import { Bed, settled } from './engine.ts';
 
 const DEFAULTS = readFileSync(new URL('../../config/default.json', import.meta.url), 'utf8');
 
@@ -24,6 +25,7 @@ export const ENVIRONMENT: Readonly<Record<string, string>> = {
   CHANNEL_SECRET_HOOK: 'a-webhook-secret-1',
   CHANNEL_SECRET_NEW_HOOK: 'a-webhook-secret-2',
   CHANNEL_SECRET_SHORT: 'short',
+  CHANNEL_SECRET_SPACED: 'two words',
   PATH: '/usr/bin',
 };
 
@@ -59,11 +61,10 @@ export class Fleet {
   readonly directory: string;
   /** Rooms that wait, as the store says. */
   waitingRooms = 0;
-  readonly #members = new Map<Process, ChannelRegistry>();
-  #next: ChannelRegistry | null = null;
+  #latest: ChannelRegistry | null = null;
 
   constructor() {
-    this.bed = new Bed({ channels: [], platform: (key) => this.#next?.platform(key) ?? null });
+    this.bed = new Bed({ channels: [], platform: (key) => this.#latest?.platform(key) ?? null });
     this.stores = createMemoryOperatorStores({ now: () => this.bed.time.now, waitingRooms: () => this.waitingRooms });
     this.directory = mkdtempSync(join(tmpdir(), 'roomline-channel-secrets-'));
     onTestFinished(() => rmSync(this.directory, { recursive: true, force: true }));
@@ -95,6 +96,8 @@ export class Fleet {
       secrets: allowedSecrets({ variables: ['CHANNEL_SECRET_*'], directory: join(this.directory, 'allowed') }, env),
       operators: this.stores,
       createClient: (channel, key) => {
+        // What the adapter itself refuses is refused here, too.
+        void createPlatformChannel(channel.platform, channel, { wallClockMs: () => 0, webhookUrl: null }).close();
         const client: PlatformChannel = {
           ...this.bed.platform.channel(key),
           close: async () => {
@@ -111,8 +114,7 @@ export class Fleet {
       onFailure: (error) => void process.failures.push(error),
     });
     await registry.load();
-    this.#members.set(process, registry);
-    this.#next = registry;
+    this.#latest = registry;
     for (const one of registry.settings()) process.engine.configureChannel(one);
     registry.connect(process.engine);
     await process.engine.service.start();

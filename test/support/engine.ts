@@ -30,6 +30,7 @@ import type { Nack, Policy, RoomKey, RoomRow } from '../../src/room/room.ts';
 import { shardOf } from '../../src/room/shard.ts';
 import { createMetrics, recipientHasher, Telemetry } from '../../src/telemetry.ts';
 import { ALL_ROLES } from './fleet.ts';
+import type { SignalBus } from './signals.ts';
 
 export const START = 1_700_000_000_000;
 export const SHARDS = 4;
@@ -244,6 +245,8 @@ export interface BedOptions {
   readonly platform?: (key: ChannelKey) => PlatformChannel | null;
   /** How wrong a process's wall clock is before it has asked the database. */
   readonly wallWrongByMs?: number;
+  /** Null or left out: there are none. */
+  readonly signals?: SignalBus | null;
   /** What is wrong with the database's past at this moment. */
   readonly anotherHistory?: () => AnotherHistory | null;
   /** Laid over the memory stores, under the faults: what every process sees. */
@@ -392,7 +395,7 @@ export class Process {
         channels,
         platform: options.platform ?? ((key) => platforms.get(channelName(key)) ?? null),
         sharedRates: null,
-        signals: null,
+        signals: options.signals?.port() ?? null,
         instruments: this.instruments,
         newWorkerId: () => `worker-${number}.${++lives}`,
         isPermanent: (error) => error instanceof RefusedValueError,

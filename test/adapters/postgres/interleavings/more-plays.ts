@@ -149,11 +149,74 @@ const WORKERS: readonly Play[] = [
         doing((actor) => takeFreeShards(actor.opened.stores.ownership, other.worker).then(() => 'asked')),
       ];
     },
-    // What was not free yet is taken in its next round.
+    // What was not free yet is taken in its next round: a fenced owner is none.
     blind: ['shards'],
-    holds: (final) => final.shards.every(({ owner }) => owner === null || owner === 'other'),
+    holds: (final) =>
+      final.shards.every(({ owner }) => owner === 'owner' || owner === 'other') &&
+      final.workers.some(({ worker, fenced }) => worker === 'owner' && fenced),
+  },
+  {
+    name: 'late plan: of two for one membership the second changes nothing',
+    prepare: async (world, stage) => {
+      await freeShards(stage);
+      const names = ['one', 'other'].map((name) => `${name}-${world.channel}`);
+      for (const name of names) await world.worker(name);
+      const { membership } = await world.stores.ownership.view();
+      return names.map((to) =>
+        doing((actor) => actor.opened.stores.ownership.applyPlan(membership, [{ shard: 0, from: null, to }], 1_000)),
+      );
+    },
+    holds: (final, [one, other]) => one !== other && final.shards[0]?.owner === (one === true ? 'one' : 'other'),
+  },
+  {
+    name: 'late hand-over: beside a plan that withdraws the heir, one of both happens',
+    prepare: async (world, stage) => {
+      const { owner, promised, membership } = await promisedShard(world, stage);
+      const withdrawn = [{ shard: 0, from: owner, to: null }];
+      return [
+        doing((actor) => actor.opened.stores.ownership.handOver(owner, promised)),
+        doing((actor) => actor.opened.stores.ownership.applyPlan(membership, withdrawn, 1_000)),
+      ];
+    },
+    holds: (final, [given, planned]) => {
+      const gone = JSON.stringify(given) === '[0]';
+      return planned === !gone && final.shards[0]?.owner === (gone ? 'heir' : 'owner');
+    },
+  },
+  {
+    name: 'late hand-over: made twice, it gives the shard once',
+    prepare: async (world, stage) => {
+      const { owner, promised } = await promisedShard(world, stage);
+      const handOver = doing((actor) => actor.opened.stores.ownership.handOver(owner, promised));
+      return [handOver, handOver];
+    },
+    holds: (final, answers) => JSON.stringify(answers.flat()) === '[0]' && final.shards[0]?.owner === 'heir',
+  },
+  {
+    name: 'late hand-over: of a worker that is fenced meanwhile leaves the shard to its heir, or free',
+    prepare: async (world, stage) => {
+      const { owner, promised } = await promisedShard(world, stage);
+      return [
+        doing((actor) => actor.opened.stores.ownership.handOver(owner, promised)),
+        doing((actor) => actor.opened.stores.ownership.release(owner)),
+      ];
+    },
+    holds: (final) =>
+      final.shards[0]?.owner === 'heir' && final.workers.some(({ worker, fenced }) => worker === 'owner' && fenced),
   },
 ];
+
+/** Shard 0 is the owner's and promised to an heir. */
+async function promisedShard(world: World, stage: Stage) {
+  await freeShards(stage);
+  const { worker: owner } = await world.worker(`owner-${world.channel}`);
+  const { worker: heir } = await world.worker(`heir-${world.channel}`);
+  await takeFreeShards(world.stores.ownership, owner);
+  const { membership } = await world.stores.ownership.view();
+  await world.stores.ownership.applyPlan(membership, [{ shard: 0, from: owner, to: heir }], 60_000);
+  const promised = (await world.stores.ownership.ownShards(owner)).filter(({ shard }) => shard === 0);
+  return { owner, promised, membership };
+}
 
 /** Three shards that nobody has, and no others. */
 async function freeShards({ director }: Stage): Promise<void> {
