@@ -15,17 +15,9 @@ import {
 } from './config.ts';
 import type { Engine } from './engine/engine.ts';
 import type { Instruments } from './engine/instruments.ts';
+import type { AuditNote, AuditPage, OperatorStores, StoredChannelSettings } from './engine/operator-ports.ts';
 import { type ChannelSettings, channelName } from './engine/policy.ts';
-import type {
-  AuditNote,
-  AuditPage,
-  ChannelKey,
-  Clock,
-  OperatorStores,
-  PlatformChannel,
-  Signals,
-  StoredChannelSettings,
-} from './engine/ports.ts';
+import type { ChannelKey, Clock, PlatformChannel, Signals } from './engine/ports.ts';
 import { defineService, type Loop, runLoop, type Service } from './engine/service.ts';
 import { type Fault, RoomlineError } from './errors.ts';
 import type {

@@ -1,6 +1,6 @@
 /** What processes make of the channels that operators configure: at once where it was said, and elsewhere soon. */
 import { describe, expect, it } from 'vitest';
-import type { ChannelSettingsStore } from '../src/engine/ports.ts';
+import type { ChannelSettingsStore } from '../src/engine/operator-ports.ts';
 import {
   Fleet,
   IN_FILE,

@@ -30,7 +30,7 @@ interface Arrow {
 
 const NONE = /^$/;
 const ANY = /./;
-const SHARED = 'src/(room/.*|errors\\.ts|telemetry\\.ts|engine/(ports|service|instruments)\\.ts)';
+const SHARED = 'src/(room/.*|errors\\.ts|telemetry\\.ts|engine/((fleet-|operator-)?ports|service|instruments)\\.ts)';
 
 const ARROWS: readonly Arrow[] = [
   { from: /^src\/room\//, own: /^src\/room\//, packages: NONE },

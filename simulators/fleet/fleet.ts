@@ -148,7 +148,9 @@ export class Fleet {
       onAcquired: async (shards) => {
         const rooms = shards.reduce((sum, shard) => sum + (service.rooms[shard] ?? 0), 0);
         await new Promise<void>((resolve) => process.clock.after(1 + rooms * ACTIVE * READ_ROOM_MS, resolve));
-        for (const shard of shards) if (ownership.holds(shard)) this.#resume(shard, node);
+        for (const shard of shards) {
+          if (ownership.holds(shard) && !ownership.isLeaving(shard)) this.#resume(shard, node);
+        }
       },
       onLeaving: (shards) => {
         for (const shard of shards) {
@@ -181,8 +183,12 @@ export class Fleet {
     const other = this.service.resumed(shard, node, this.time.now);
     if (other === null) return;
     const owner = this.#workers.get(other);
-    if (owner === undefined || !owner.ownership.mayClaim(shard, 0)) return;
-    this.broken.push(`${node} works on shard ${shard} while ${other} does`);
+    if (owner?.ownership.mayClaim(shard, 0) === true) {
+      this.broken.push(`${node} works on shard ${shard} while ${other} does`);
+    }
+    // It has given the shard away and is yet to be told so.
+    this.service.stopped(shard, other, this.time.now, 'hand-over');
+    this.service.resumed(shard, node, this.time.now);
   }
 
   #keep(shard: number, node: string): void {

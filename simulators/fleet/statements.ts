@@ -1,5 +1,5 @@
 /** What the database is asked: statements by name, and rows of the shards' table that they read and write. */
-import type { OwnershipStore } from '../../src/engine/ports.ts';
+import type { OwnershipStore } from '../../src/engine/fleet-ports.ts';
 import type { WorldChance } from '../world/chance.ts';
 import { methodsOf } from '../world/database.ts';
 import type { SimProcess } from '../world/process.ts';

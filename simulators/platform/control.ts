@@ -58,6 +58,14 @@ const CALLS: Record<string, (control: FakePlatformControl, body: Body) => unknow
     control.flushWebhooks(channelOf(body));
     return control.stats();
   },
+  'POST /control/webhooks/unsubscribe': (control, body) => {
+    control.unsubscribeWebhooks(channelOf(body));
+    return control.stats();
+  },
+  'POST /control/webhooks/subscribe': (control, body) => {
+    control.subscribeWebhooks(channelOf(body));
+    return control.stats();
+  },
   'POST /control/webhooks/inject': (control, body) => {
     const { channel, items } = body;
     if (typeof channel !== 'string') throw new SettingsError('channel: must be the name of a channel');

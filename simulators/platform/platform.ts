@@ -60,6 +60,9 @@ export interface FakePlatformControl {
   /** Statuses of one channel, or of all, are kept until the flush. Throws SettingsError for an unknown channel. */
   holdWebhooks(channel?: string): void;
   flushWebhooks(channel?: string): void;
+  /** Nothing more is told until the next subscription, and what is not told then is lost. Throws SettingsError. */
+  unsubscribeWebhooks(channel?: string): void;
+  subscribeWebhooks(channel?: string): void;
   /** Sends these items as they are, correctly signed. Throws SettingsError for an unknown channel. */
   injectStatuses(channel: string, items: unknown[]): void;
   /**
@@ -160,6 +163,11 @@ export const createFakePlatform = (options: FakePlatformOptions = {}): FakePlatf
     flushWebhooks: (channel) => {
       webhooks.flush(knownChannel(channel));
       note('webhooks_flushed', channel);
+    },
+    unsubscribeWebhooks: (channel) => webhooks.unsubscribe(knownChannel(channel)),
+    subscribeWebhooks: (channel) => {
+      webhooks.subscribe(knownChannel(channel));
+      note('webhooks_subscribed', channel);
     },
     injectStatuses: (channel, items) => {
       knownChannel(channel);

@@ -40,6 +40,7 @@ export const Purpose = {
   challenge: 33,
   uploadDelay: 34,
   linkDelay: 35,
+  retrySpread: 36,
   /** Base for faults and rules, to which their position or the hash of their name is added. */
   rule: 1_000,
   fault: 100_000,

@@ -356,7 +356,7 @@ export const sendApi = (dialect: Dialect): Profile => ({
   challenge: metaChallenge,
 });
 
-/** What both have in common: calls end after 20 s, are told again for an hour, and then no more. */
+/** What both have in common: calls end after 20 s; who takes none for an hour is told nothing more. */
 export const SEND_API_CHANNEL = {
   request: { requireRoomlineHeaders: false },
   idempotency: { enabled: false },
@@ -364,6 +364,7 @@ export const SEND_API_CHANNEL = {
   webhooks: {
     batch: { minSize: 1, maxSize: 100, lingerMs: 25 },
     deadlineMs: 20_000,
-    retry: { ...META_RETRY, maxMs: 900_000, maxAgeMs: 3_600_000 },
+    retry: { ...META_RETRY, maxMs: 900_000 },
+    unsubscribe: { on: 'failure', afterMs: 3_600_000 },
   },
 } as const satisfies SettingsPatch['channel'];

@@ -55,6 +55,9 @@ export class Sending {
   /** Requests that were read and not yet answered. */
   open = 0;
 
+  /** Messages that are accepted and not answered, by channel and recipient. */
+  readonly #unsent = new Map<string, number>();
+
   constructor(
     world: World,
     registry: Registry,
@@ -176,6 +179,13 @@ export class Sending {
     struck: Named | undefined,
     heldMs: number,
   ): void {
+    const { unsent } = this.#world.resolver.channel(incoming.channel);
+    const chat = `${incoming.channel} ${request.to}`;
+    if (unsent !== null && (this.#unsent.get(chat) ?? 0) >= unsent.most) {
+      const held = { ...knobs, send: { ...knobs.send, responseDelayMs: unsent.holdMs } };
+      this.#refuse(incoming, request, unsent.refusal, 'too_many_unsent', held);
+      return;
+    }
     const over = this.#overLimit(incoming, request.to);
     if (over) {
       this.#refuse(incoming, request, over.refusal, over.name, knobs, over.taken);
@@ -239,6 +249,7 @@ export class Sending {
       release();
       this.#statuses.answered(message);
     });
+    this.#countUnsent(incoming, request, knobs);
     this.#statuses.drawEarly(message);
     const fetchMs = this.#uploads.fetchMs(channel, request, Draws.of(this.#world.seed, request.reference));
     this.#after(turn.waitMs + fetchMs, () => {
@@ -248,6 +259,19 @@ export class Sending {
     const answer = this.#world.profile.accepted(message, false);
     if (message.early === undefined || exchange.over) this.#finish(incoming, knobs, struck?.fault, answer);
     else this.#afterEarly(message, () => this.#finish(incoming, knobs, struck?.fault, answer));
+  }
+
+  /** It counts until its answer is due, whether or not the client still waits for that. */
+  #countUnsent(incoming: Incoming, { to }: SendRequest, knobs: MessageKnobs): void {
+    const { channel } = incoming;
+    if (this.#world.resolver.channel(channel).unsent === null) return;
+    const chat = `${channel} ${to}`;
+    this.#unsent.set(chat, (this.#unsent.get(chat) ?? 0) + 1);
+    this.#after(this.#responseDelayMs(incoming, knobs), () => {
+      const left = (this.#unsent.get(chat) ?? 1) - 1;
+      if (left === 0) this.#unsent.delete(chat);
+      else this.#unsent.set(chat, left);
+    });
   }
 
   /** How long a message waits for its turn to leave, and what becomes of it where there is no room for it. */

@@ -244,6 +244,11 @@ export const ChannelKnobs = Type.Object(
     limit: Limit,
     /** What one channel may send to one recipient. */
     pairLimit: Limit,
+    /** Messages to one recipient that are accepted and not answered: with so many, a call is held, then refused. */
+    unsent: Type.Union([
+      Type.Null(),
+      Type.Object({ most: Type.Integer({ minimum: 1 }), holdMs: Milliseconds, refusal: Refusal }, strict),
+    ]),
     queue: senderQueue(Refusal),
     media: mediaKnobs(Refusal),
     request: Type.Object(
@@ -290,10 +295,23 @@ export const ChannelKnobs = Type.Object(
             maxMs: Milliseconds,
             maxAgeMs: Milliseconds,
             on: Type.Union([Type.Literal('anything'), Type.Literal('server_errors'), Type.Literal('never')]),
+            /** The first repetition follows at once; `firstMs` is before the second. */
+            atOnce: Type.Boolean(),
+            /** By chance up to so much is added to `maxMs`. */
+            spreadMs: Milliseconds,
+            /** The longest `Retry-After` that is honoured; 0: none is. */
+            longestAskedMs: Milliseconds,
+            /** One recipient's calls go strictly one after another: one that fails holds up the rest, and nobody else's. */
+            inOrder: Type.Boolean(),
           },
           strict,
         ),
-        /** Multiplies every time of the retry policy: 0.001 makes a day of it a minute and a half. */
+        /** Who fails for so long without a success, or answers 410 for so long, is told nothing more. */
+        unsubscribe: Type.Union([
+          Type.Null(),
+          Type.Object({ on: Type.Union([Type.Literal('failure'), Type.Literal('gone')]), afterMs: Milliseconds }, strict),
+        ]),
+        /** Multiplies every time of the retry policy, and that until the end of the subscription: 0.001 makes a day of it a minute and a half. */
         timeScale: Type.Number({ exclusiveMinimum: 0 }),
         /** Probabilities per call that it is preceded by one with a bad signature; `previous` signs with the old secret. */
         signature: Type.Object(
@@ -430,6 +448,9 @@ export type SettingsPatch = Patch<Settings>;
 export type MessagePatch = Patch<MessageKnobs>;
 export type ChannelPatch = Patch<ChannelKnobs>;
 
+/** A retry policy of pauses alone. */
+const SIMPLE = { atOnce: false, spreadMs: 0, longestAskedMs: 0, inOrder: false };
+
 export const defaultSettings: Settings = {
   message: {
     send: {
@@ -476,6 +497,7 @@ export const defaultSettings: Settings = {
   channel: {
     limit: null,
     pairLimit: null,
+    unsent: null,
     queue: null,
     media: { uploadDelayMs: 0, idLifeMs: 2_592_000_000, uploadRefusal: null, linkDelayMs: 0 },
     request: { maxBodyBytes: 262_144, requireRoomlineHeaders: true, markers: true },
@@ -485,7 +507,8 @@ export const defaultSettings: Settings = {
       connections: 16,
       batch: { minSize: 1, maxSize: 1, lingerMs: 0 },
       deadlineMs: 5_000,
-      retry: { firstMs: 1_000, factor: 2, maxMs: 60_000, maxAgeMs: 86_400_000, on: 'anything' },
+      retry: { firstMs: 1_000, factor: 2, maxMs: 60_000, maxAgeMs: 86_400_000, on: 'anything', ...SIMPLE },
+      unsubscribe: null,
       timeScale: 1,
       signature: { wrongKey: 0, tampered: 0, missing: 0, expired: 0, previous: 0, both: false },
       junk: { unknownId: 0, unknownReference: 0, unknownStatus: 0, extraFields: 0, malformed: 0 },
@@ -533,7 +556,7 @@ export const overlay = <T>(base: T, patch: unknown): T => {
   }
   return { ...result } as T;
 };
-const NULLABLE = new Set(['limit', 'pairLimit', 'queue', 'flapping', 'uploadRefusal']);
+const NULLABLE = new Set(['limit', 'pairLimit', 'unsent', 'unsubscribe', 'queue', 'flapping', 'uploadRefusal']);
 
 const describe = (where: string, errors: ErrorObject[] | null | undefined): string => {
   const error = errors?.at(-1)?.keyword === 'anyOf' ? errors.at(-1) : errors?.[0];

@@ -11,7 +11,8 @@ export interface Stats {
   beforeRetryAfter: number;
   /** Statuses handed to the webhooks, by name. */
   statuses: Record<string, number>;
-  webhooks: { calls: number; answered2xx: number; failed: number; retried: number; givenUp: number; deadlines: number };
+  /** `unsubscribed`: statuses that were not told because nobody was subscribed any more. */
+  webhooks: { calls: number; answered2xx: number; failed: number; retried: number; givenUp: number; deadlines: number; unsubscribed: number };
   /** Injected faults by name: send faults, phone and status faults, outages, signatures, junk. */
   faults: Record<string, number>;
   /** Accepted and shown, by channel. */
@@ -28,7 +29,7 @@ export const newStats = (): Stats => ({
   lookups: 0,
   beforeRetryAfter: 0,
   statuses: {},
-  webhooks: { calls: 0, answered2xx: 0, failed: 0, retried: 0, givenUp: 0, deadlines: 0 },
+  webhooks: { calls: 0, answered2xx: 0, failed: 0, retried: 0, givenUp: 0, deadlines: 0, unsubscribed: 0 },
   faults: {},
   channels: {},
 });

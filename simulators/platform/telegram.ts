@@ -55,23 +55,6 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
 /** A refusal whose `code` is this and a chat's id says that the group became a supergroup with that id. */
 export const MIGRATED = 'migrate_to_chat_id:';
 
-/** For a chat with 310 unsent messages of the bot: the call is held for 3 s, then refused for a minute. */
-export const tooManyUnsent: MessagePatch = {
-  send: {
-    responseDelayMs: 3_000,
-    faults: {
-      too_many_unsent: {
-        kind: 'refuse',
-        probability: 1,
-        status: 429,
-        scope: 'room',
-        retryAfterMs: 60_000,
-        retryAfterIn: 'both',
-      },
-    },
-  },
-};
-
 const settings: SettingsPatch = {
   message: {
     phone: { delayMs: 300, media: { extraDelayMs: 0 } },
@@ -80,13 +63,29 @@ const settings: SettingsPatch = {
   channel: {
     limit: { ratePerSecond: 30, burst: 30, refusal: { status: 429, scope: 'channel', retryAfterIn: 'both' } },
     pairLimit: { ratePerSecond: 1, burst: 3, refusal: { status: 429, scope: 'room', retryAfterIn: 'both' } },
+    unsent: {
+      most: 310,
+      holdMs: 3_000,
+      refusal: { status: 429, scope: 'room', retryAfterMs: 60_000, retryAfterIn: 'both' },
+    },
     request: { requireRoomlineHeaders: false },
     lookup: { enabled: false },
     webhooks: {
       connections: 40,
       deadlineMs: 60_000,
-      // How the server really repeats updates, chat by chat, is in telegram-updates.ts.
-      retry: { firstMs: 1_000, factor: 2, maxMs: 90_000, maxAgeMs: 86_400_000, on: 'anything' },
+      // At once, then after 2, 4, 8 … s up to a random 60 to 120 s, or when `Retry-After` says; for a day.
+      retry: {
+        firstMs: 2_000,
+        factor: 2,
+        maxMs: 60_000,
+        spreadMs: 60_000,
+        maxAgeMs: 86_400_000,
+        on: 'anything',
+        atOnce: true,
+        longestAskedMs: 3_600_000,
+        inOrder: true,
+      },
+      unsubscribe: { on: 'gone', afterMs: 23 * 3_600_000 },
     },
   },
 };

@@ -26,6 +26,8 @@ interface Call {
   /** When it was first sent. */
   firstAt: number;
   attempt: number;
+  /** Pauses before repetitions so far, but for those that the receiver asked for. */
+  pauses: number;
   /** Signatures to try, the last being the one that counts. */
   readonly modes: SignatureMode[];
 }
@@ -38,6 +40,7 @@ interface Target {
 }
 
 type Outcome = { status: number; error?: string };
+type Ended = { outcome: Outcome; askedMs: number };
 
 const LETTER = { sent: 's', delivered: 'd', read: 'r', failed: 'f' } as const;
 const FORGERIES = [
@@ -47,6 +50,49 @@ const FORGERIES = [
   ['expired', 'expired'],
 ] as const;
 const JUNK = ['unknownId', 'unknownReference', 'unknownStatus', 'extraFields', 'malformed'] as const;
+
+/** Calls of one recipient that go one after another; the first of each line is under way. */
+class Lines {
+  readonly #lines = new Map<string, Call[]>();
+  /** Those behind a first one. */
+  waiting = 0;
+
+  /** False where the call has to wait for its turn. */
+  enter(call: Call): boolean {
+    const name = this.#nameOf(call);
+    const line = this.#lines.get(name);
+    if (line === undefined) {
+      this.#lines.set(name, [call]);
+      return true;
+    }
+    line.push(call);
+    this.waiting++;
+    return false;
+  }
+
+  /** The call is over; the next of its line. */
+  leave(call: Call): Call | undefined {
+    const name = this.#nameOf(call);
+    const line = this.#lines.get(name);
+    if (line?.[0] !== call) return undefined;
+    line.shift();
+    if (line.length === 0) this.#lines.delete(name);
+    else this.waiting--;
+    return line[0];
+  }
+
+  /** Ends all lines; the calls that were not under way yet. */
+  clear(): Call[] {
+    const waiting = [...this.#lines.values()].flatMap((line) => line.slice(1));
+    this.#lines.clear();
+    this.waiting = 0;
+    return waiting;
+  }
+
+  #nameOf({ no, contents }: Call): string {
+    return contents[0]?.item?.message.recipient.to ?? `call ${no}`;
+  }
+}
 
 /** Tells one channel's statuses to its webhook: batches, parallel connections, repetition until a 2xx. */
 class ChannelOutlet {
@@ -63,6 +109,10 @@ class ChannelOutlet {
   #lingerOver = false;
   #lingering = false;
   #held = false;
+  readonly #lines = new Lines();
+  #unsubscribed = false;
+  /** Since when nothing succeeds, in the way that ends the subscription. */
+  #failingSince: number | undefined;
   readonly #targets = new Map<string, Target>();
   readonly #elsewhere: Target = { url: undefined, active: 0 };
   #turn = 0;
@@ -80,7 +130,7 @@ class ChannelOutlet {
   }
 
   get waiting(): number {
-    return this.#waiting.length + this.#ready.length + this.#addressed.length;
+    return this.#waiting.length + this.#ready.length + this.#addressed.length + this.#lines.waiting;
   }
 
   get active(): number {
@@ -99,7 +149,11 @@ class ChannelOutlet {
       return;
     }
     if (waiting.item?.message.callbackUrl !== undefined) this.#addressed.push(this.#compose([waiting]));
-    else if (alone && !this.#held) this.#ready.push(this.#compose([waiting]));
+    else if (this.#unsubscribed) this.#forget([waiting]);
+    else if (this.#knobs.retry.inOrder) {
+      const call = this.#compose([waiting]);
+      if (this.#lines.enter(call)) this.#ready.push(call);
+    } else if (alone && !this.#held) this.#ready.push(this.#compose([waiting]));
     else {
       this.#waiting.push(waiting);
       this.#linger();
@@ -116,6 +170,31 @@ class ChannelOutlet {
     this.#held = false;
     this.#lingerOver = this.#waiting.length > 0;
     this.#pump();
+  }
+
+  /** Drops what waits; nothing more is told until the next subscription, and nothing of it is made up for. */
+  unsubscribe(): void {
+    if (this.#unsubscribed) return;
+    this.#unsubscribed = true;
+    this.#world.truth.append({
+      t: 'event',
+      at: this.#world.now(),
+      event: 'webhooks_unsubscribed',
+      detail: { channel: this.#name },
+    });
+    this.#forget(this.#waiting.take(this.#waiting.length));
+    const calls = [...this.#ready.take(this.#ready.length), ...this.#lines.clear()];
+    for (const { contents } of calls) this.#forget(contents);
+  }
+
+  subscribe(): void {
+    this.#unsubscribed = false;
+    this.#failingSince = undefined;
+  }
+
+  #forget(contents: readonly Waiting[]): void {
+    this.#world.stats.webhooks.unsubscribed += contents.length;
+    for (const { told } of contents) told?.();
   }
 
   get #webhook() {
@@ -241,6 +320,7 @@ class ChannelOutlet {
       junk,
       firstAt: this.#world.now(),
       attempt: 0,
+      pauses: 0,
       modes,
     };
   }
@@ -255,7 +335,8 @@ class ChannelOutlet {
     }
     const mode = call.modes[0] ?? 'right';
     const forged = call.modes.length > 1;
-    if (!forged && ++call.attempt === 1) call.firstAt = world.now();
+    // What waits in a line grows old there.
+    if (!forged && ++call.attempt === 1 && !this.#knobs.retry.inOrder) call.firstAt = world.now();
     if (mode !== 'right') raise(world.stats.faults, `webhook_${mode}`);
     world.stats.webhooks.calls++;
     target.active++;
@@ -269,7 +350,7 @@ class ChannelOutlet {
       both: this.#knobs.signature.both,
       mode,
     });
-    this.#post(url, call.url ? url.origin : url.href, signed, (outcome) => {
+    this.#post(url, call.url ? url.origin : url.href, signed, ({ outcome, askedMs }) => {
       target.active--;
       world.truth.append({
         t: 'called',
@@ -281,7 +362,7 @@ class ChannelOutlet {
       if (forged) {
         call.modes.shift();
         this.#enqueue(call);
-      } else this.#settle(call, url, outcome);
+      } else this.#settle(call, url, outcome, askedMs);
       this.#pump();
       world.checkIdle();
     });
@@ -306,16 +387,17 @@ class ChannelOutlet {
     url: URL,
     target: string,
     { headers, body }: { headers: string[]; body: string },
-    done: (outcome: Outcome) => void,
+    done: (ended: Ended) => void,
   ): void {
     let status = 0;
+    let askedMs = 0;
     let ended = false;
     let abort: ((reason: Error) => void) | undefined;
     const end = (outcome: Outcome) => {
       if (ended) return;
       ended = true;
       deadline.cancel();
-      done(outcome);
+      done({ outcome, askedMs });
     };
     const deadline = this.#world.scheduler.after(this.#knobs.deadlineMs, () => {
       this.#world.stats.webhooks.deadlines++;
@@ -329,8 +411,10 @@ class ChannelOutlet {
           abort = (reason) => controller.abort(reason);
           if (ended) controller.abort(new Error('no answer within the deadline'));
         },
-        onResponseStart: (_controller, statusCode) => {
+        onResponseStart: (_controller, statusCode, answered) => {
           status = statusCode;
+          const asked = Number(answered['retry-after']);
+          if (Number.isInteger(asked) && asked > 0) askedMs = asked * 1_000;
         },
         onResponseData: () => undefined,
         onResponseEnd: () => end({ status }),
@@ -340,20 +424,26 @@ class ChannelOutlet {
     );
   }
 
-  #settle(call: Call, url: URL, outcome: Outcome): void {
+  #settle(call: Call, url: URL, outcome: Outcome, askedMs: number): void {
     const { webhooks } = this.#world.stats;
     const { status } = outcome;
     if (status >= 200 && status < 300) {
       webhooks.answered2xx++;
+      if (call.url === undefined) this.#failingSince = undefined;
       this.#told(call);
       return;
     }
     webhooks.failed++;
+    if (call.url === undefined && this.#endsSubscription(status)) {
+      if (!this.#unsubscribed) this.unsubscribe();
+      this.#forget(call.contents);
+      return;
+    }
     const { retry, timeScale } = this.#knobs;
     const byRule = retry.on === 'anything' || (retry.on === 'server_errors' && (status === 429 || status >= 500));
     const failed = { url: url.href, attempt: call.attempt, ...outcome };
     const retryable = byRule && (this.#world.profile.repeats?.(failed) ?? true);
-    const delayMs = Math.min(retry.maxMs, retry.firstMs * retry.factor ** (call.attempt - 1)) * timeScale;
+    const delayMs = this.#pauseMs(call, askedMs) * timeScale;
     if (!retryable || this.#world.now() + delayMs - call.firstAt > retry.maxAgeMs * timeScale) {
       webhooks.givenUp++;
       this.#told(call);
@@ -361,13 +451,39 @@ class ChannelOutlet {
     }
     webhooks.retried++;
     this.#world.scheduler.after(delayMs, () => {
-      this.#enqueue(call);
+      if (call.url === undefined && this.#unsubscribed) this.#forget(call.contents);
+      else this.#enqueue(call);
       this.#pump();
     });
   }
 
+  /** Before the next attempt of a call that failed, in unscaled time. */
+  #pauseMs(call: Call, askedMs: number): number {
+    const { firstMs, factor, maxMs, spreadMs, atOnce, longestAskedMs } = this.#knobs.retry;
+    const asked = Math.min(askedMs, longestAskedMs);
+    if (asked > 0) return asked;
+    if (atOnce && call.attempt === 1) return 0;
+    const draws = Draws.of(this.#world.seed, `call ${this.#name}`, call.no);
+    const longestMs = maxMs + draws.uniform(Purpose.retrySpread, call.attempt) * spreadMs;
+    return Math.min(longestMs, firstMs * factor ** call.pauses++);
+  }
+
+  #endsSubscription(status: number): boolean {
+    const { unsubscribe, timeScale } = this.#knobs;
+    if (this.#unsubscribed) return true;
+    if (unsubscribe === null) return false;
+    if (unsubscribe.on === 'gone' && status !== 410) {
+      this.#failingSince = undefined;
+      return false;
+    }
+    this.#failingSince ??= this.#world.now();
+    return this.#world.now() > this.#failingSince + unsubscribe.afterMs * timeScale;
+  }
+
   #told(call: Call): void {
     for (const { told } of call.contents) told?.();
+    const next = this.#lines.leave(call);
+    if (next !== undefined) this.#ready.push(next);
   }
 }
 
@@ -399,6 +515,14 @@ export class Webhooks implements StatusOutlet {
 
   flush(channel?: string): void {
     for (const outlet of this.#chosen(channel)) outlet.flush();
+  }
+
+  unsubscribe(channel?: string): void {
+    for (const outlet of this.#chosen(channel)) outlet.unsubscribe();
+  }
+
+  subscribe(channel?: string): void {
+    for (const outlet of this.#chosen(channel)) outlet.subscribe();
   }
 
   /** Statuses that wait, and calls under way; `idle`: nothing will happen by itself. */

@@ -4,8 +4,8 @@ import type { Decision, RoomCount } from '../adapters/postgres/decisions.ts';
 import { openStores } from '../adapters/postgres/stores.ts';
 import type { Config } from '../config.ts';
 import { holdAllRooms, type RoomsDecided, releaseAllRooms } from '../engine/all-rooms.ts';
+import type { AnotherHistory, DatabaseIdentity } from '../engine/fleet-ports.ts';
 import { channelName, POLICY_OF_MISSING_CHANNEL } from '../engine/policy.ts';
-import type { AnotherHistory, DatabaseIdentity } from '../engine/ports.ts';
 import type { Policy } from '../room/room.ts';
 
 export interface DatabaseStatus {

@@ -14,21 +14,17 @@
 
 import { type Lease, outlives } from '../room/shard.ts';
 import { errorFields } from '../telemetry.ts';
-import type { Instruments } from './instruments.ts';
-import { planOf } from './plan.ts';
 import type {
   AnotherHistory,
-  Chance,
-  ClaimProof,
   DatabaseIdentity,
   FleetNews,
   OwnershipStore,
   OwnShard,
-  SettableClock,
   ShardMove,
-  Signal,
-  Signals,
-} from './ports.ts';
+} from './fleet-ports.ts';
+import type { Instruments } from './instruments.ts';
+import { planOf } from './plan.ts';
+import type { Chance, ClaimProof, SettableClock, Signal, Signals } from './ports.ts';
 import { defineService, type Loop, runLoop, type Service } from './service.ts';
 
 /** What the rest of the engine asks of ownership. */

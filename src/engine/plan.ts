@@ -1,6 +1,6 @@
 /** Which shards are to move for the members that are there. */
 import { assign } from '../room/assignment.ts';
-import type { FleetMember, FleetView, ShardMove } from './ports.ts';
+import type { FleetMember, FleetView, ShardMove } from './fleet-ports.ts';
 
 /**
  * A shard on its way to a living heir counts as the heir's, so that a plan which comes on top of another changes no more

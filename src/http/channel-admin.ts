@@ -1,5 +1,6 @@
 /** What an operator may see and do of channels: what the HTTP side asks of whoever keeps them. */
-import type { AuditEntry, AuditPage, ChannelKey } from '../engine/ports.ts';
+import type { AuditEntry, AuditPage } from '../engine/operator-ports.ts';
+import type { ChannelKey } from '../engine/ports.ts';
 import type { Fault } from '../errors.ts';
 import type { ManagedChannel, SettingChange } from './schemas.ts';
 

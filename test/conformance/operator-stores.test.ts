@@ -1,7 +1,8 @@
 /** What operators configure and do, as stores keep it: in memory and in Postgres alike. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createMemoryOperatorStores } from '../../src/adapters/memory/operators.ts';
-import type { AuditNote, ChannelKey, OperatorStores } from '../../src/engine/ports.ts';
+import type { AuditNote, OperatorStores } from '../../src/engine/operator-ports.ts';
+import type { ChannelKey } from '../../src/engine/ports.ts';
 import { Database } from '../adapters/postgres/database.ts';
 import { postgresRoutes } from '../support/postgres.ts';
 import { World } from './world.ts';

@@ -80,6 +80,37 @@ export function describeReads(stores: () => Stores): void {
     });
   });
 
+  describe('changedSince', () => {
+    it('tells which rows were written since, whoever wrote them, and leaves out what was written before', async () => {
+      const world = new World(stores());
+      const other = new World(world.stores);
+      const proof = await world.worker();
+      const { rooms } = world.stores;
+      const changed = async (since: string) => {
+        const found = await rooms.changedSince([world.shard], since);
+        return { marks: found.rooms.toSorted((a, b) => a.id - b.id), now: found.now };
+      };
+      await world.roomWith(1, 'old');
+      const begun = await rooms.changedSince([world.shard], null);
+      expect(begun.rooms).toEqual([]);
+
+      const fresh = await world.roomWith(2, 'fresh');
+      await other.roomWith(1, 'elsewhere');
+      const { shard } = world;
+      const first = await changed(begun.now);
+      expect(first.marks).toEqual([{ shard, id: fresh.id, version: 0, tail: 2, atRest: false }]);
+      // Nothing need be forgotten for good when an answer is lost.
+      expect((await changed(begun.now)).marks).toEqual(first.marks);
+
+      const { now } = await changed(first.now);
+      await world.apply(await world.read('old'), proof, claimBy(proof), ack(1));
+      const [old] = (await changed(now)).marks;
+      expect(old).toMatchObject({ shard, tail: 1, atRest: true });
+      expect(old?.version).toBe((await world.read('old')).version);
+      expect((await rooms.changedSince([], now)).rooms).toEqual([]);
+    });
+  });
+
   describe('scan', () => {
     async function all(world: World, which: 'all' | 'due', now = START): Promise<string[]> {
       const found = await world.stores.rooms.scan([world.shard], which, now, 100, null);

@@ -5,6 +5,21 @@ import { World } from './world.ts';
 
 export function describeChannels(stores: () => Stores): void {
   describe('channels', () => {
+    it('keeps the newest change, in whichever order they come', async () => {
+      const world = new World(stores());
+      const { channels } = world.stores;
+      const channel = { tenant: 'default', channel: world.channel };
+      const at = async (): Promise<number | undefined> => {
+        return (await channels.load()).find((one) => one.channel.channel === world.channel)?.at;
+      };
+      await channels.save(channel, { state: 'stopped', reason: 'a', since: START }, START);
+      await channels.save(channel, { state: 'open' }, START - 1);
+      expect(await at()).toBe(START);
+      await channels.save(channel, { state: 'open' }, START);
+      await channels.save(channel, { state: 'ack_outage', since: START + 1 }, START + 1);
+      expect(await at()).toBe(START + 1);
+    });
+
     it('keeps the last condition of each channel', async () => {
       const world = new World(stores());
       const { channels } = world.stores;
@@ -19,7 +34,7 @@ export function describeChannels(stores: () => Stores): void {
         await channels.save({ tenant, channel: world.channel }, condition, START);
         const loaded = await channels.load();
         const ours = loaded.filter(({ channel }) => channel.channel === world.channel);
-        expect(ours).toEqual([{ channel: { tenant, channel: world.channel }, condition }]);
+        expect(ours).toEqual([{ channel: { tenant, channel: world.channel }, condition, at: START }]);
       }
       await channels.save({ tenant: 'other', channel: world.channel }, { state: 'open' }, START);
       const names = (await channels.load()).filter(({ channel }) => channel.channel === world.channel);

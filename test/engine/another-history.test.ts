@@ -2,8 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { createMemoryStores } from '../../src/adapters/memory/stores.ts';
 import { holdAllRooms, releaseAllRooms } from '../../src/engine/all-rooms.ts';
+import type { AnotherHistory } from '../../src/engine/fleet-ports.ts';
 import { explainHistory } from '../../src/engine/ownership.ts';
-import type { AnotherHistory, Stores } from '../../src/engine/ports.ts';
+import type { Stores } from '../../src/engine/ports.ts';
 import { Bed, channelOf, type Process, SHARDS, START, settled } from '../support/engine.ts';
 
 const PROMOTED: AnotherHistory = {

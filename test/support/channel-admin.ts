@@ -6,7 +6,8 @@ import { onTestFinished } from 'vitest';
 import { createMemoryOperatorStores } from '../../src/adapters/memory/operators.ts';
 import { ChannelRegistry } from '../../src/channel-registry.ts';
 import { allowedSecrets, type ChannelConfig, parseConfiguration } from '../../src/config.ts';
-import type { ChannelKey, OperatorStores, PlatformChannel, Signal, Signals } from '../../src/engine/ports.ts';
+import type { OperatorStores } from '../../src/engine/operator-ports.ts';
+import type { ChannelKey, PlatformChannel, Signal, Signals } from '../../src/engine/ports.ts';
 import { createPlatformChannel } from '../../src/platforms/registry.ts';
 import { Bed, settled } from './engine.ts';
 

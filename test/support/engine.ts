@@ -5,11 +5,11 @@
 import { type Fault, type FaultAction, faultyStores, type StoreCall } from '../../src/adapters/memory/faulty.ts';
 import { createMemoryStores } from '../../src/adapters/memory/stores.ts';
 import { createEngine, type Engine, type EngineSettings } from '../../src/engine/engine.ts';
+import type { AnotherHistory } from '../../src/engine/fleet-ports.ts';
 import type { Instruments } from '../../src/engine/instruments.ts';
 import { bodyDigest } from '../../src/engine/intake.ts';
 import { type ChannelSettings, channelName } from '../../src/engine/policy.ts';
 import type {
-  AnotherHistory,
   ChannelKey,
   HistoryEntry,
   IntakeResult,

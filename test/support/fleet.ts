@@ -1,5 +1,5 @@
 /** Workers and shards in the words of a test. */
-import type { OwnershipStore, WorkerRegistration } from '../../src/engine/ports.ts';
+import type { OwnershipStore, WorkerRegistration } from '../../src/engine/fleet-ports.ts';
 
 export const ALL_ROLES = ['intake', 'api', 'webhook', 'worker'] as const;
 

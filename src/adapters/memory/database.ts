@@ -2,15 +2,8 @@
  * The tables that the memory stores share. Everything kept here is a frozen copy, so that no caller can change what is
  * stored by changing what it passed in or was given.
  */
-import type {
-  AnotherHistory,
-  ChannelKey,
-  DeadLetter,
-  HistoryEntry,
-  InboxAck,
-  StoredEnvelope,
-  StoredRoom,
-} from '../../engine/ports.ts';
+import type { AnotherHistory } from '../../engine/fleet-ports.ts';
+import type { ChannelKey, DeadLetter, HistoryEntry, InboxAck, StoredEnvelope, StoredRoom } from '../../engine/ports.ts';
 import { ENVELOPE_WINDOW, hasHead, headSequence, type RoomAddress, type RoomRow } from '../../room/room.ts';
 
 /** A message that has not settled. */

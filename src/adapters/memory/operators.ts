@@ -3,11 +3,11 @@ import type {
   AuditNote,
   AuditPage,
   AuditStore,
-  ChannelKey,
   ChannelSettingsStore,
   OperatorStores,
   StoredChannelSettings,
-} from '../../engine/ports.ts';
+} from '../../engine/operator-ports.ts';
+import type { ChannelKey } from '../../engine/ports.ts';
 import { compositeKey, nextMicrotask } from './database.ts';
 
 export interface MemoryOperatorStoresOptions {

@@ -7,7 +7,7 @@ import type {
   OwnShard,
   ShardMove,
   WorkerRegistration,
-} from '../../engine/ports.ts';
+} from '../../engine/fleet-ports.ts';
 import { type Fence, type MemoryDatabase, nextMicrotask } from './database.ts';
 
 interface Shard {

@@ -1,4 +1,5 @@
-import type { AnotherHistory, Stores } from '../../engine/ports.ts';
+import type { AnotherHistory } from '../../engine/fleet-ports.ts';
+import type { Stores } from '../../engine/ports.ts';
 import { MemoryChannelStore } from './channels.ts';
 import { createDatabase } from './database.ts';
 import { MemoryDeadLetterStore } from './dead-letters.ts';

@@ -3,7 +3,7 @@
  * written to, whether its commits last, and whether its past is the one that is known.
  */
 import pg, { type QueryConfig, type QueryResult } from 'pg';
-import type { AnotherHistory, DatabaseIdentity } from '../../engine/ports.ts';
+import type { AnotherHistory, DatabaseIdentity } from '../../engine/fleet-ports.ts';
 import { RoomlineError } from '../../errors.ts';
 import { APPLIED_MIGRATIONS, KNOWN_MIGRATIONS, shardsMismatch } from './migrate.ts';
 import { type PostgresOptions, sessionSettings } from './options.ts';

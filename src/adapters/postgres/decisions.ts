@@ -1,5 +1,5 @@
 /** What operators decide about a database that may have lost commits, and what they need to know for it. */
-import type { DatabaseIdentity } from '../../engine/ports.ts';
+import type { DatabaseIdentity } from '../../engine/fleet-ports.ts';
 import type { Pool } from './pool.ts';
 import { STATEMENTS } from './statements.ts';
 

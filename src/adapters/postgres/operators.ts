@@ -4,10 +4,10 @@ import type {
   AuditNote,
   AuditPage,
   AuditStore,
-  ChannelKey,
   ChannelSettingsStore,
   StoredChannelSettings,
-} from '../../engine/ports.ts';
+} from '../../engine/operator-ports.ts';
+import type { ChannelKey } from '../../engine/ports.ts';
 import type { Pool } from './pool.ts';
 import { STATEMENTS } from './statements.ts';
 

@@ -8,7 +8,7 @@ import type {
   ShardMove,
   ShardRow,
   WorkerRegistration,
-} from '../../engine/ports.ts';
+} from '../../engine/fleet-ports.ts';
 import { bigints, integers, texts } from './arrays.ts';
 import type { Connection } from './connection.ts';
 import type { Pool } from './pool.ts';

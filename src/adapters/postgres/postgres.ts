@@ -1,6 +1,7 @@
 /** Postgres as a part of the process: its stores, looked at before they are used, and what keeps its tables small. */
 import type { Instruments } from '../../engine/instruments.ts';
-import type { Clock, OperatorStores, Stores } from '../../engine/ports.ts';
+import type { OperatorStores } from '../../engine/operator-ports.ts';
+import type { Clock, Stores } from '../../engine/ports.ts';
 import { defineService, runLoop, type Service } from '../../engine/service.ts';
 import { RoomlineError } from '../../errors.ts';
 import { errorFields } from '../../telemetry.ts';

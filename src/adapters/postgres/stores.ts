@@ -1,4 +1,5 @@
-import type { OperatorStores, Stores } from '../../engine/ports.ts';
+import type { OperatorStores } from '../../engine/operator-ports.ts';
+import type { Stores } from '../../engine/ports.ts';
 import { PostgresChannelStore } from './channels.ts';
 import { appliedMigrations, type Check, checkDatabase, type ServerView } from './checks.ts';
 import { Connection } from './connection.ts';
@@ -8,8 +9,8 @@ import { PostgresHistoryStore } from './history.ts';
 import { PostgresAckInbox } from './inbox.ts';
 import { PostgresMaintenance } from './maintenance.ts';
 import { KNOWN_MIGRATIONS } from './migrate.ts';
-import type { PostgresOptions } from './options.ts';
 import { PostgresAuditStore, PostgresChannelSettingsStore } from './operators.ts';
+import type { PostgresOptions } from './options.ts';
 import { PostgresOwnershipStore } from './ownership.ts';
 import { Pool } from './pool.ts';
 import { PostgresRoomStore } from './rooms.ts';
