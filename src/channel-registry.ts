@@ -34,7 +34,7 @@ export interface ChannelRegistryOptions {
   readonly readChannel: ReadChannel;
   /** What settings that come by the API may name as secrets. */
   readonly secrets: SecretSource;
-  readonly operators: OperatorStores;
+  readonly operators: Pick<OperatorStores, 'settings' | 'audit'>;
   /** @throws RoomlineError `config_invalid` where the adapter cannot work with these settings */
   readonly createClient: (config: ChannelConfig, key: ChannelKey) => PlatformChannel;
   readonly signals: Signals | null;

@@ -100,6 +100,35 @@ const CATALOGUE = {
     'The channel is not the one that the request expects',
     'Read it again, then decide again.',
   ),
+  worker_not_found: entry(
+    404,
+    'No such worker',
+    'Give the id of a worker or the name of a node; GET /v1/ops/workers lists all.',
+  ),
+  worker_ambiguous: entry(409, 'Several workers have this name', 'Give the id of one; the detail names them.'),
+  worker_takes_none: entry(
+    409,
+    'The worker is given no shards',
+    'Choose one with the role worker that lives, has a weight and does not drain.',
+  ),
+  worker_last: entry(
+    409,
+    'No worker with a weight would be left',
+    'Start another first, or repeat with force: owners keep their shards then, and nobody takes those without one.',
+  ),
+  weight_invalid: entry(400, 'A weight is not within its range', 'Give a number within the range that the rule names.'),
+  shard_out_of_range: entry(400, 'There is no such shard', 'Give shards that are there; the rule names the range.'),
+  shard_repeated: entry(400, 'A shard is named twice', 'Name each shard once in pins and once in moves.'),
+  shard_pinned: entry(
+    409,
+    'A shard that is to move is pinned to another node',
+    'Unpin it in the same request, or change its pin instead.',
+  ),
+  membership_changed: entry(
+    409,
+    'The fleet is not the one that the request was decided for',
+    'Nothing was changed. Read it again, then decide again.',
+  ),
   conflict_state: entry(409, 'The present state does not allow this', 'Read the present state, then decide again.'),
 
   // Try again later.

@@ -10,6 +10,7 @@ import { ChannelRegistry } from './channel-registry.ts';
 import { environmentName } from './config/environment.ts';
 import { allowedSecrets, type Configuration, loadConfiguration } from './config.ts';
 import { createEngine } from './engine/engine.ts';
+import { FleetOperations } from './engine/fleet-operations.ts';
 import type { AnotherHistory } from './engine/fleet-ports.ts';
 import type { Instruments } from './engine/instruments.ts';
 import { MESSAGE_LIMITS, parseMessage } from './engine/message.ts';
@@ -210,11 +211,19 @@ async function createSystem(
         )
       : null;
 
+  const fleet = new FleetOperations({
+    store: postgres.operators.fleet,
+    audit: postgres.operators.audit,
+    signals: redis?.signals ?? null,
+    clock,
+    handOverMs: engine.handOverMs,
+  });
   const http = createHttpServer(
     { ...config.http, keys: config.auth.keys, roles: config.node.roles },
     {
       ...answers,
       channelAdmin: registry,
+      fleet,
       readiness: async () => [
         await postgres.readiness(),
         databaseReadiness(engine.ownership.anotherHistory),

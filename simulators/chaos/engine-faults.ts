@@ -5,7 +5,7 @@ import { NOTICED_AFTER_MS } from './clocks.ts';
 import { choose, type Engine } from './engines.ts';
 import type { EngineChoice, Failpoint } from './plan.ts';
 import type { Ambush } from './postgres-wire.ts';
-import { aimAt, deed, type Perform, pause, type World, waitFor } from './world.ts';
+import { aimAt, deed, type Perform, pause, type World, waitFor, whereBatches } from './world.ts';
 
 export const killEngine: Perform<'engine_kill'> = async (world, { engine: choice, awayMs }) => {
   const engine = choose(world.engines, choice);
@@ -142,7 +142,7 @@ async function strikeAt(world: World, choice: EngineChoice, point: Failpoint, ac
   let struck = false;
   const { engine } = await aimAt(world, {
     engine: choice,
-    atHolder: true,
+    ...whereBatches(world, point === 'answer' ? 'claim' : point),
     begin: (one) => {
       const strike = (): 'pass' => {
         struck = one.pid !== null;
@@ -162,7 +162,7 @@ async function strikeAt(world: World, choice: EngineChoice, point: Failpoint, ac
   return { engine, struck };
 }
 
-async function killOne(world: World, engine: Engine): Promise<number | null> {
+export async function killOne(world: World, engine: Engine): Promise<number | null> {
   const { holder } = engine;
   const pid = await engine.kill();
   if (pid !== null && holder !== null) world.onHolderKilled(holder);

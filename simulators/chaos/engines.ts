@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../free-port.ts';
 import type { EngineProcess } from '../rig/engine.ts';
 import { type Address, Links } from './links.ts';
-import type { EngineChoice } from './plan.ts';
+import type { EngineChoice, Link, Role } from './plan.ts';
 
 export interface EngineOptions {
   /** Where its links lead. */
@@ -11,19 +11,17 @@ export interface EngineOptions {
     readonly postgres: () => Address;
     readonly pubsub: () => Address;
     readonly platform: () => Address;
+    readonly redis?: () => Address;
   };
+  /** All of them by default. */
+  readonly roles?: readonly Role[];
   readonly events: EngineEvents;
   /** Once it has aborted nothing is started any more. */
   readonly signal: AbortSignal;
 }
 
-/** Makes the process of an engine whose links are these. */
-export type MakeProcess = (
-  name: string,
-  httpPort: number,
-  links: Links,
-  onLine: (line: string) => void,
-) => EngineProcess;
+/** Makes the process of an engine. */
+export type MakeProcess = (engine: Engine, onLine: (line: string) => void) => EngineProcess;
 
 interface LogLine {
   readonly event?: string;
@@ -36,10 +34,22 @@ const RESTART_MS = 250;
 /** Lines that hold one of these are read; all others only pass. */
 const TELLING = /"event":"(ownership\.|process\.failed|liveness\.)/;
 
+/** Which role has a link; without one here, every process has it. */
+const USERS: Readonly<Partial<Record<Link, readonly Role[]>>> = {
+  pubsub: ['intake'],
+  platform: ['worker'],
+  webhooks: ['webhook', 'api'],
+};
+
+export const ALL_ROLES: readonly Role[] = ['intake', 'api', 'webhook', 'worker'];
+
 export class Engine {
   readonly name: string;
+  readonly roles: ReadonlySet<Role>;
   readonly links: Links;
   readonly httpPort: number;
+  /** One of several processes by roles, with a Redis. */
+  readonly isFleet: boolean;
   /** The worker that holds shards in this process; null while none does. */
   holder: string | null = null;
   #process: EngineProcess | null = null;
@@ -50,7 +60,9 @@ export class Engine {
 
   private constructor(name: string, httpPort: number, links: Links, options: EngineOptions) {
     this.name = name;
+    this.roles = new Set(options.roles ?? ALL_ROLES);
     this.httpPort = httpPort;
+    this.isFleet = options.parts.redis !== undefined;
     this.links = links;
     this.#events = options.events;
     this.#signal = options.signal;
@@ -64,7 +76,12 @@ export class Engine {
   }
 
   prepare(make: MakeProcess): void {
-    this.#process = make(this.name, this.httpPort, this.links, (line) => this.#read(line));
+    this.#process = make(this, (line) => this.#read(line));
+  }
+
+  /** Something of it goes over this link. */
+  uses(link: Link): boolean {
+    return USERS[link]?.some((role) => this.roles.has(role)) ?? true;
   }
 
   get pid(): number | null {
@@ -164,10 +181,12 @@ export interface EngineEvents {
   onFailedStart(engine: Engine): void;
 }
 
-/** The engine that the plan means: one that holds shards now, or one of all. */
+/** The engine that the plan means: one that holds shards now, one with a role, or one of all. */
 export function choose(engines: readonly Engine[], { of, draw }: EngineChoice): Engine {
-  const holding = engines.filter(({ holder }) => holder !== null);
-  const from = of === 'holders' && holding.length > 0 ? holding : engines;
+  const meant = engines.filter(({ holder, roles }) =>
+    of === 'holders' ? holder !== null : of === 'all' || roles.has(of),
+  );
+  const from = meant.length > 0 ? meant : engines;
   const chosen = from[Math.floor(draw * from.length)];
   if (chosen === undefined) throw new Error('there are no engines');
   return chosen;

@@ -6,14 +6,15 @@ import type { EngineChoice, Link } from './plan.ts';
 import type { Ambush } from './postgres-wire.ts';
 import type { Direction, TcpProxy } from './proxy.ts';
 import { PASS, type Treatment } from './stream.ts';
-import { aimAt, deed, last, type Perform, pause, type World, waitFor } from './world.ts';
+import { aimAt, deed, last, type Perform, pause, type World, waitFor, whereBatches } from './world.ts';
 
 export const cutLink: Perform<'link_cut'> = async (world, { link, engine: choice }) => {
   // One that stands by may have no connection to the platform.
-  let engine = choose(world.engines, choice);
+  const engines = world.engines.filter((each) => each.uses(link));
+  let engine = choose(engines, choice);
   await waitFor(world, () => {
     if (engine.links.get(link).open > 0) return true;
-    engine = choose(world.engines, { ...choice, of: 'holders' });
+    engine = choose(engines, { ...choice, of: 'holders' });
     return false;
   });
   const cut = engine.links.get(link).cut();
@@ -65,6 +66,7 @@ async function treat(
     engine: choice,
     forMs,
     atHolder: link === 'platform',
+    suits: (each) => each.uses(link),
     begin: ({ links }) => {
       const proxy = links.get(link);
       proxy.treat(treatment, how.directions);
@@ -82,7 +84,10 @@ async function treat(
 }
 
 export const refuseLink: Perform<'link_refuse'> = async (world, { link, engine: choice, forMs }) => {
-  const engine = choose(world.engines, choice);
+  const engine = choose(
+    world.engines.filter((each) => each.uses(link)),
+    choice,
+  );
   const proxy = engine.links.get(link);
   const { open } = proxy;
   await proxy.refuse();
@@ -97,7 +102,7 @@ export const refuseLink: Perform<'link_refuse'> = async (world, { link, engine: 
 
 export const refuseWebhooks: Perform<'webhooks_refused'> = async (world, { forMs }) => {
   const { platform } = world.rig;
-  const proxies = world.engines.map(({ links }) => links.get('webhooks'));
+  const proxies = world.engines.filter((each) => each.uses('webhooks')).map(({ links }) => links.get('webhooks'));
   const failed = async () => (await platform.stats()).webhooks.failed;
   const before = await failed();
   await Promise.all(proxies.map((proxy) => proxy.refuse()));
@@ -120,7 +125,7 @@ export const cutAtCommit: Perform<'commit_cut'> = async (world, { engine: choice
   };
   const { engine } = await aimAt(world, {
     engine: choice,
-    atHolder: true,
+    ...whereBatches(world, batch),
     begin: ({ links }) => {
       links.ambushes.lay(ambush);
       return () => void links.ambushes.lift(ambush);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onInterruption } from '../demo/interruption.ts';
 import { findLibrary } from './clocks.ts';
+import { FLEET_SORTS } from './fleet-plan.ts';
 import { type ChaosOptions, parseOptions } from './options.ts';
 import { describeFault, makePlan } from './plan.ts';
 import { tableOf } from './report.ts';
@@ -19,8 +20,18 @@ process.exit(await main(parseOptions(process.argv), interruption.signal));
 async function main(options: ChaosOptions, signal: AbortSignal): Promise<number> {
   const { minutes, seed } = options;
   const clockLibrary = findLibrary();
-  const plan = makePlan({ seed, minutes, without: clockLibrary === null ? ['clock_step'] : [] });
-  say(`chaos: seed ${seed}, ${minutes} min, ${plan.length} faults, ${options.engines} engines`);
+  const plan = makePlan({
+    seed,
+    minutes,
+    without: clockLibrary === null ? ['clock_step'] : [],
+    ...(options.fleet === null ? {} : { sorts: FLEET_SORTS }),
+  });
+  const { fleet, engines } = options;
+  const who =
+    fleet === null
+      ? `${engines} engines`
+      : `${fleet.workers} workers, ${fleet.webhooks} webhook servers, ${fleet.intakes} intakes`;
+  say(`chaos: seed ${seed}, ${minutes} min, ${plan.length} faults, ${who}`);
   if (clockLibrary === null) say('left out: clock_step, since libfaketime is not installed (Debian: faketime)');
   for (const fault of plan) say(`  plan ${describeFault(fault)}`);
   if (options.plan) return 0;

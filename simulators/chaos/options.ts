@@ -7,12 +7,20 @@ export interface ChaosOptions {
   /** Messages a second. */
   readonly rate: number;
   readonly engines: number;
+  /** Processes by roles; null for engines that do everything. */
+  readonly fleet: FleetSize | null;
   /** Where the report goes as JSON; null for nowhere. */
   readonly json: string | null;
   /** Leave the folder there even if the run is clean. */
   readonly keep: boolean;
   /** Print the plan and end. */
   readonly plan: boolean;
+}
+
+export interface FleetSize {
+  readonly workers: number;
+  readonly webhooks: number;
+  readonly intakes: number;
 }
 
 /** Prints help or what is wrong and ends the process where the arguments ask for it. */
@@ -24,12 +32,17 @@ export function parseOptions(argv: readonly string[]): ChaosOptions {
     .option('--rooms <n>', 'how many rooms', whole(20, 50_000), 3_000)
     .option('--rate <n>', 'messages a second', number(1, 10_000), 110)
     .option('--engines <n>', 'processes of Roomline on one database', whole(1, 16), 2)
+    .option('--fleet', 'processes by roles instead, with a Redis between them', false)
+    .option('--workers <n>', 'workers of a fleet', whole(2, 16), 3)
+    .option('--webhooks <n>', 'webhook servers of a fleet, which take messages over HTTP, too', whole(1, 16), 2)
+    .option('--intakes <n>', 'intakes of a fleet', whole(1, 16), 2)
     .option('--json <file>', 'write the report to this file')
     .option('--keep', 'leave logs and data even if the run is clean', false)
     .option('--plan', 'print the plan and end', false)
     .parse([...argv])
-    .opts<Omit<ChaosOptions, 'json'> & { json?: string }>();
-  return { ...options, json: options.json ?? null };
+    .opts<Omit<ChaosOptions, 'json' | 'fleet'> & FleetSize & { json?: string; fleet: boolean }>();
+  const { fleet, workers, webhooks, intakes, json, ...others } = options;
+  return { ...others, fleet: fleet ? { workers, webhooks, intakes } : null, json: json ?? null };
 }
 
 function number(least: number, most: number): (text: string) => number {

@@ -1,6 +1,7 @@
 /** Each kind of fault, and what does it. */
 import * as dependency from './dependency-faults.ts';
 import * as engine from './engine-faults.ts';
+import * as fleet from './fleet-faults.ts';
 import * as link from './link-faults.ts';
 import type { PlannedFault } from './plan.ts';
 import type { Deed, Perform, World } from './world.ts';
@@ -37,6 +38,15 @@ const PERFORMERS: { readonly [K in PlannedFault['kind']]: Perform<K> } = {
   pubsub_streams_lost: dependency.loseStreams,
   pubsub_redelivery: dependency.redeliver,
   pubsub_duplicates: dependency.duplicate,
+  zombie_at_write: fleet.sendLate,
+  rolling_restart: fleet.restartAll,
+  twin: fleet.addTwin,
+  scale: fleet.scale,
+  intakes_change: fleet.changeIntakes,
+  postgres_stall: fleet.stallPostgres,
+  redis_flush: fleet.flushRedis,
+  redis_kill: fleet.killRedis,
+  redis_freeze: fleet.freezeRedis,
 };
 
 /** Resolves when the fault is over and undone. */

@@ -8,11 +8,14 @@ import type { Direction } from './proxy.ts';
 
 /** A link of one engine: to Postgres, Pub/Sub, the platform; and from the platform and publishers to its HTTP server. */
 export const LINKS = ['postgres', 'pubsub', 'platform', 'webhooks'] as const;
-export type Link = (typeof LINKS)[number];
+/** And, in a fleet, to Redis. */
+export type Link = (typeof LINKS)[number] | 'redis';
 
-/** One of those that hold shards now, or any. */
+export type Role = 'intake' | 'api' | 'webhook' | 'worker';
+
+/** One of those that hold shards now, of those with a role, or any. */
 export interface EngineChoice {
-  readonly of: 'holders' | 'all';
+  readonly of: 'holders' | 'all' | Role;
   /** Which of them, as a share of 1. */
   readonly draw: number;
 }
@@ -78,7 +81,23 @@ export type FaultKind =
   | { readonly kind: 'pubsub_kill'; readonly awayMs: number }
   | { readonly kind: 'pubsub_streams_lost' }
   | { readonly kind: 'pubsub_redelivery'; readonly rooms: number; readonly count: number }
-  | { readonly kind: 'pubsub_duplicates'; readonly probability: number };
+  | { readonly kind: 'pubsub_duplicates'; readonly probability: number }
+  | FleetFaultKind;
+
+/** Only where engines are a fleet: several processes by roles, and a Redis. */
+export type FleetFaultKind =
+  /** Stopped after its last look at its lease, before the first byte of a request has left. */
+  | { readonly kind: 'zombie_at_write'; readonly engine: EngineChoice; readonly leases: number }
+  | { readonly kind: 'rolling_restart' }
+  /** Another process with the same configuration and name comes, and goes in good order or is killed. */
+  | { readonly kind: 'twin'; readonly end: 'terminates' | 'is_killed' }
+  /** All workers but one go, and come back together. */
+  | { readonly kind: 'scale' }
+  | { readonly kind: 'intakes_change' }
+  | { readonly kind: 'postgres_stall' }
+  | { readonly kind: 'redis_flush' }
+  | { readonly kind: 'redis_kill'; readonly awayMs: number }
+  | { readonly kind: 'redis_freeze' };
 
 export type PlannedFault = FaultKind & {
   /** Counts from 1. */
@@ -90,9 +109,19 @@ export type PlannedFault = FaultKind & {
 };
 
 /** Two that use the same do not overlap. */
-type Resource = 'engines' | 'processor' | 'postgres' | 'pubsub' | 'platform' | 'sends' | 'acks' | `link ${Link}`;
+type Resource =
+  | 'engines'
+  | 'fronts'
+  | 'processor'
+  | 'postgres'
+  | 'pubsub'
+  | 'redis'
+  | 'platform'
+  | 'sends'
+  | 'acks'
+  | `link ${Link}`;
 
-interface Sort {
+export interface Sort {
   /** How often in a bag of all sorts. */
   readonly weight: number;
   readonly uses: (fault: FaultKind) => readonly Resource[];
@@ -109,7 +138,7 @@ const LAST_END_MS = 25_000;
 const FAULTS_A_CYCLE = 6;
 const ENGINES: readonly Resource[] = ['engines'];
 
-class Chance {
+export class Chance {
   readonly random: Random;
 
   constructor(seed: number) {
@@ -144,9 +173,9 @@ class Chance {
 }
 
 const POINTS: readonly Failpoint[] = ['claim', 'settle', 'append', 'answer'];
-const linkOf = (fault: FaultKind): readonly Resource[] => ('link' in fault ? [`link ${fault.link}`] : []);
+export const linkOf = (fault: FaultKind): readonly Resource[] => ('link' in fault ? [`link ${fault.link}`] : []);
 
-const SORTS: readonly Sort[] = [
+export const SORTS: readonly Sort[] = [
   sort(6, ENGINES, [0, 0], (c) => ({ kind: 'engine_kill', engine: c.engine(), awayMs: c.whole(0, 3_000) })),
   sort(1, ENGINES, [0, 0], (c) => ({ kind: 'engine_kill_all', awayMs: c.whole(0, 1_500) })),
   sort(2, ENGINES, [0, 0], (c) => ({ kind: 'engine_terminate', engine: c.engine(), awayMs: c.whole(0, 1_000) })),
@@ -239,13 +268,15 @@ export interface PlanOptions {
   readonly minutes: number;
   /** Kinds that this machine cannot do. */
   readonly without?: readonly FaultKind['kind'][];
+  /** What is drawn from; those of a run without a fleet by default. */
+  readonly sorts?: readonly Sort[];
 }
 
 /** The same seed, minutes and exceptions give the same plan. */
-export function makePlan({ seed, minutes, without = [] }: PlanOptions): PlannedFault[] {
+export function makePlan({ seed, minutes, without = [], sorts = SORTS }: PlanOptions): PlannedFault[] {
   const chance = new Chance(seed);
   const lengthMs = minutes * 60_000;
-  const all = SORTS.flatMap((each) => Array.from({ length: each.weight }, () => each));
+  const all = sorts.flatMap((each) => Array.from({ length: each.weight }, () => each));
   let bag: Sort[] = [];
   const planned: PlannedFault[] = [];
   for (let cycleAt = 0; cycleAt < lengthMs; cycleAt += CYCLE_MS) {
@@ -291,11 +322,11 @@ function drawFree(
   return null;
 }
 
-function holders(chance: Chance): EngineChoice {
+export function holders(chance: Chance): EngineChoice {
   return { of: 'holders', draw: chance.random() };
 }
 
-function sort(
+export function sort(
   weight: number,
   uses: readonly Resource[] | Sort['uses'],
   lasts: readonly [number, number],
@@ -308,12 +339,14 @@ function sort(
 export function describeFault(fault: PlannedFault): string {
   const { kind, number, atMs, forMs, ...how } = fault;
   const words = Object.entries(how).map(([name, value]) => {
-    if (name === 'engine') return `engine ${(value as EngineChoice).of === 'holders' ? 'that holds' : 'any'}`;
+    if (name === 'engine') return `engine ${NAMES[(value as EngineChoice).of] ?? (value as EngineChoice).of}`;
     return `${name} ${Array.isArray(value) ? value.join('+') : String(value)}`;
   });
   const length = forMs === 0 ? [] : [`for ${(forMs / 1_000).toFixed(1)} s`];
   return `${clockText(atMs)} ${kind} ${[...words, ...length].join(', ')}`.trim();
 }
+
+const NAMES: Readonly<Record<string, string>> = { holders: 'that holds', all: 'any' };
 
 /** Minutes and seconds. */
 export function clockText(ms: number): string {

@@ -20,7 +20,7 @@ interface Figures {
   readonly failedStarts: number;
   readonly tailMs: number;
   readonly faults: readonly Done[];
-  readonly links: Readonly<Record<string, Readonly<Record<Link, ProxyCounts>>>>;
+  readonly links: Readonly<Record<string, Readonly<Partial<Record<Link, ProxyCounts>>>>>;
   readonly checks: readonly Check[];
   readonly verdicts: Readonly<Record<string, Verdict>>;
 }
@@ -67,7 +67,7 @@ function cell(value: number): string {
   return String(value).padStart(6);
 }
 
-function linkWords(links: Readonly<Record<Link, ProxyCounts>>): string {
+function linkWords(links: Readonly<Partial<Record<Link, ProxyCounts>>>): string {
   return Object.entries(links)
     .map(([link, counts]) => {
       const { connections, cut, swallowedBytes, delayedBytes } = counts;

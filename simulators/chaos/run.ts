@@ -4,16 +4,18 @@ import { DATABASE } from '../rig/database.ts';
 import { EngineProcess } from '../rig/engine.ts';
 import { engineConfig } from '../rig/engine-config.ts';
 import type { PublisherLog } from '../rig/publisher-log.ts';
+import { findRedis, type RedisServer, startRedis } from '../rig/redis.ts';
 import { NotInTime, type Rig, startRig } from '../rig/rig.ts';
 import { WallClocks } from './clocks.ts';
-import { Engine, type EngineEvents, type MakeProcess } from './engines.ts';
+import { ALL_ROLES, Engine, type EngineEvents, type MakeProcess } from './engines.ts';
 import { type Account, askOracle, type Check, scanLogs } from './judge.ts';
 import { Load } from './load.ts';
+import type { FleetSize } from './options.ts';
 import { perform } from './perform.ts';
-import { clockText, describeFault, type PlannedFault } from './plan.ts';
+import { clockText, describeFault, type PlannedFault, type Role } from './plan.ts';
 import { type Report, summarize } from './report.ts';
-import { CHANNEL_POLICIES, CHANNELS, ENGINE_SETTINGS, LEASE_MS, PLATFORM } from './settings.ts';
-import type { Deed, World } from './world.ts';
+import { CHANNEL_POLICIES, CHANNELS, ENGINE_SETTINGS, FLEET_POSTGRES, LEASE_MS, PLATFORM } from './settings.ts';
+import type { Deed, FleetParts, World } from './world.ts';
 
 export interface RunOptions {
   readonly directory: string;
@@ -22,7 +24,9 @@ export interface RunOptions {
   readonly minutes: number;
   readonly rooms: number;
   readonly rate: number;
+  /** How many, where they are no fleet. */
   readonly engines: number;
+  readonly fleet?: FleetSize | null;
   /** libfaketime's path; null where there is none. */
   readonly clockLibrary: string | null;
   readonly signal: AbortSignal;
@@ -33,6 +37,10 @@ export interface RunOptions {
 export interface Done extends Deed {
   readonly fault: PlannedFault;
 }
+
+/** Configured like this one, down to the name. */
+const TWIN_OF = 'engine-worker-1';
+const TWIN = 'engine-twin';
 
 const STATUS_MS = 15_000;
 const HOLDER_DEADLINE_MS = 60_000;
@@ -52,6 +60,7 @@ export async function runChaos(options: RunOptions): Promise<Report> {
     const world: World = {
       rig,
       engines,
+      fleet: run.fleet,
       load,
       clocks: run.clocks,
       leaseMs: LEASE_MS,
@@ -90,7 +99,32 @@ interface Running {
   readonly load: Load;
   readonly log: PublisherLog;
   readonly clocks: WallClocks;
+  readonly fleet: FleetParts | null;
   readonly stop: () => Promise<void>;
+}
+
+interface Member {
+  readonly name: string;
+  readonly roles: readonly Role[];
+}
+
+/** Who runs: engines that do everything, or processes by roles. */
+function rosterOf({ engines, fleet }: RunOptions): Member[] {
+  const several = (count: number, word: string, roles: readonly Role[]): Member[] =>
+    Array.from({ length: count }, (_, index) => ({ name: `engine-${word}${index + 1}`, roles }));
+  if (fleet === null || fleet === undefined) return several(engines, '', ALL_ROLES);
+  return [
+    ...several(fleet.workers, 'worker-', ['worker']),
+    ...several(fleet.webhooks, 'webhook-', ['webhook', 'api']),
+    ...several(fleet.intakes, 'intake-', ['intake']),
+  ];
+}
+
+/** @throws Error where no Redis is installed */
+async function startFleetRedis(): Promise<RedisServer> {
+  const program = findRedis();
+  if (program === null) throw new Error('a fleet needs Redis (on Debian: apt-get install redis-server)');
+  return startRedis(program);
 }
 
 async function start(options: RunOptions, events: Events): Promise<Running> {
@@ -105,21 +139,32 @@ async function start(options: RunOptions, events: Events): Promise<Running> {
     pubsub: () => addressOf(`http://${started().pubsub.address}`),
     platform: () => addressOf(started().platform.url),
   };
-  const engines: Engine[] = [];
+  const isFleet = (options.fleet ?? null) !== null;
+  const redis = isFleet ? await startFleetRedis() : null;
+  const redisPart = redis === null ? {} : { redis: () => ({ host: '127.0.0.1', port: redis.port }) };
+  const all: Engine[] = [];
+  const create = async ({ name, roles }: Member): Promise<Engine> => {
+    const engine = await Engine.create(name, { parts: { ...parts, ...redisPart }, roles, events, signal });
+    all.push(engine);
+    return engine;
+  };
   const stop = async (): Promise<void> => {
-    for (const engine of engines) engine.resume();
-    await Promise.all(engines.map((engine) => engine.terminate()));
+    redis?.resume();
+    for (const engine of all) engine.resume();
+    await Promise.all(all.map((engine) => engine.terminate()));
     await rig?.stop();
-    await Promise.all(engines.map((engine) => engine.links.close()));
+    await Promise.all(all.map((engine) => engine.links.close()));
+    await redis?.stop();
   };
   try {
-    for (let number = 1; number <= options.engines; number++) {
-      engines.push(await Engine.create(`engine-${number}`, { parts, events, signal }));
-    }
+    const engines: Engine[] = [];
+    for (const member of rosterOf(options)) engines.push(await create(member));
+    const fleet = redis === null ? null : { redis, twin: await create({ name: TWIN, roles: ['worker'] }) };
+    const withRole = (role: Role) => engines.filter(({ roles }) => roles.has(role));
     const webhooks = Object.fromEntries(
       CHANNELS.map((channel) => [
         channel,
-        { webhook: { urls: engines.map(({ url }) => `${url}/v1/webhooks/default/${channel}`) } },
+        { webhook: { urls: withRole('webhook').map(({ url }) => `${url}/v1/webhooks/default/${channel}`) } },
       ]),
     );
     rig = await startRig({
@@ -128,6 +173,7 @@ async function start(options: RunOptions, events: Events): Promise<Running> {
       channels: CHANNEL_POLICIES,
       settings: ENGINE_SETTINGS,
       platform: [PLATFORM, { channels: webhooks }],
+      ...(isFleet ? { postgres: { settings: FLEET_POSTGRES.server } } : {}),
       startEngine: false,
       signal,
       say,
@@ -135,7 +181,7 @@ async function start(options: RunOptions, events: Events): Promise<Running> {
     });
     const clocks = new WallClocks(directory, options.clockLibrary);
     const make = processMaker(rig, clocks, signal);
-    for (const engine of engines) engine.prepare(make);
+    for (const engine of all) engine.prepare(make);
     say(`${engines.length} engines …`);
     await Promise.all(engines.map((engine) => engine.start()));
     await untilHeld(engines, signal);
@@ -148,7 +194,7 @@ async function start(options: RunOptions, events: Events): Promise<Running> {
       rate: options.rate,
       seed,
       apiKey: rig.apiKey,
-      urls: () => engines.map(({ url }) => url),
+      urls: () => withRole('api').map(({ url }) => url),
     });
     return {
       rig,
@@ -156,6 +202,7 @@ async function start(options: RunOptions, events: Events): Promise<Running> {
       load,
       log,
       clocks,
+      fleet,
       stop: async () => {
         load.stop();
         await stop();
@@ -168,7 +215,7 @@ async function start(options: RunOptions, events: Events): Promise<Running> {
 }
 
 function processMaker(rig: Rig, clocks: WallClocks, signal: AbortSignal): MakeProcess {
-  return (name, httpPort, links, onLine) => {
+  return ({ name, roles, httpPort, links, isFleet }, onLine) => {
     const postgresUrl = new URL(rig.postgres.url(DATABASE));
     postgresUrl.port = String(links.address('postgres').port);
     const file = rig.secrets.write(`postgres-url-${name}`, postgresUrl.href);
@@ -182,8 +229,13 @@ function processMaker(rig: Rig, clocks: WallClocks, signal: AbortSignal): MakePr
         channels: CHANNEL_POLICIES,
         settings: {
           ...ENGINE_SETTINGS,
-          node: { name },
-          postgres: { ...ENGINE_SETTINGS.postgres, url: { file } },
+          ...(isFleet
+            ? {
+                node: { name: name === TWIN ? TWIN_OF : name, roles: [...roles] },
+                redis: { url: `redis://127.0.0.1:${links.address('redis').port}` },
+              }
+            : { node: { name } }),
+          postgres: { ...ENGINE_SETTINGS.postgres, ...(isFleet ? FLEET_POSTGRES.engine : {}), url: { file } },
         },
       },
       rig.secrets,
@@ -323,7 +375,7 @@ async function judgeRun(
   return summarize({
     seed: options.seed,
     minutes: options.minutes,
-    engines: options.engines,
+    engines: engines.length,
     rooms: options.rooms,
     planned,
     accepted,

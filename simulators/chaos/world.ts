@@ -1,14 +1,18 @@
 /** What the faults act upon, and how each tells what it did. */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { RedisServer } from '../rig/redis.ts';
 import type { Rig } from '../rig/rig.ts';
 import type { WallClocks } from './clocks.ts';
 import { choose, type Engine } from './engines.ts';
 import type { Load } from './load.ts';
 import type { EngineChoice, PlannedFault } from './plan.ts';
+import type { Batch } from './postgres-wire.ts';
 
 export interface World {
   readonly rig: Rig;
   readonly engines: readonly Engine[];
+  /** What only a fleet has; null where the engines are none. */
+  readonly fleet: FleetParts | null;
   readonly load: Load;
   readonly clocks: WallClocks;
   readonly leaseMs: number;
@@ -16,6 +20,12 @@ export interface World {
   readonly signal: AbortSignal;
   /** A worker that held shards was killed: somebody has to take over from it. */
   readonly onHolderKilled: (worker: string) => void;
+}
+
+export interface FleetParts {
+  readonly redis: RedisServer;
+  /** A process that is configured like one of the workers, and does not run. */
+  readonly twin: Engine;
 }
 
 /** What a fault did. It fired only if something or somebody was hit. */
@@ -53,6 +63,8 @@ export interface Aim {
   readonly forMs?: number;
   /** Only an engine that holds shards can be hit. */
   readonly atHolder: boolean;
+  /** Only such an engine can be hit. */
+  readonly suits?: (engine: Engine) => boolean;
   /** Begins the fault at this engine, and gives how to end it. */
   readonly begin: (engine: Engine) => () => void;
   readonly hasHit: () => boolean;
@@ -63,17 +75,18 @@ export interface Aim {
  * engine before, it moves on to the one that holds them now. Resolves with the engine, and whether it has hit.
  */
 export async function aimAt(world: World, aim: Aim): Promise<{ readonly engine: Engine; readonly hit: boolean }> {
-  const isThere = () => !aim.atHolder || world.engines.some(({ holder }) => holder !== null);
+  const engines = aim.suits === undefined ? world.engines : world.engines.filter(aim.suits);
+  const isThere = () => !aim.atHolder || engines.some(({ holder }) => holder !== null);
   await waitFor(world, isThere);
   const choice: EngineChoice = aim.atHolder ? { ...aim.engine, of: 'holders' } : aim.engine;
-  let engine = choose(world.engines, choice);
+  let engine = choose(engines, choice);
   let end = aim.begin(engine);
   try {
     const hit = await last(world, aim.forMs ?? 0, () => {
       if (aim.hasHit()) return true;
       if (aim.atHolder && engine.holder === null && isThere()) {
         end();
-        engine = choose(world.engines, choice);
+        engine = choose(engines, choice);
         end = aim.begin(engine);
       }
       return false;
@@ -82,6 +95,15 @@ export async function aimAt(world: World, aim: Aim): Promise<{ readonly engine: 
   } finally {
     end();
   }
+}
+
+/**
+ * Who writes such batches: in a fleet an intake appends, and who holds shards does the rest; without one it is whoever
+ * holds shards that a batch is waited for at.
+ */
+export function whereBatches(world: World, batch: Batch): Pick<Aim, 'atHolder' | 'suits'> {
+  if (world.fleet === null || batch !== 'append') return { atHolder: true };
+  return { atHolder: false, suits: ({ roles }) => roles.has('intake') };
 }
 
 /** Shorter where the run is interrupted. */

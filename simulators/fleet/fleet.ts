@@ -2,8 +2,9 @@
 
 import { createDatabase } from '../../src/adapters/memory/database.ts';
 import { MemoryOwnershipStore } from '../../src/adapters/memory/ownership.ts';
+import type { OwnershipStore } from '../../src/engine/fleet-ports.ts';
 import { Ownership } from '../../src/engine/ownership.ts';
-import type { OwnershipStore, Signal, Signals } from '../../src/engine/ports.ts';
+import type { Signal, Signals } from '../../src/engine/ports.ts';
 import { createMetrics, recipientHasher, Telemetry } from '../../src/telemetry.ts';
 import { chanceFor, type WorldChance } from '../world/chance.ts';
 import { SimProcess } from '../world/process.ts';

@@ -2,6 +2,7 @@
  * `npm run sim -- --fleet`: workers of a large fleet come and go, with the real ownership in each. Prints what moved, what
  * stood still and what the database was asked; ends with 1 where something was wrong.
  */
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { phaseLine, reportOf, wrongWith } from './report.ts';
 import { runScript } from './script.ts';
@@ -19,6 +20,11 @@ const { values } = parseArgs({
   },
 });
 
+/** As configured where nobody configures anything. */
+const { ownership } = JSON.parse(readFileSync(new URL('../../config/default.json', import.meta.url), 'utf8')) as {
+  readonly ownership: Readonly<Record<'leaseMs' | 'renewEveryMs' | 'pollEveryMs', number>>;
+};
+
 const startedAt = performance.now();
 const figures = await runScript(
   {
@@ -28,9 +34,9 @@ const figures = await runScript(
     shards: wholeNumber('shards'),
     rooms: wholeNumber('rooms'),
     signals: !values['no-signals'],
-    leaseMs: 10_000,
-    renewEveryMs: 2_000,
-    pollEveryMs: 1_000,
+    leaseMs: ownership.leaseMs,
+    renewEveryMs: ownership.renewEveryMs,
+    pollEveryMs: ownership.pollEveryMs,
     sendTimeoutMs: 5_000,
   },
   (phase) => console.log(phaseLine(phase)),

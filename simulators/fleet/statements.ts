@@ -76,12 +76,14 @@ export function linkStore(store: OwnershipStore, options: LinkOptions): Ownershi
   for (const name of methodsOf(store)) {
     linked[name] = (...args) =>
       new Promise((resolve, reject) => {
-        time.after(oneWayMs(chance), async () => {
+        // A plan is visible to others when it is written.
+        const moves = name === 'applyPlan' ? (args[1] as readonly unknown[]).length : 0;
+        time.after(oneWayMs(chance) + moves * WRITE_ROW_MS, async () => {
           try {
             const answer = await target[name]?.apply(store, args);
             const [read, written] = rowsOf(name as StatementName, args, answer, options.shards);
             options.onStatement(name as StatementName, read, written);
-            time.after(oneWayMs(chance), () => process.enter(() => resolve(answer)));
+            time.after(oneWayMs(chance) + read * READ_ROW_MS, () => process.enter(() => resolve(answer)));
           } catch (error) {
             reject(error);
           }
@@ -90,6 +92,10 @@ export function linkStore(store: OwnershipStore, options: LinkOptions): Ownershi
   }
   return linked as unknown as OwnershipStore;
 }
+
+/** What a row of the shards' table costs, as `costs.ts` shows of a real database. */
+const READ_ROW_MS = 0.003;
+const WRITE_ROW_MS = 0.016;
 
 /** Half of 1 to 3 ms, with a tail. */
 function oneWayMs(chance: WorldChance): number {

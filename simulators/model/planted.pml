@@ -152,8 +152,10 @@
 #else
 #define DROPS 0
 #endif
-#ifdef SAME_IDENTITY
-#define NEW_IDENTITY 0
+#if defined(SAME_IDENTITY)
+#define NEW_IDENTITY(s) 0
+#elif defined(REUSED_IDENTITY)
+#define NEW_IDENTITY(s) s
 #else
-#define NEW_IDENTITY identities
+#define NEW_IDENTITY(s) identities
 #endif

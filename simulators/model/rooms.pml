@@ -125,9 +125,10 @@ end:
   do
   /* The claim. */
   :: d_step { DECIDES(s) && room.phase == READY && MAY_CLAIM(s) -> claim(s, 0, room.attempt + 1) }
-  /* An ack, and the ack timeout: alone, and with the next claim. */
+  /* An ack at the holder, alone and with the next claim. */
   :: d_step { ACKED_AT(s) && HOLDS(s) -> decide(s, ACKED, READY, 0) }
   :: d_step { ACKED_AT(s) && room.head + 1 < N && MAY_CLAIM(s) -> claim(s, ACKED, 1) }
+  /* The ack timeout, alone and with the next claim. */
   :: d_step {
       DECIDES(s) && room.phase == AWAITING && TIMES_OUT && HOLDS(s) ->
       decide(s, ASSUMED, READY, 0);
@@ -155,7 +156,7 @@ end:
       :: else
       fi
     }
-  /* The grace of an unknown outcome is over; or a lookup finds the message. */
+  /* The grace of an unknown outcome is over. */
   :: d_step {
       DECIDES(s) && room.phase == UNKNOWN && HOLDS(s) ->
       if
@@ -164,9 +165,10 @@ end:
       :: else -> decide(s, 0, READY, room.attempt)
       fi
     }
+  /* A lookup finds the message. */
   :: d_step { !calm && DECIDES(s) && room.phase == UNKNOWN && HOLDS(s) && HAS(left, room.head) -> decide(s, 0, AWAITING, room.attempt) }
 
-  /* What became of its claim. */
+  /* Its claim is stored: a send is open. */
   :: d_step {
       AWAKE(s) && write[s].stage == STORED ->
       worker[s].open = CLAIMED;
@@ -175,10 +177,12 @@ end:
       worker[s].attempt = write[s].attempt;
       clear(s)
     }
+  /* Its claim was refused. */
   :: d_step { AWAKE(s) && write[s].stage == REFUSED -> clear(s) }
 
-  /* The last look at the lease; then the bytes, in the same step of the process: it may freeze in between, and do nothing else. */
+  /* The last look at the lease. The bytes are next: the process may stand still in between, and does nothing else. */
   :: d_step { AWAKE(s) && worker[s].open == CLAIMED && MAY_SEND(s) -> worker[s].open = CHECKED }
+  /* The bytes leave. */
   :: d_step {
       worker[s].up && worker[s].open == CHECKED && IN_TIME(s) ->
       PROMISE(R2, worker[s].message <= room.head);
@@ -193,20 +197,22 @@ end:
       worker[s].open = LEFT
     }
   :: d_step { worker[s].up && worker[s].open == CHECKED && !IN_TIME(s) -> worker[s].open = CLAIMED }
-  /* Not sent, without a lease that it trusts: no attempt is used up. Not sent, because it is settled or taken over. */
+  /* Not sent, without a lease that it trusts: no attempt is used up. */
   :: d_step {
       DECIDES(s) && worker[s].open == CLAIMED && !MAY_SEND(s) && IS_OPEN(s) && room.phase == SENDING ->
       decide(s, 0, READY, room.attempt - 1);
       write[s].answers = 1
     }
+  /* Not sent: settled or taken over meanwhile. */
   :: d_step { DECIDES(s) && worker[s].open == CLAIMED && (room.head > worker[s].message || (!MAY_SEND(s) && !(IS_OPEN(s) && room.phase == SENDING))) -> end_send(s) }
 
-  /* The platform accepts or refuses, or the send times out; or nobody asks any more. */
+  /* The platform accepts. */
   :: d_step {
       !calm && ANSWERED(s) ->
       decide(s, 0, AWAITING, room.attempt);
       write[s].answers = 1
     }
+  /* The platform refuses. */
   :: d_step {
       !calm && ANSWERED(s) ->
       if
@@ -215,19 +221,21 @@ end:
       fi;
       write[s].answers = 1
     }
+  /* The send times out. */
   :: d_step {
       ANSWERED(s) && room.phase == SENDING ->
       decide(s, 0, UNKNOWN, room.attempt);
       write[s].answers = 1
     }
+  /* Answered, and the row has moved on. */
   :: d_step { DECIDES(s) && worker[s].open == LEFT && !(IS_OPEN(s) && room.phase == SENDING) -> end_send(s) }
   od
 }
 
-/* Postgres executes a write. */
 proctype Store(byte i) provided (room.head < N) {
 end:
   do
+  /* Postgres stores a decision that is no claim. */
   :: d_step {
       write[i].stage == ON_ITS_WAY && !write[i].claims && !write[i].takesOver && IS_SENT(i) ->
       if
@@ -237,6 +245,7 @@ end:
       store(i);
       clear(i)
     }
+  /* A claim takes its proof: locks the fence row, or is refused. */
   :: d_step {
       write[i].stage == ON_ITS_WAY && (write[i].claims || write[i].takesOver) && IS_SENT(i) ->
       if
@@ -244,6 +253,7 @@ end:
       :: else -> refuse(i)
       fi
     }
+  /* The claim commits. */
   :: d_step {
       write[i].stage == EXECUTING ->
       write[i].stage = STORED;

@@ -25,6 +25,8 @@ export interface SendRequest {
   linked?: boolean;
   /** Arrives later than a short text. */
   media: boolean;
+  /** What becomes of it after `sent` is never told. */
+  sentAtMost?: boolean;
   /** The publisher's name for the message, if its content carries one. */
   key: string | undefined;
   /** Its run, likewise. */

@@ -39,6 +39,12 @@ const SERVER_ERROR_BODY = {
   empty: { headers: [], body: '' },
 };
 
+const withoutReceipts = (knobs: MessageKnobs): MessageKnobs => {
+  const { delivered, read } = knobs.status;
+  const none = { probability: 0 };
+  return { ...knobs, status: { ...knobs.status, delivered: { ...delivered, ...none }, read: { ...read, ...none } } };
+};
+
 /** Receives send requests: checks, limits, faults, acceptance, answer. */
 export class Sending {
   readonly #world: World;
@@ -49,14 +55,13 @@ export class Sending {
   readonly #uploads: Uploads;
   readonly #limits = new Limits();
   readonly #queues = new SenderQueues();
+  /** Messages that are accepted and not answered, by channel and recipient. */
+  readonly #unsent = new Map<string, number>();
   /** Until when a channel was asked to wait (platform time). */
   readonly #askedToWait = new Map<string, number>();
   #receipts = 0;
   /** Requests that were read and not yet answered. */
   open = 0;
-
-  /** Messages that are accepted and not answered, by channel and recipient. */
-  readonly #unsent = new Map<string, number>();
 
   constructor(
     world: World,
@@ -235,7 +240,7 @@ export class Sending {
       this.#finish(incoming, knobs, struck?.fault, this.#world.profile.accepted(known, true));
       return;
     }
-    const turn = this.#queue(channel, knobs);
+    const turn = this.#queue(channel, request.sentAtMost ? withoutReceipts(knobs) : knobs);
     if ('refusal' in turn) {
       this.#refuse(incoming, request, turn.refusal, 'queue_full', knobs, release);
       return;

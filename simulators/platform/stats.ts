@@ -12,7 +12,15 @@ export interface Stats {
   /** Statuses handed to the webhooks, by name. */
   statuses: Record<string, number>;
   /** `unsubscribed`: statuses that were not told because nobody was subscribed any more. */
-  webhooks: { calls: number; answered2xx: number; failed: number; retried: number; givenUp: number; deadlines: number; unsubscribed: number };
+  webhooks: {
+    calls: number;
+    answered2xx: number;
+    failed: number;
+    retried: number;
+    givenUp: number;
+    deadlines: number;
+    unsubscribed: number;
+  };
   /** Injected faults by name: send faults, phone and status faults, outages, signatures, junk. */
   faults: Record<string, number>;
   /** Accepted and shown, by channel. */

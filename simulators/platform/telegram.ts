@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { contentHash } from './content-hash.ts';
 import type { Answer, Profile, SendRequest } from './profile.ts';
 import { hashText } from './random.ts';
-import type { MessagePatch, Refusal, Settings, SettingsPatch } from './settings.ts';
+import type { Refusal, Settings, SettingsPatch } from './settings.ts';
 import { readMark } from './text-mark.ts';
 
 /**

@@ -128,6 +128,7 @@ const readSend = (headers: IncomingHttpHeaders, raw: Buffer, path: string): Send
     media: MEDIA.has(type),
     ...mediaIn(content, { holders: MEDIA, id: 'id', link: 'link' }),
     freeForm: type !== 'template',
+    sentAtMost: type === 'reaction',
     key: mark?.key,
     run: mark?.run,
   };

@@ -160,6 +160,24 @@ export class PostgresServer {
     await this.#exit;
   }
 
+  /** Every process of the server stands still: connections stay open, and nothing answers. `resume` ends it. */
+  pause(): number {
+    return this.#signalAll('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#signalAll('SIGCONT');
+  }
+
+  /** How many processes there were. */
+  #signalAll(signal: NodeJS.Signals): number {
+    const { pid } = this;
+    if (pid === null) return 0;
+    const all = [pid, ...childrenOf(pid)];
+    for (const each of all) killIfThere(each, signal);
+    return all.length;
+  }
+
   /** Starts the server again on the same port, after a fast shutdown if it runs, after recovery if it was killed. */
   async restart(): Promise<void> {
     await this.#end();

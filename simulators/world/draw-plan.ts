@@ -12,6 +12,7 @@ import type {
   Plan,
   PlatformFaults,
   RoomPlan,
+  SignalsPlan,
   StoreFaults,
 } from './plan.ts';
 
@@ -46,6 +47,7 @@ export function drawPlan(seed: number): Plan {
     platform: drawPlatformFaults(chanceFor(seed, 'platform faults')),
     store: drawStoreFaults(chanceFor(seed, 'store faults')),
     feed: drawFeedFaults(chanceFor(seed, 'feed faults')),
+    signals: drawSignals(chanceFor(seed, 'signals')),
   };
 }
 
@@ -215,6 +217,16 @@ function drawStoreFaults(chance: WorldChance): StoreFaults {
     stall: some(0.02),
     busy: some(0.2),
   };
+}
+
+/** Every other world has none. */
+function drawSignals(chance: WorldChance): SignalsPlan | null {
+  if (chance.hit(0.5)) return null;
+  const some = someOf(chance);
+  const outages = Array.from({ length: chance.between(0, 2) }, () => {
+    return { at: chance.between(100, FAULTS_END_MS - 1_000), forMs: chance.pick([100, 1_000, 4_000]) };
+  });
+  return { lose: some(0.3), double: some(0.3), late: some(0.3), outages };
 }
 
 function drawFeedFaults(chance: WorldChance): FeedFaults {

@@ -22,6 +22,7 @@ import {
 } from './plan.ts';
 import type { WorldPlatform } from './platform.ts';
 import { type Machine, SimProcess } from './process.ts';
+import { WorldSignals } from './signals.ts';
 import type { VirtualTime } from './time.ts';
 
 export interface FleetOptions {
@@ -59,6 +60,7 @@ export class Fleet {
   readonly #options: FleetOptions;
   readonly #settings: Omit<EngineSettings, 'name'>;
   readonly #channels: readonly ChannelSettings[];
+  readonly #signals: WorldSignals | null;
   /** The process that stands in each slot now. */
   readonly #slots: (SimProcess | null)[];
   /** Every process that lives, those without a slot included. */
@@ -73,7 +75,9 @@ export class Fleet {
 
   constructor(options: FleetOptions) {
     this.#options = options;
-    const { plan } = options;
+    const { plan, time, count, steady } = options;
+    const { seed, signals = null } = plan;
+    this.#signals = signals === null ? null : new WorldSignals({ seed, plan: signals, time, count, steady });
     this.#slots = Array.from({ length: plan.processes }, () => null);
     this.#storeFaults = plan.store;
     this.#settings = {
@@ -254,7 +258,7 @@ export class Fleet {
         channels: this.#channels,
         platform: ({ channel }) => clients.get(channel) ?? null,
         sharedRates: null,
-        signals: null,
+        signals: this.#signals?.port(process, life) ?? null,
         instruments: {
           log: {
             event: (event: string) => {

@@ -134,6 +134,15 @@ export interface EnginePlan {
   readonly bodyCacheBytes: number;
 }
 
+export interface SignalsPlan {
+  /** Probabilities of one signal. */
+  readonly lose: number;
+  readonly double: number;
+  readonly late: number;
+  /** While nothing comes. */
+  readonly outages: readonly { readonly at: number; readonly forMs: number }[];
+}
+
 export interface Plan {
   readonly seed: number;
   /** `safety`: faults to the end, nothing drains. `liveness`: they end, and everything must settle in time. */
@@ -152,6 +161,8 @@ export interface Plan {
   readonly platform: PlatformFaults;
   readonly store: StoreFaults;
   readonly feed: FeedFaults;
+  /** Null, or left out in plans that were written down before there were any: sweeps find everything. */
+  readonly signals?: SignalsPlan | null;
 }
 
 export const SHARDS = 8;

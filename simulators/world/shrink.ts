@@ -84,6 +84,7 @@ function simpler(plan: Plan): ((from: Plan) => Plan)[] {
   const candidates: ((from: Plan) => Plan)[] = [];
   for (let processes = 1; processes < plan.processes; processes++) candidates.push((from) => ({ ...from, processes }));
   if (plan.lasting !== 'nothing') candidates.push((from) => ({ ...from, lasting: 'nothing' }));
+  if (plan.signals) candidates.push((from) => ({ ...from, signals: null }));
   if (plan.skewedClocks) candidates.push((from) => ({ ...from, skewedClocks: false }));
   if (plan.mode === 'liveness') candidates.push((from) => ({ ...from, mode: 'safety', lasting: 'nothing' }));
   for (const part of ['platform', 'store', 'feed'] as const) {

@@ -6,7 +6,7 @@
 
 import { RoomlineError } from '../errors.ts';
 import type { Verdict } from '../room/events.ts';
-import type { Nack, Room, RoomAddress } from '../room/room.ts';
+import { headSequence, type Nack, type Room, type RoomAddress } from '../room/room.ts';
 import { shardOf } from '../room/shard.ts';
 import type { AckKind } from '../telemetry.ts';
 import type { Channels } from './channels.ts';
@@ -107,7 +107,9 @@ export class Acks {
       return;
     }
     if (item.level === null) return;
-    const event = { type: 'ack', sequence, level: item.level, at, cumulative: item.cumulative } as const;
+    const { level, cumulative, platformAt } = item;
+    const ack = { type: 'ack', sequence, level, at, cumulative } as const;
+    const event = platformAt === undefined ? ack : { ...ack, platformAt: wholeMs(platformAt) };
     const verdict = await rooms.post(address, event, channel);
     if (verdict !== null) this.#seenAcks(channel);
     this.#countVerdict(channel, verdict);
@@ -121,19 +123,25 @@ export class Acks {
       this.#count(channel, 'unknown');
       return;
     }
-    const room = await this.#whenAnswered(stored.row);
+    const room = await (item.timedByAcks === true ? rooms.view(stored.row) : this.#whenAnswered(stored.row));
     if (room === null) return;
     const { level } = item;
     const watermark = wholeMs(item.watermark);
     this.#seenAcks(channel);
     if (room.settled > 0) await late.raise(room, room.settled, { level, at: watermark }, watermark);
     const covered = room.platformAt !== null && room.platformAt <= watermark;
-    if (!covered) {
+    if (!covered || !(await this.#goesTo(room, item.to))) {
       this.#count(channel, 'late');
       return;
     }
     const event = { type: 'ack', sequence: room.settled + 1, level, at: watermark, cumulative: false } as const;
     this.#countVerdict(channel, await rooms.post(room, event, channel));
+  }
+
+  /** Whether the head is for this recipient: a room may have any name, another recipient's too. */
+  async #goesTo(room: Room, to: string): Promise<boolean> {
+    const [body] = await this.#to.store.readBodies([{ ...room, sequence: headSequence(room) }]);
+    return body !== null && body !== undefined && recipientOf(body) === to;
   }
 
   /**
@@ -181,6 +189,10 @@ function repeats(item: StatusItem, said: Set<string>): boolean {
   if (said.has(key)) return true;
   said.add(key);
   return false;
+}
+
+function recipientOf(body: Uint8Array): unknown {
+  return (JSON.parse(new TextDecoder().decode(body)) as { readonly to?: unknown }).to;
 }
 
 /** Platforms may give fractions; stored times are whole ms. */

@@ -88,8 +88,9 @@ export function resultEvent(room: Room, result: SendResult, ackTimeoutMs: number
   const { attempt } = room;
   switch (result.kind) {
     case 'accepted': {
-      const { platformId, platformAt } = result;
-      return { type: 'attempt_accepted', sequence, attempt, platformId, platformAt, ackTimeoutMs };
+      const { platformId, platformAt, highestLevel } = result;
+      const event = { type: 'attempt_accepted', sequence, attempt, platformId, platformAt, ackTimeoutMs } as const;
+      return highestLevel === undefined ? event : { ...event, highestLevel };
     }
     case 'refused':
       return { type: 'attempt_refused', sequence, attempt, nack: result.nack, chance };

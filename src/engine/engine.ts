@@ -66,6 +66,8 @@ export interface Engine {
   readonly rooms: Rooms;
   readonly channels: Channels;
   readonly ownership: Ownership;
+  /** The longest that a hand-over may take, in ms. */
+  readonly handOverMs: () => number;
   /** Takes these settings from now on, of a channel that is there or of a new one: its rooms go on under them. */
   configureChannel(settings: ChannelSettings): void;
   /** Its rooms keep their messages and wait; what is being sent goes on to its answer. */
@@ -82,6 +84,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     share: () => Math.max(1, ownership.shards.size) / settings.shards,
     sharedRates: to.sharedRates,
   });
+  const handOverMs = (): number => longestSendMs(channels) + HAND_OVER_MARGIN_MS;
   const bodies = new Bodies(stores.rooms, settings.bodyCacheBytes);
   const late = new Late({ history: stores.history, clock, instruments });
   const ownership: Ownership = new Ownership({
@@ -97,7 +100,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     leaseMs: settings.leaseMs,
     renewEveryMs: settings.renewEveryMs,
     pollEveryMs: settings.pollEveryMs,
-    handOverMs: () => longestSendMs(channels) + HAND_OVER_MARGIN_MS,
+    handOverMs,
     onBegun: () => channels.restore(),
     onAcquired: (shards) =>
       readAll(stores.rooms, shards, 'all', clock.now(), (stored) => void rooms.found(stored, 'take_over')),
@@ -196,7 +199,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     scope.onStop(() => conditions.service.stop());
     await conditions.service.start();
     scope.onStop(() => rooms.drain());
-    scope.onStop(() => ownership.leave(longestSendMs(channels) + HAND_OVER_MARGIN_MS));
+    scope.onStop(() => ownership.leave(handOverMs()));
     scope.onStop(() => intake.close());
   });
   return {
@@ -206,6 +209,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     rooms,
     channels,
     ownership,
+    handOverMs,
     configureChannel(one) {
       channels.configure(one);
       rooms.reconfigured(one.key);

@@ -399,6 +399,8 @@ export type SendResult =
       readonly platformId: string | null;
       readonly platformAt: number | null;
       readonly duplicate: boolean;
+      /** The highest ack level that this content ever gets, where it is below what the channel's others get. */
+      readonly highestLevel?: Exclude<AckLevel, 'none'>;
     }
   /** `preparedRefused`: what was uploaded may be why, and the links may do better at once. */
   | { readonly kind: 'refused'; readonly nack: Nack; readonly preparedRefused?: true }
@@ -425,6 +427,8 @@ export type StatusItem =
       readonly nack: Nack | null;
       readonly at: number | null;
       readonly cumulative: boolean;
+      /** When the platform says that it had the message, by the clock of its watermarks. */
+      readonly platformAt?: number;
       /** The sender it concerns, where one address is told of several; `PlatformChannel.senderId` says which is meant. */
       readonly sender?: string;
     }
@@ -433,6 +437,8 @@ export type StatusItem =
       readonly to: string;
       readonly level: Exclude<AckLevel, 'none'>;
       readonly watermark: number;
+      /** Answers to sends tell no time: only an ack's `platformAt` says what is covered. */
+      readonly timedByAcks?: true;
       readonly sender?: string;
     }
   /** A refusal of the whole channel or account that concerns no message. */

@@ -1,4 +1,5 @@
 /** What the HTTP side needs of the engine and of the process. */
+import type { FleetOperations } from '../engine/fleet-operations.ts';
 import type { FindChannel, NewMessageDraft } from '../engine/message.ts';
 import type { ChannelKey, IntakeResult, RefusedCall, WebhookCall } from '../engine/ports.ts';
 import type { RoomKey } from '../room/room.ts';
@@ -28,6 +29,8 @@ export interface HttpDependencies {
   readonly channels: () => readonly ChannelView[];
   /** Absent: channels are configured in files only. */
   readonly channelAdmin?: ChannelAdmin;
+  /** Absent: nothing is told of workers and shards. */
+  readonly fleet?: FleetOperations;
   /**
    * Resolves once everything that the call carries is on disk.
    * @throws RoomlineError where nothing of it can be read, or where the store is away (`not_ready`)

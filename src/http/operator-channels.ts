@@ -83,7 +83,7 @@ export function addOperatorChannelRoutes(
     handler: async (request, reply) => {
       const key = keyOf(request);
       const operator = operatorOf(request);
-      const { effect, channel } = await channels.put(key, settingsIn(request), preconditionOf(request), operator);
+      const { effect, channel } = await channels.put(key, objectIn(request), preconditionOf(request), operator);
       if (effect !== 'none') tell(log, request, operator, key);
       reply.code(effect === 'create' ? 201 : 200).header('etag', `"${channel.revision}"`);
       return channel;
@@ -95,7 +95,7 @@ export function addOperatorChannelRoutes(
     onRequest,
     bodyLimit: MAX_BODY_BYTES,
     schema: { querystring: previewQuery, response: { 200: previewSchema } },
-    handler: async (request) => channels.preview(keyOf(request), settingsIn(request), preconditionOf(request)),
+    handler: async (request) => channels.preview(keyOf(request), objectIn(request), preconditionOf(request)),
   };
   const remove: Endpoint = {
     method: 'DELETE',
@@ -134,7 +134,7 @@ function keyOf(request: FastifyRequest): ChannelKey {
   return { tenant, channel };
 }
 
-function operatorOf(request: FastifyRequest): Operator {
+export function operatorOf(request: FastifyRequest): Operator {
   return { name: identityOf(request).name, requestId: request.id };
 }
 
@@ -159,7 +159,7 @@ function preconditionOf(request: FastifyRequest): Precondition {
 }
 
 /** @throws RoomlineError that repeats nothing of the body: a secret may be anywhere in it */
-function settingsIn(request: FastifyRequest): Readonly<Record<string, unknown>> {
+export function objectIn(request: FastifyRequest): Readonly<Record<string, unknown>> {
   const settings = parseJson(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0));
   if (typeof settings !== 'object' || settings === null || Array.isArray(settings)) {
     throw new RoomlineError('field_type', { field: 'body', rule: 'one JSON object' });

@@ -2,17 +2,19 @@
 import { type Static, Type } from 'typebox';
 import { ACK_LEVELS, CANCELLED_BY, OUTCOMES, PHASES } from '../room/room.ts';
 
-const text = (description: string) => Type.String({ description });
-const integer = (description: string) => Type.Integer({ description });
-const flag = (description: string) => Type.Boolean({ description });
-const textOrNull = (description: string) => Type.Unsafe<string | null>({ type: ['string', 'null'], description });
-const integerOrNull = (description: string) => Type.Unsafe<number | null>({ type: ['integer', 'null'], description });
+export const text = (description: string) => Type.String({ description });
+export const integer = (description: string) => Type.Integer({ description });
+export const flag = (description: string) => Type.Boolean({ description });
+export const textOrNull = (description: string) =>
+  Type.Unsafe<string | null>({ type: ['string', 'null'], description });
+export const integerOrNull = (description: string) =>
+  Type.Unsafe<number | null>({ type: ['integer', 'null'], description });
 const oneOf = <const T extends readonly string[]>(values: T, description: string) =>
   Type.Unsafe<T[number]>({ type: 'string', enum: values, description });
 const oneOfOrNull = <const T extends readonly string[]>(values: T, description: string) =>
   Type.Unsafe<T[number] | null>({ type: ['string', 'null'], enum: [...values, null], description });
 
-const faultSchema = Type.Object({
+export const faultSchema = Type.Object({
   path: text('The setting that is wrong, such as backoff.maxMs.'),
   code: text('Stable; see docs/channels/operating.md.'),
   rule: text('The rule that it breaks.'),
@@ -53,6 +55,7 @@ const attemptSchema = Type.Object({
   endedAt: integerOrNull('ms since 1970; null while the request is open.'),
   result: oneOfOrNull(['accepted', 'refused', 'unknown', 'interrupted'], 'Null while the request is open.'),
   code: textOrNull("The platform's code, or ours where it gave none."),
+  highestLevel: Type.Optional(text('The highest ack level that this content ever gets, where the answer told that.')),
 });
 
 export const messageSchema = Type.Object({
@@ -169,7 +172,7 @@ export const removedSchema = Type.Object({
   waitingRooms: integer('Rooms that keep messages until the channel is there again.'),
 });
 
-const auditEntrySchema = Type.Object({
+export const auditEntrySchema = Type.Object({
   id: integer('Ascends.'),
   at: integer('ms since 1970.'),
   actor: text('The name of the key.'),

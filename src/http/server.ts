@@ -9,6 +9,7 @@ import type { StoredKey } from './keys.ts';
 import { addMessageRoutes } from './messages.ts';
 import { addOperationRoutes } from './operations.ts';
 import { addOperatorChannelRoutes } from './operator-channels.ts';
+import { addOperatorFleetRoutes } from './operator-fleet.ts';
 import {
   answerBrokenRequest,
   answerExpectation,
@@ -151,10 +152,11 @@ function buildServer(
       scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
       addMessageRoutes(scope, to, { authorize, bodyLimitBytes, answerTimeoutMs });
       addRoomRoutes(scope, to, { authorize, answerTimeoutMs });
-      const { channelAdmin, log } = to;
+      const { channelAdmin, fleet, log } = to;
       if (channelAdmin !== undefined) {
         addOperatorChannelRoutes(scope, channelAdmin, { authorizeOperator, answerTimeoutMs, log });
       }
+      if (fleet !== undefined) addOperatorFleetRoutes(scope, fleet, { authorizeOperator, answerTimeoutMs, log });
     });
   if (serves('webhook'))
     app.register(async (scope) => {

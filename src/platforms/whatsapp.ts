@@ -28,7 +28,8 @@ export const createWhatsAppChannel: PlatformFactory = (config, dependencies) => 
   async function send({ reference, body, timeoutMs, prepared }: SendRequest): Promise<SendResult> {
     const request = requestOf(reference, body, prepared);
     if (request === null) return UNSENDABLE;
-    const result = classifySend(await graph.post(request, timeoutMs), dependencies.wallClockMs());
+    const highest = request.type === 'reaction' ? 'sent' : null;
+    const result = classifySend(await graph.post(request, timeoutMs), dependencies.wallClockMs(), highest);
     return prepared === undefined ? result : judgeWithIds(result);
   }
 

@@ -1,5 +1,6 @@
 /** What a head's attempts amount to. */
-import { type Attempt, headSequence, type Nack, type Room } from './room.ts';
+import { reaches } from './ack.ts';
+import { type AckLevel, type Attempt, headSequence, type Nack, type Policy, type Room } from './room.ts';
 
 /** Attempts kept with a message. A long outage can cause more: refused ones go first, they say least. */
 const KEPT_ATTEMPTS = 20;
@@ -19,6 +20,22 @@ export function endAttempt(room: Room, result: Attempt['result'], code: string |
     attempt.number === room.attempt ? { ...attempt, result, code, endedAt: now } : attempt,
   );
   return { ...room, attempts };
+}
+
+/** The current attempt was accepted; what its content can reach is kept with it. */
+export function acceptAttempt(room: Room, highestLevel: Attempt['highestLevel'], now: number): Room {
+  const ended = endAttempt(room, 'accepted', null, now);
+  if (highestLevel === undefined) return ended;
+  const attempts = ended.attempts.map((attempt) =>
+    attempt.number === room.attempt ? { ...attempt, highestLevel } : attempt,
+  );
+  return { ...ended, attempts };
+}
+
+/** Whether this level lets the next message go: the policy's does, and the highest that the head can get. */
+export function unlocks(room: Room, level: AckLevel, policy: Policy): boolean {
+  const highest = room.attempts.findLast((attempt) => attempt.highestLevel !== undefined)?.highestLevel;
+  return reaches(level, policy.unlockedBy) || (highest !== undefined && reaches(level, highest));
 }
 
 /** The refusal's code is the attempt's last word. What was unknown is definite now; what was accepted stays so. */

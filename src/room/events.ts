@@ -14,6 +14,8 @@ export type RoomEvent =
       readonly platformAt: number | null;
       /** X as the channel's state has it now; null for the policy's own. */
       readonly ackTimeoutMs: number | null;
+      /** The highest ack level that this content ever gets, where that is known. */
+      readonly highestLevel?: Exclude<AckLevel, 'none'>;
     }
   | {
       readonly type: 'attempt_refused';
@@ -40,6 +42,8 @@ export type RoomEvent =
       readonly at: number;
       /** It holds for every earlier message too (a watermark, or a cumulative status). */
       readonly cumulative: boolean;
+      /** When the platform had the message, by its own clock, where the ack tells that. */
+      readonly platformAt?: number;
     }
   | {
       readonly type: 'nack';

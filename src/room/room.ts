@@ -112,6 +112,8 @@ export interface Attempt {
   readonly endedAt: number | null;
   readonly result: 'accepted' | 'refused' | 'unknown' | 'interrupted' | null;
   readonly code: string | null;
+  /** The highest ack level that this content ever gets, where the platform's answer told that. */
+  readonly highestLevel?: Exclude<AckLevel, 'none'>;
 }
 
 /** An operator's order about a message whose attempt is open; it takes effect when that attempt has ended. */

@@ -12,7 +12,15 @@
  * the same effects from a stored row, so that a restart and a take-over use the ordinary path.
  */
 import { higherLevel, reaches } from './ack.ts';
-import { endAttempt, isCurrentAttempt, nackAttempt, spentWith, withoutOldRefusals } from './attempts.ts';
+import {
+  acceptAttempt,
+  endAttempt,
+  isCurrentAttempt,
+  nackAttempt,
+  spentWith,
+  unlocks,
+  withoutOldRefusals,
+} from './attempts.ts';
 import { applied, envelopeMissing, ignored, noted } from './decision.ts';
 import { isClaimable, mayExpire, nextDeadline } from './effects.ts';
 import type { Decision, Effect, Fact, RoomEvent, SettleReason } from './events.ts';
@@ -172,15 +180,16 @@ function onAccepted(room: Room, event: Answered, now: number): Decision {
     return ignored(room, 'stale_attempt', identity);
   }
   const answered: Room = {
-    ...endAttempt(room, 'accepted', null, now),
+    ...acceptAttempt(room, event.highestLevel, now),
     level: higherLevel(room.level, 'accepted'),
     levelAt: room.level === 'none' ? now : room.levelAt,
     platformId: event.platformId,
-    platformAt: event.platformAt,
+    // An ack may have told it before; the time of any copy holds.
+    platformAt: event.platformAt ?? room.platformAt,
   };
   const policy = policyOf(room);
   if (policy === null) return envelopeMissing(room, identity);
-  if (reaches(answered.level, policy.unlockedBy)) {
+  if (unlocks(answered, answered.level, policy)) {
     return settle(room, answered, 'acked', 'accepted', now, identity);
   }
   if (room.mark !== null) return settleMarked(room, answered, now, identity);
@@ -325,15 +334,16 @@ function onAck(room: Room, event: Ack, now: number): Decision {
   if (!aboutHead || room.attempt === 0) return ignored(room, 'not_begun', [], late);
   const policy = policyOf(room);
   if (policy === null) return envelopeMissing(room);
-  if (!reaches(event.level, policy.unlockedBy) && reaches(room.level, event.level)) {
+  if (!unlocks(room, event.level, policy) && reaches(room.level, event.level)) {
     return ignored(room, 'level_known', [], late);
   }
-  const decision = withLevel(room, { ...room, level: event.level, levelAt: event.at }, policy, now);
+  const platformAt = room.platformAt ?? event.platformAt ?? null;
+  const decision = withLevel(room, { ...room, level: event.level, levelAt: event.at, platformAt }, policy, now);
   return late.length === 0 ? decision : { ...decision, effects: [...late, ...decision.effects] };
 }
 
 function withLevel(before: Room, raised: Room, policy: Policy, now: number): Decision {
-  if (reaches(raised.level, policy.unlockedBy)) return settledByAck(before, raised, now);
+  if (unlocks(raised, raised.level, policy)) return settledByAck(before, raised, now);
   const unresolved = before.phase !== 'sending' && before.phase !== 'awaiting_ack' && before.phase !== 'held';
   if (unresolved && seenAtPlatform(raised)) {
     return applied(before, awaitingAck(raised, policy.ackTimeoutMs, now), [], now);

@@ -1,4 +1,4 @@
-import { createMemoryStores } from '../../src/adapters/memory/stores.ts';
+import { openMemoryStores } from '../../src/adapters/memory/stores.ts';
 import { START } from '../support/rooms.ts';
 import { describeStore } from './suite.ts';
 import { SHARDS, SHORT_LEASE_MS } from './world.ts';
@@ -6,7 +6,7 @@ import { SHARDS, SHORT_LEASE_MS } from './world.ts';
 describeStore('memory', async () => {
   let now = START;
   return {
-    stores: createMemoryStores({ shards: SHARDS, now: () => now }),
+    ...openMemoryStores({ shards: SHARDS, now: () => now }),
     endLease: async () => {
       now += SHORT_LEASE_MS;
     },

@@ -8,7 +8,7 @@ import { postgresRoutes } from '../support/postgres.ts';
 import { World } from './world.ts';
 
 interface Opened {
-  readonly operators: OperatorStores;
+  readonly operators: Pick<OperatorStores, 'settings' | 'audit'>;
   readonly close: () => Promise<void>;
 }
 

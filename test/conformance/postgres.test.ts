@@ -6,8 +6,10 @@ import { LANES } from './world.ts';
 for (const route of postgresRoutes()) {
   describeStore(`Postgres, ${route.name}`, async () => {
     const database = await Database.on(route);
+    const { stores, operators } = database.stores({ lanes: LANES });
     return {
-      stores: database.stores({ lanes: LANES }).stores,
+      stores,
+      operators,
       endLease: async (worker) => {
         await database.query('UPDATE workers SET lease_until = clock_timestamp() WHERE worker = $1', [worker]);
       },

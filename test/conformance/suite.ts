@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe } from 'vitest';
 import { describeAppend } from './append.ts';
 import { describeCompareAndSet } from './compare-and-set.ts';
+import { describeFleetOperations } from './fleet-operations.ts';
 import { describeHistory } from './history.ts';
 import { describeInbox } from './inbox.ts';
 import { describeOwnership } from './ownership.ts';
@@ -37,5 +38,6 @@ export function describeStore(name: string, makeHarness: MakeHarness): void {
     afterEach(() => harness.close());
 
     describeOwnership(() => harness);
+    describeFleetOperations(() => harness);
   });
 }

@@ -1,5 +1,6 @@
 /** What the behaviour suite needs of a store, and rooms and messages made from it. */
 import { createHash } from 'node:crypto';
+import type { OperatorStores } from '../../src/engine/operator-ports.ts';
 import type {
   AppendResult,
   ClaimProof,
@@ -20,6 +21,7 @@ export const LANES = 3;
 
 export interface Harness {
   readonly stores: Stores;
+  readonly operators: OperatorStores;
   /** Lets the lease of this worker come to its end; it had no longer than a minute. */
   endLease(worker: string): Promise<void>;
   close(): Promise<void>;

@@ -37,6 +37,27 @@ describe('statuses', () => {
     expect(await countsOf(process)).toEqual({ matched: 2, unknown: 3, ignored: 2 });
   });
 
+  it('of content that gets no higher ones settle it, after a restart, too', async () => {
+    const bed = new Bed();
+    const first = await bed.boot();
+    await first.publish('r', ['reaction', 'text']);
+    await bed.platform.last.answer({
+      kind: 'accepted',
+      platformId: null,
+      platformAt: null,
+      duplicate: false,
+      highestLevel: 'sent',
+    });
+    await first.engine.service.stop();
+    const second = await bed.boot();
+    await second.ack(bed, 'r', 1, { level: 'sent' });
+    expect(await bed.outcomes('r')).toEqual(['acked']);
+    expect(bed.platform.log).toEqual(['r/reaction', 'r/text']);
+    await bed.platform.last.accept();
+    await second.ack(bed, 'r', 2, { level: 'sent' });
+    expect(await bed.outcomes('r')).toEqual(['acked']);
+  });
+
   it('are answered for only when all of them are on disk', async () => {
     const bed = new Bed();
     const process = await bed.boot();
@@ -215,6 +236,40 @@ describe('a watermark', () => {
     await bed.time.advance(20);
     await received;
     expect(await bed.outcomes('r')).toEqual(['acked']);
+  });
+
+  it('covers by the time that an ack told, before or after the answer, and after a restart', async () => {
+    const bed = new Bed();
+    const first = await bed.boot();
+    for (const room of ['r', 's']) await first.publish(room, ['a']);
+    const [toR, toS] = bed.platform.sends;
+    await first.ack(bed, 'r', 1, { level: 'sent', platformAt: 300 });
+    await toR?.accept();
+    await toS?.accept();
+    await first.ack(bed, 's', 1, { level: 'sent', platformAt: 400 });
+    await first.engine.service.stop();
+    const second = await bed.boot();
+    for (const room of ['r', 's']) await second.engine.acks.receive(CHANNEL, [watermark(room, 399)]);
+    expect(await bed.outcomes('r')).toEqual(['acked']);
+    expect(await bed.row('s')).toMatchObject({ phase: 'awaiting_ack', settled: 0, level: 'sent', platformAt: 400 });
+  });
+
+  it('that no answer decides does not wait for one', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    await process.publish('r', ['a']);
+    await process.engine.acks.receive(CHANNEL, [{ ...watermark('r', 300), timedByAcks: true } as StatusItem]);
+    expect(await bed.row('r')).toMatchObject({ phase: 'sending', settled: 0 });
+  });
+
+  it('of somebody else, whose id happens to be the room’s name, proves nothing', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    const body = new TextEncoder().encode(JSON.stringify({ to: 'another', content: { id: 'a' } }));
+    await process.publish('r', ['a'], { body });
+    await bed.platform.last.accept(null, 100);
+    await process.engine.acks.receive(CHANNEL, [watermark('r', 300)]);
+    expect(await bed.row('r')).toMatchObject({ phase: 'awaiting_ack', settled: 0 });
   });
 
   it('is to be told again where that answer does not come soon', async () => {

@@ -10,7 +10,8 @@ import type { Profile } from '../../simulators/platform/profile.ts';
 import { instant, type Refusal, type SettingsPatch } from '../../simulators/platform/settings.ts';
 import type { PlatformChannel, SendRequest, StatusItem, WebhookCall } from '../../src/engine/ports.ts';
 import { RoomlineError } from '../../src/errors.ts';
-import { createHeronChannel } from './example-adapter.ts';
+import type { PlatformChannelConfig } from '../../src/platforms/platform.ts';
+import { checkHeron, createHeronChannel } from './example-adapter.ts';
 
 const SECRET = 'a secret of the webhook';
 
@@ -21,7 +22,13 @@ const heron: Profile = {
   settings: {
     channel: { request: { requireRoomlineHeaders: false }, webhooks: { batch: { maxSize: 20, lingerMs: 5 } } },
   },
-  route: (method, path) => (method === 'POST' && path === '/send' ? 'send' : undefined),
+  route: (method, path) =>
+    method === 'POST' && path === '/send' ? 'send' : method === 'GET' && path === '/account' ? 'other' : undefined,
+  other({ channel, channels }) {
+    if (channel === undefined) return { status: 401, headers: [], body: '{"code":"KEY_REVOKED"}' };
+    const eventsTo = channels[channel]?.webhook?.urls[0];
+    return { status: 200, headers: ['content-type', 'application/json'], body: JSON.stringify({ eventsTo }) };
+  },
   credential: (headers) => headers['x-api-key'] as string | undefined,
   readAttempt: () => ({ reference: undefined, attempt: undefined, worker: undefined, generation: undefined }),
   readSend(_headers, body) {
@@ -51,16 +58,19 @@ const heron: Profile = {
   },
 };
 
-function open(baseUrl: string): PlatformChannel {
-  const config = {
+function configOf(baseUrl: string, key = 'key-1'): PlatformChannelConfig {
+  return {
     baseUrl,
-    accessToken: { reveal: () => 'key-1' },
+    accessToken: { reveal: () => key },
     webhookSecrets: [{ reveal: () => 'the secret to come' }, { reveal: () => SECRET }],
     lookup: false,
     maxConcurrentSends: 4,
     sendTimeoutMs: 2_000,
   };
-  const channel = createHeronChannel(config, { wallClockMs: Date.now, webhookUrl: null });
+}
+
+function open(baseUrl: string): PlatformChannel {
+  const channel = createHeronChannel(configOf(baseUrl), { wallClockMs: Date.now, webhookUrl: null });
   onTestFinished(() => channel.close());
   return channel;
 }
@@ -91,7 +101,7 @@ async function start(settings: SettingsPatch = {}) {
     await new Promise((resolve) => receiver.close(resolve));
   });
   const channel = open(platform.url);
-  return { platform, channel, items, verdicts };
+  return { platform, channel, items, verdicts, webhookUrl: webhook.urls[0] ?? '' };
 }
 
 function message(text: unknown = 'Hello', to = '+15550100001'): SendRequest {
@@ -201,6 +211,35 @@ describe('against the fake platform', () => {
   });
 });
 
+describe('the check', () => {
+  async function findings(baseUrl: string, webhookUrl: string | null, key?: string) {
+    const found = await checkHeron(configOf(baseUrl, key), { timeoutMs: 5_000, wallClockMs: Date.now, webhookUrl });
+    return Object.fromEntries(found.map(({ name, outcome, code }) => [name, `${outcome} ${code}`]));
+  }
+
+  it('finds nothing wrong where all is right, and sends nothing', async () => {
+    const { platform, webhookUrl } = await start();
+    expect(await findings(platform.url, webhookUrl)).toEqual({
+      platform: 'ok ok',
+      clock: 'ok ok',
+      token: 'ok ok',
+      webhook_url: 'ok ok',
+      webhook_secret: 'not_checkable not_told',
+    });
+    expect([...platform.groundTruth.records()].filter(({ t }) => t === 'receipt')).toEqual([]);
+  });
+
+  it('names a wrong key, another address, and that nobody answers', async () => {
+    const { platform } = await start();
+    expect(await findings(platform.url, null, 'key-2')).toEqual({ token: 'failed http_401' });
+    expect(await findings(platform.url, 'https://roomline.example/v1/webhooks/default/heron')).toMatchObject({
+      webhook_url: 'failed other_address',
+    });
+    expect(await findings(`${platform.url}/elsewhere`, null)).toEqual({ platform: 'failed http_404' });
+    expect(await findings('http://127.0.0.1:1', null)).toEqual({ platform: 'failed connect_refused' });
+  });
+});
+
 describe('content', () => {
   it.each<[string, object, string]>([
     ['12', { text: 'x' }, 'to'],
@@ -238,6 +277,20 @@ describe('webhooks', () => {
   });
 });
 
+/** The file as `npm run format` would leave it in src/platforms. */
+function moved(file: string): string {
+  const text = file.replaceAll('../../src/platforms/', './').replaceAll('../../src/', '../');
+  const at = text.indexOf('import ');
+  const end = text.indexOf('\n\n', at);
+  const imports = (text.slice(at, end).match(/import [^;]*;/g) ?? []).map((statement) => {
+    const line = statement.replace(/\{\s+([^}]*?),\s+\}/, (_all, names: string) => `{ ${names.replace(/\s+/g, ' ')} }`);
+    return line.length <= 120 ? line : statement;
+  });
+  const near = (statement: string) => statement.includes("'./");
+  const sorted = [...imports.filter((each) => !near(each)), ...imports.filter(near)];
+  return text.slice(0, at) + sorted.join('\n') + text.slice(end);
+}
+
 describe('the guide', () => {
   const read = (path: string) => readFileSync(new URL(path, import.meta.url), 'utf8');
 
@@ -245,8 +298,7 @@ describe('the guide', () => {
     const [adapter, profile] = [
       ...read('../../docs/channels/writing-an-adapter.md').matchAll(/```ts\n([\s\S]*?)```/g),
     ].map(([, code = '']) => code);
-    const moved = read('./example-adapter.ts').replaceAll('../../src/platforms/', './').replaceAll('../../src/', '../');
-    expect(adapter).toBe(moved);
+    expect(adapter).toBe(moved(read('./example-adapter.ts')));
     const own = read('./example-adapter.test.ts');
     const from = own.indexOf('const heron: Profile');
     expect(profile).toBe(own.slice(from, own.indexOf('\n};\n', from) + 4));

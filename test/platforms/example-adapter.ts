@@ -3,6 +3,14 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { PlatformChannel, SendRequest, SendResult, StatusItem } from '../../src/engine/ports.ts';
 import { RoomlineError } from '../../src/errors.ts';
 import {
+  type ChannelChecker,
+  failed,
+  Inquiry,
+  notCheckable,
+  ok,
+  splitBase,
+} from '../../src/platforms/checks/inquiry.ts';
+import {
   type Fields,
   isFields,
   parseWebhookBody,
@@ -10,6 +18,7 @@ import {
   readId,
   readObject,
   readReference,
+  readText,
 } from '../../src/platforms/fields.ts';
 import { HttpClient, type HttpOutcome } from '../../src/platforms/http-client.ts';
 import type { PlatformFactory } from '../../src/platforms/platform.ts';
@@ -170,3 +179,30 @@ function readEvent(event: unknown): StatusItem {
       return { kind: 'unreadable', code: 'state_unknown' };
   }
 }
+
+// -------------------------------------------------------------------------------------------------------------- check
+
+/** Asks whatever Heron tells without sending anything. */
+export const checkHeron: ChannelChecker = async (config, { timeoutMs, wallClockMs, webhookUrl }) => {
+  const { origin, prefix } = splitBase(config.baseUrl);
+  const inquiry = new Inquiry(timeoutMs, wallClockMs);
+  try {
+    const account = await inquiry.get(origin, `${prefix}/account`, { 'x-api-key': config.accessToken.reveal() });
+    if (account.kind === 'none') return [inquiry.unreachable(account.code, origin)];
+    if (account.status === 401) return [failed('token', 'http_401', 'Heron refuses accessToken.')];
+    if (account.status !== 200) return [inquiry.unreachable(`http_${account.status}`, origin)];
+    const eventsTo = readText(account.fields?.eventsTo, 2_048);
+    const clock = inquiry.clock();
+    return [
+      ok('platform', `${origin} answers.`),
+      ...(clock === null ? [] : [clock]),
+      ok('token', 'Heron accepts accessToken.'),
+      webhookUrl !== null && eventsTo === webhookUrl
+        ? ok('webhook_url', `Heron sends its events to ${webhookUrl}.`)
+        : failed('webhook_url', 'other_address', `Tell Heron to send its events to ${webhookUrl ?? 'http.publicUrl'}.`),
+      notCheckable('webhook_secret', 'not_told', 'See that Heron signs with one of webhookSecrets.'),
+    ];
+  } finally {
+    await inquiry.close();
+  }
+};

@@ -220,6 +220,15 @@ describe('against the fake platform', () => {
     expect(platform.control.stats().accepted).toBe(contents.length);
   });
 
+  it('a reaction gets no status but sent, and its answer is told so', async () => {
+    const { channel, platform, receiver } = await startAll({ message: { status: { read: { probability: 1 } } } });
+    const reaction = { type: 'reaction', reaction: { message_id: 'wamid.1', emoji: '👍' } };
+    expect(await channel.send(request(reaction))).toMatchObject({ kind: 'accepted', highestLevel: 'sent' });
+    await platform.control.whenIdle();
+    expect(receiver.items()).toMatchObject([{ level: 'sent' }]);
+    expect(await channel.send(request())).not.toHaveProperty('highestLevel');
+  });
+
   it('every status comes back with our reference, its id, its sender and its time', async () => {
     const { channel, platform, receiver } = await startAll({ message: { status: { read: { probability: 1 } } } });
     const result = await channel.send(request());

@@ -311,15 +311,19 @@ test.each([
   expect(() => assign({ owners: [null], workers, bound })).toThrow(RangeError);
 });
 
-test('65,536 shards and 1,000 workers take less than 200 ms, from nothing and after a change', () => {
+test('65,536 shards and 1,000 workers take less than 200 ms of a core, from nothing and after a change', () => {
   const workers = named(1_000);
+  // Of the processor, not of the clock on the wall: what else the machine does counts for nothing.
   const timed = (owners: readonly (string | null)[], live: readonly WeightedWorker[]): [Assignment, number] => {
-    const runs = Array.from({ length: 3 }, () => {
-      const startedAt = performance.now();
-      const assignment = assign({ owners, workers: live });
-      return [assignment, performance.now() - startedAt] as [Assignment, number];
-    });
-    return runs.sort((a, b) => a[1] - b[1])[0] as [Assignment, number];
+    let least = Number.POSITIVE_INFINITY;
+    let assignment = assign({ owners, workers: live });
+    for (let run = 0; run < 5; run++) {
+      const before = process.cpuUsage();
+      assignment = assign({ owners, workers: live });
+      const { user, system } = process.cpuUsage(before);
+      least = Math.min(least, (user + system) / 1_000);
+    }
+    return [assignment, least];
   };
   const [filled, fillMs] = timed(unowned(65_536), workers);
   const [left, leaveMs] = timed(filled.wanted, workers.slice(1));

@@ -58,7 +58,7 @@ export interface RegistryOptions {
 /** Several processes on one database. */
 export class Fleet {
   readonly bed: Bed;
-  readonly stores: OperatorStores;
+  readonly stores: Pick<OperatorStores, 'settings' | 'audit'>;
   readonly directory: string;
   /** Rooms that wait, as the store says. */
   waitingRooms = 0;

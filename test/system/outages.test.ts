@@ -21,6 +21,7 @@ const CHANNELS = {
   too_many_bare: {},
   refused_webhooks: ACK_OUTAGE,
   held_webhooks: {},
+  lost_subscription: ACK_OUTAGE,
 };
 type Name = keyof typeof CHANNELS;
 
@@ -56,6 +57,11 @@ describe('An outage', { timeout: TEST_TIMEOUT_MS }, () => {
 
   const open = (channel: Name) =>
     system.eventually(`${channel} is open`, async () => (await system.channel(channel)).state === 'open');
+
+  const withoutAcks = (channel: Name) =>
+    system.eventually(`${channel} says that there are no acks`, async () => {
+      return (await system.channel(channel)).state === 'ack_outage';
+    });
 
   async function expectNothingFailed(traffic: Traffic): Promise<Verdict> {
     const verdict = await traffic.expectClean();
@@ -135,10 +141,7 @@ describe('An outage', { timeout: TEST_TIMEOUT_MS }, () => {
       const traffic = await surviving(channel, async () => {
         await system.channelKnobs(channel, { webhook: { urls: [nobody] } });
         system.count('webhooks refused');
-        const announced = system.eventually('it says that there are no acks', async () => {
-          return (await system.channel(channel)).state === 'ack_outage';
-        });
-        await Promise.all([announced, delay(OUTAGE_MS)]);
+        await Promise.all([withoutAcks(channel), delay(OUTAGE_MS)]);
         await system.channelKnobs(channel, {
           webhook: { urls: [`${system.rig.engine.url}/v1/webhooks/default/${channel}`] },
         });
@@ -167,6 +170,25 @@ describe('An outage', { timeout: TEST_TIMEOUT_MS }, () => {
         return levels.length === traffic.size && levels.every((level) => level === 'delivered');
       });
     }
+
+    test('whose platform has ended the subscription goes on, says so, and is open again with the next acks', async () => {
+      const channel = 'lost_subscription';
+      const traffic = await surviving(channel, async () => {
+        await controlled('webhooks/unsubscribe', { channel });
+        system.count('a subscription ended');
+        await Promise.all([withoutAcks(channel), delay(OUTAGE_MS)]);
+        await controlled('webhooks/subscribe', { channel });
+      });
+      const after = system.traffic('after', { rooms: 5, messages: 2, channel });
+      await after.publish();
+      await after.untilDone();
+      await open(channel);
+      for (const one of [traffic, after]) {
+        await one.expectClean({ ackTimeoutMs: GAP_MS });
+        expect(await one.deadLetters()).toEqual([]);
+      }
+      expect((await system.rig.platform.stats()).webhooks.unsubscribed).toBeGreaterThan(20);
+    });
 
     test('whose webhooks are refused, or held back to come all at once, goes on, says so, and loses no ack', async () => {
       await Promise.all([surviveRefusedWebhooks('refused_webhooks'), surviveHeldWebhooks('held_webhooks')]);

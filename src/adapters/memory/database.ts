@@ -58,6 +58,7 @@ export interface Fence {
   readonly name: string;
   readonly roles: readonly string[];
   readonly weight: number;
+  readonly registeredAt: number;
   draining: boolean;
 }
 

@@ -4,7 +4,6 @@ import type {
   AuditPage,
   AuditStore,
   ChannelSettingsStore,
-  OperatorStores,
   StoredChannelSettings,
 } from '../../engine/operator-ports.ts';
 import type { ChannelKey } from '../../engine/ports.ts';
@@ -16,12 +15,16 @@ export interface MemoryOperatorStoresOptions {
   readonly waitingRooms?: (channel: ChannelKey) => number;
 }
 
-export function createMemoryOperatorStores(options: MemoryOperatorStoresOptions): OperatorStores {
+/** Those that have nothing to do with the fleet; see `openMemoryStores` for all. */
+export function createMemoryOperatorStores(options: MemoryOperatorStoresOptions): {
+  readonly settings: ChannelSettingsStore;
+  readonly audit: MemoryAuditStore;
+} {
   const audit = new MemoryAuditStore(options.now);
   return { settings: new MemoryChannelSettingsStore(options, audit), audit };
 }
 
-class MemoryAuditStore implements AuditStore {
+export class MemoryAuditStore implements AuditStore {
   readonly #now: () => number;
   readonly #entries: AuditEntry[] = [];
 
@@ -34,6 +37,7 @@ class MemoryAuditStore implements AuditStore {
     this.add(note);
   }
 
+  /** In the same moment as what it is about. */
   add(note: AuditNote): void {
     this.#entries.unshift({ ...copyOf(note), id: this.#entries.length + 1, at: this.#now() });
   }

@@ -6,8 +6,10 @@ import type {
   OwnershipStore,
   OwnShard,
   ShardMove,
+  ShardRow,
   WorkerRegistration,
 } from '../../engine/fleet-ports.ts';
+import type { FleetChange, FleetPicture } from '../../engine/operator-ports.ts';
 import { type Fence, type MemoryDatabase, nextMicrotask } from './database.ts';
 
 interface Shard {
@@ -16,6 +18,7 @@ interface Shard {
   heir: string | null;
   heirUntil: number;
   epoch: number;
+  movedAt: number;
 }
 
 const PLANNING_MS = 2_000;
@@ -27,12 +30,14 @@ export class MemoryOwnershipStore implements OwnershipStore {
   readonly #owned = new Map<string, Set<Shard>>();
   /** Workers that are not fenced. */
   readonly #present = new Map<string, Fence>();
-  readonly #fleet = { membership: 1, planned: 0, planner: null as string | null, plannerUntil: 0 };
+  readonly #fleet = { membership: 1, planned: 0, changedAt: 0, planner: null as string | null, plannerUntil: 0 };
+  readonly #weights = new Map<string, number>();
+  readonly #pins = new Map<number, string>();
 
   constructor(database: MemoryDatabase) {
     this.#database = database;
     this.#shards = Array.from({ length: database.shards }, (_, number) => {
-      return { number, owner: null, heir: null, heirUntil: 0, epoch: 0 };
+      return { number, owner: null, heir: null, heirUntil: 0, epoch: 0, movedAt: database.now() };
     });
   }
 
@@ -53,10 +58,19 @@ export class MemoryOwnershipStore implements OwnershipStore {
     if (fences.has(worker)) throw new Error(`worker ${worker} is registered already`);
     const databaseTimeMs = now();
     const leaseEndsAt = databaseTimeMs + leaseMs;
-    const fence = { leaseEndsAt, fenced: false, generation: 1, name, roles, weight, draining: false };
+    const fence = {
+      leaseEndsAt,
+      fenced: false,
+      generation: 1,
+      name,
+      roles,
+      weight,
+      draining: false,
+      registeredAt: databaseTimeMs,
+    };
     fences.set(worker, fence);
     this.#present.set(worker, fence);
-    this.#fleet.membership++;
+    this.#changed();
     return { databaseTimeMs, generation: 1, anotherHistory };
   }
 
@@ -117,19 +131,9 @@ export class MemoryOwnershipStore implements OwnershipStore {
     await nextMicrotask();
     const fleet = this.#fleet;
     if (fleet.membership !== membership) return false;
-    let left = 0;
-    for (const { shard: number, from, to } of moves) {
-      const shard = this.#shards[number] as Shard;
-      const free = this.#isFree(shard);
-      if (from === null ? !free : shard.owner !== from) left++;
-      else if (free) this.#give(shard, to);
-      else {
-        if (shard.heir === null) shard.heirUntil = this.#database.now() + handOverMs;
-        shard.heir = to;
-        shard.epoch++;
-      }
-    }
-    if (left > 0) return false;
+    const valid = moves.filter((move) => this.#isOwnedAsSaid(move));
+    for (const move of valid) this.#move(move, handOverMs);
+    if (valid.length < moves.length) return false;
     fleet.planned = membership;
     fleet.planner = null;
     return true;
@@ -160,8 +164,7 @@ export class MemoryOwnershipStore implements OwnershipStore {
     await nextMicrotask();
     const fence = this.#database.fences.get(worker);
     if (fence === undefined || fence.fenced) return false;
-    if (!fence.draining) this.#fleet.membership++;
-    fence.draining = true;
+    this.#setDraining(fence, true);
     return true;
   }
 
@@ -177,8 +180,76 @@ export class MemoryOwnershipStore implements OwnershipStore {
     this.#raise(worker, this.#fenceOf(worker));
   }
 
+  // ---------------------------------------------------------------------------------- for operators, see `fleet.ts`
+
+  picture(): FleetPicture {
+    const now = this.#database.now();
+    const { planned, changedAt } = this.#fleet;
+    return {
+      ...this.#view(),
+      planned,
+      changedAt,
+      members: this.#members().map((member) => {
+        const { weight: ownWeight, generation, registeredAt } = this.#fenceOf(member.worker);
+        const operatorWeight = this.#weights.get(member.name) ?? null;
+        return { ...member, ownWeight, operatorWeight, generation, registeredAt };
+      }),
+      shards: this.#shards.map((shard) => ({
+        ...this.#rowOf(shard),
+        heirLeftMs: shard.heir === null ? null : shard.heirUntil - now,
+        movedAt: shard.movedAt,
+      })),
+      weights: new Map(this.#weights),
+    };
+  }
+
+  /** All of it, or nothing and false. */
+  change(membership: number, { weights, pins, drain, moves }: FleetChange, handOverMs: number): boolean {
+    const draining = drain === null ? undefined : this.#present.get(drain.worker);
+    const isCurrent = this.#fleet.membership === membership && (drain === null) === (draining === undefined);
+    if (!isCurrent || !moves.every((move) => this.#isOwnedAsSaid(move))) return false;
+    for (const [name, weight] of weights) {
+      if (weight === null) this.#weights.delete(name);
+      else this.#weights.set(name, weight);
+    }
+    for (const [shard, name] of pins) {
+      if (name === null) this.#pins.delete(shard);
+      else this.#pins.set(shard, name);
+    }
+    if (drain !== null) this.#setDraining(draining as Fence, drain.draining);
+    for (const move of moves) this.#move(move, handOverMs);
+    this.#changed();
+    return true;
+  }
+
+  #setDraining(fence: Fence, draining: boolean): void {
+    if (fence.draining !== draining) this.#changed();
+    fence.draining = draining;
+  }
+
+  #changed(): void {
+    this.#fleet.membership++;
+    this.#fleet.changedAt = this.#database.now();
+  }
+
+  #isOwnedAsSaid({ shard: number, from }: ShardMove): boolean {
+    const shard = this.#shards[number] as Shard;
+    return from === null ? this.#isFree(shard) : shard.owner === from;
+  }
+
+  #move({ shard: number, to }: ShardMove, handOverMs: number): void {
+    const shard = this.#shards[number] as Shard;
+    if (this.#isFree(shard)) {
+      this.#give(shard, to);
+      return;
+    }
+    if (shard.heir === null) shard.heirUntil = this.#database.now() + handOverMs;
+    shard.heir = to;
+    shard.epoch++;
+  }
+
   #raise(worker: string, fence: Fence): void {
-    if (!fence.fenced) this.#fleet.membership++;
+    if (!fence.fenced) this.#changed();
     fence.fenced = true;
     this.#present.delete(worker);
   }
@@ -193,6 +264,7 @@ export class MemoryOwnershipStore implements OwnershipStore {
       const owned = this.#owned.get(to) ?? new Set();
       this.#owned.set(to, owned.add(shard));
     }
+    if (shard.owner !== to) shard.movedAt = this.#database.now();
     shard.owner = to;
     shard.heir = null;
     shard.epoch++;
@@ -211,18 +283,19 @@ export class MemoryOwnershipStore implements OwnershipStore {
     return {
       membership: this.#fleet.membership,
       members: this.#members(),
-      shards: this.#shards.map((shard) => ({
-        owner: this.#isFree(shard) ? null : shard.owner,
-        heir: shard.heir,
-        epoch: shard.epoch,
-      })),
-      pins: new Map(),
+      shards: this.#shards.map((shard) => this.#rowOf(shard)),
+      pins: new Map(this.#pins),
     };
+  }
+
+  #rowOf(shard: Shard): ShardRow {
+    return { owner: this.#isFree(shard) ? null : shard.owner, heir: shard.heir, epoch: shard.epoch };
   }
 
   #members(): FleetMember[] {
     const now = this.#database.now();
-    return [...this.#present].map(([worker, { name, roles, weight, draining, leaseEndsAt }]) => {
+    return [...this.#present].map(([worker, { name, roles, weight: own, draining, leaseEndsAt }]) => {
+      const weight = this.#weights.get(name) ?? own;
       return { worker, name, roles, weight, draining, leaseLeftMs: leaseEndsAt - now };
     });
   }

@@ -1,10 +1,13 @@
 import type { AnotherHistory } from '../../engine/fleet-ports.ts';
+import type { OperatorStores } from '../../engine/operator-ports.ts';
 import type { Stores } from '../../engine/ports.ts';
 import { MemoryChannelStore } from './channels.ts';
 import { createDatabase } from './database.ts';
 import { MemoryDeadLetterStore } from './dead-letters.ts';
+import { MemoryFleetStore } from './fleet.ts';
 import { MemoryHistoryStore } from './history.ts';
 import { MemoryAckInbox } from './inbox.ts';
+import { createMemoryOperatorStores } from './operators.ts';
 import { MemoryOwnershipStore } from './ownership.ts';
 import { MemoryRoomStore } from './rooms.ts';
 
@@ -20,14 +23,27 @@ export interface MemoryStoresOptions {
  * Every store port in memory, for tests and for simulation. Each call takes effect as a whole in a later microtask;
  * there are no timers and no chance, so that the same calls always give the same answers.
  */
-export function createMemoryStores(options: MemoryStoresOptions): Stores {
+export function openMemoryStores(options: MemoryStoresOptions): {
+  readonly stores: Stores;
+  readonly operators: OperatorStores;
+} {
   const database = createDatabase(options.shards, options.now, options.anotherHistory);
+  const ownership = new MemoryOwnershipStore(database);
+  const operators = createMemoryOperatorStores({ now: options.now });
   return {
-    rooms: new MemoryRoomStore(database),
-    history: new MemoryHistoryStore(database),
-    inbox: new MemoryAckInbox(database),
-    ownership: new MemoryOwnershipStore(database),
-    channels: new MemoryChannelStore(),
-    deadLetters: new MemoryDeadLetterStore(database),
+    stores: {
+      rooms: new MemoryRoomStore(database),
+      history: new MemoryHistoryStore(database),
+      inbox: new MemoryAckInbox(database),
+      ownership,
+      channels: new MemoryChannelStore(),
+      deadLetters: new MemoryDeadLetterStore(database),
+    },
+    operators: { ...operators, fleet: new MemoryFleetStore(database, ownership, operators.audit) },
   };
+}
+
+/** Those that the data path asks. */
+export function createMemoryStores(options: MemoryStoresOptions): Stores {
+  return openMemoryStores(options).stores;
 }

@@ -5,6 +5,7 @@ import { appliedMigrations, type Check, checkDatabase, type ServerView } from '.
 import { Connection } from './connection.ts';
 import { PostgresDeadLetterStore } from './dead-letters.ts';
 import { PostgresDecisions } from './decisions.ts';
+import { PostgresFleetStore } from './fleet.ts';
 import { PostgresHistoryStore } from './history.ts';
 import { PostgresAckInbox } from './inbox.ts';
 import { PostgresMaintenance } from './maintenance.ts';
@@ -62,7 +63,11 @@ export function openStores(options: PostgresOptions): PostgresStores {
       channels: new PostgresChannelStore(pool),
       deadLetters: new PostgresDeadLetterStore(pool),
     },
-    operators: { settings: new PostgresChannelSettingsStore(pool), audit: new PostgresAuditStore(pool) },
+    operators: {
+      settings: new PostgresChannelSettingsStore(pool),
+      audit: new PostgresAuditStore(pool),
+      fleet: new PostgresFleetStore(pool),
+    },
     decisions: new PostgresDecisions(pool),
     maintenance: new PostgresMaintenance({ pool, dedupeDays, historyRetentionDays }),
     check: () => checkDatabase(pool, options, look),

@@ -68,9 +68,10 @@ function readEcho(event: Fields, message: Fields, entry: Entry, threads: Threads
   const mid = readMessageId(message.mid);
   if (mid === null && reference === null) return [unreadable('message_unnamed')];
   const at = readAt(event.timestamp);
-  const items = [status({ reference, mid }, 'sent', at, entry)];
   const person = personOf(event.recipient);
   const sentAt = readMs(event.timestamp);
+  const sent = status({ reference, mid }, 'sent', at, entry);
+  const items: StatusItem[] = [sentAt === null ? sent : { ...sent, platformAt: sentAt }];
   if (mid === null || person === null || sentAt === null) return items;
   const levels = threads.echoed(entry.thread(person), { mid, reference, sentAt });
   return [...items, ...levels.map((level) => status({ reference, mid }, level, null, entry))];
@@ -100,12 +101,15 @@ function readReceipt(
   const mark = readMs(watermark);
   if (mark === null) return [...items, unreadable('watermark_invalid')];
   if (person === null) return [...items, unreadable('person_invalid')];
+  const isNew = threads.isNew(entry.thread(person), level, mark);
   const covered = threads
     .marked(entry.thread(person), level, mark)
     .filter((echo) => !named.includes(echo.mid))
     .map((echo) => status(echo, level, at, entry));
-  // The engine's own watermarks compare with a time that the answer to a send does not have.
-  return items.length + covered.length > 0 ? [...items, ...covered] : [other('watermark_unmatched')];
+  if (items.length + covered.length > 0) return [...items, ...covered];
+  if (!isNew) return [other('watermark_unmatched')];
+  // It covers what was sent before it; the engine's cover what was sent at their time, too.
+  return [{ kind: 'watermark', to: person, level, watermark: mark - 1, timedByAcks: true, ...entry.sender }];
 }
 
 function status(
@@ -113,7 +117,7 @@ function status(
   level: Exclude<AckLevel, 'none'>,
   at: number | null,
   { sender }: Entry,
-): StatusItem {
+): Extract<StatusItem, { kind: 'status' }> {
   return { kind: 'status', reference, platformId: mid, level, nack: null, at, cumulative: false, ...sender };
 }
 

@@ -4,7 +4,8 @@
  * send has no time, and every clock of ours is another one. So echoes are kept for a while, and a watermark counts for
  * those of its thread whose time is before it. A message whose echo has not come here is never covered.
  *
- * Kept in memory: an echo told to another process is not known here. Nothing is lost by that but this one status.
+ * Kept in memory: an echo told to another process, or before a restart, is not known here. What a watermark covers of it
+ * is for the engine to say, which stores the echo's time with its message, and knows a thread by its room's name only.
  */
 import type { AckLevel } from '../../room/room.ts';
 
@@ -56,6 +57,11 @@ export class Threads {
   /** The latest ones of a thread, oldest first. */
   echoes(name: string): readonly Echo[] {
     return (this.#threads.get(name)?.known ?? []).map(({ echo }) => echo);
+  }
+
+  /** Whether it is later than all that the thread has told here. */
+  isNew(name: string, level: WatermarkLevel, watermark: number): boolean {
+    return watermark > (this.#threads.get(name)?.marks.get(level) ?? 0);
   }
 
   /**

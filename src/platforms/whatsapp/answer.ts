@@ -9,8 +9,10 @@ import { type Answer, classifyOutcome, refused, unknown } from '../outcome.ts';
 import { parseRetryAfter } from '../retry-after.ts';
 import { nackOfAnswer } from './errors.ts';
 
-export function classifySend(outcome: HttpOutcome, wallClockMs: number): SendResult {
-  return classifyOutcome(outcome, (answer) => classifyAnswer(answer, wallClockMs));
+/** @param highest the highest ack level that the content ever gets; null: every level */
+export function classifySend(outcome: HttpOutcome, wallClockMs: number, highest: 'sent' | null = null): SendResult {
+  const result = classifyOutcome(outcome, (answer) => classifyAnswer(answer, wallClockMs));
+  return result.kind === 'accepted' && highest !== null ? { ...result, highestLevel: highest } : result;
 }
 
 function classifyAnswer(answer: Answer, wallClockMs: number): SendResult {

@@ -108,11 +108,26 @@ describe.each(postgresServers())('$name: migrate', (server) => {
       await world.stores.ownership.release(proof.worker);
       expect(await opened.maintenance.makePartitions(9)).toBe(2);
       await opened.maintenance.dropExpired(START);
+      const { settings, audit } = opened.operators;
+      const channel = { tenant: 'default', channel: 'sales' };
+      const note = {
+        actor: 'ops',
+        action: 'channel.put',
+        subject: 'channel:default/sales',
+        detail: {},
+        requestId: '1',
+      };
+      expect(await settings.put(channel, {}, null, note)).toMatchObject({ revision: 1 });
+      expect(await settings.put(channel, { account: 'acme' }, 1, note)).toMatchObject({ revision: 2 });
+      expect(await settings.remove(channel, 2, note)).toBe(3);
+      expect(await audit.list({ before: null, limit: 9, subject: null })).toHaveLength(3);
 
       await session(url.href, async (client) => {
         await expect(client.query('DROP TABLE messages')).rejects.toThrow(/must be owner/);
         await expect(client.query('CREATE TABLE mine ()')).rejects.toThrow(/permission denied/);
         await expect(client.query('DELETE FROM settings')).rejects.toThrow(/permission denied/);
+        await expect(client.query('DELETE FROM audit')).rejects.toThrow(/permission denied/);
+        await expect(client.query(`UPDATE audit SET actor = 'x'`)).rejects.toThrow(/permission denied/);
       });
       await opened.close();
     } finally {

@@ -228,6 +228,25 @@ describe.each(postgresServers())('$name', (server) => {
     });
   });
 
+  describe('changedSince', () => {
+    it('finds what a transaction wrote that was open at the last call and committed after it', async () => {
+      const world = new World(database.stores().stores);
+      const { rooms } = world.stores;
+      const room = await world.roomWith(1, 'slow');
+      const other = await database.session();
+      await other.query('BEGIN');
+      await other.query('UPDATE rooms SET version = version + 1 WHERE id = $1', [room.id]);
+      await world.roomWith(1, 'meanwhile');
+      const { now } = await rooms.changedSince([world.shard], null);
+      await world.roomWith(1, 'after');
+      await other.query('COMMIT');
+      const found = await rooms.changedSince([world.shard], now);
+      expect(found.rooms.find(({ id }) => id === room.id)).toMatchObject({ version: 1, tail: 1 });
+      const later = await rooms.changedSince([world.shard], found.now);
+      expect(later.rooms).toEqual([]);
+    });
+  });
+
   describe('without prepared statements and session settings, as through a pooler', () => {
     it('everything works the same', async () => {
       const world = new World(database.stores({ preparedStatements: false, sessionSettings: 'role' }).stores);

@@ -32,7 +32,7 @@ const read = (receipt: unknown, more: object = {}) => ({
   ...more,
 });
 
-const item = (level: 'sent' | 'delivered' | 'read', change: object = {}) => ({
+const item = (level: 'sent' | 'delivered' | 'read', change: { platformAt?: number; [name: string]: unknown } = {}) => ({
   kind: 'status',
   reference: REFERENCE,
   platformId: 'm_1',
@@ -40,6 +40,17 @@ const item = (level: 'sent' | 'delivered' | 'read', change: object = {}) => ({
   nack: null,
   at: AT,
   cumulative: false,
+  sender: PAGE,
+  ...(level === 'sent' ? { platformAt: AT } : {}),
+  ...change,
+});
+/** What a watermark may prove that no echo told here explains: for the engine, and strictly before it. */
+const mark = (before: number, change: object = {}) => ({
+  kind: 'watermark',
+  to: PERSON,
+  level: 'delivered',
+  watermark: before - 1,
+  timedByAcks: true,
   sender: PAGE,
   ...change,
 });
@@ -77,8 +88,9 @@ describe('an echo', () => {
     ['yesterday', null],
     [-1, null],
     [0, null],
-  ])('takes its time from %j', (timestamp, at) => {
-    expect(readCall(call(echoOf({}, { timestamp })))).toEqual([item('sent', { at })]);
+  ])('takes its time from %j; only one in ms can be compared with a watermark', (timestamp, at) => {
+    const { platformAt, ...sent } = item('sent', { at });
+    expect(readCall(call(echoOf({}, { timestamp })))).toEqual([timestamp === AT ? { ...sent, platformAt } : sent]);
   });
 });
 
@@ -109,23 +121,28 @@ describe('a delivery', () => {
 
   it('covers a message whose echo comes after it', () => {
     const threads = new Threads();
-    expect(readCall(call(delivery({ watermark: AT + 1 })), threads)).toEqual([other('watermark_unmatched')]);
+    expect(readCall(call(delivery({ watermark: AT + 1 })), threads)).toEqual([mark(AT + 1)]);
     expect(readCall(call(echoOf()), threads)).toEqual([item('sent'), item('delivered', { at: null })]);
   });
 
-  it.each<[string, unknown]>([
-    ['another person’s', delivery({ watermark: AT + 99 }, { sender: { id: '6100000000000002' } })],
-    ['one that is older', delivery({ watermark: AT })],
-  ])('never covers a message of which the platform has not said that it has it: %s', (_what, event) => {
+  it.each<[string, unknown, object]>([
+    [
+      'another person’s',
+      delivery({ watermark: AT + 99 }, { sender: { id: '6100000000000002' } }),
+      mark(AT + 99, { to: '6100000000000002' }),
+    ],
+    ['one that is older', delivery({ watermark: AT }), mark(AT)],
+  ])('never covers a message of which the platform has not said that it has it: %s', (_what, event, expected) => {
     const threads = new Threads();
     readCall(call(echoOf()), threads);
+    expect(readCall(call(event), threads)).toEqual([expected]);
     expect(readCall(call(event), threads)).toEqual([other('watermark_unmatched')]);
   });
 
   it('never covers by a time of seconds, which would be up to a second too early', () => {
     const threads = new Threads();
     readCall(call(echoOf({}, { timestamp: 1_700_000_000 })), threads);
-    expect(readCall(call(delivery({ watermark: AT + 99 })), threads)).toEqual([other('watermark_unmatched')]);
+    expect(readCall(call(delivery({ watermark: AT + 99 })), threads)).toEqual([mark(AT + 99)]);
     readCall(call(echoOf()), threads);
     expect(readCall(call(delivery({ watermark: 1_700_000_009 })), threads)).toEqual([unreadable('watermark_invalid')]);
   });
@@ -134,7 +151,7 @@ describe('a delivery', () => {
     const threads = new Threads();
     readCall(call(echoOf()), threads);
     const elsewhere = { object: 'page', entry: [{ id: '7', messaging: [delivery({ watermark: AT + 99 })] }] };
-    expect(readCall(elsewhere, threads)).toEqual([other('watermark_unmatched')]);
+    expect(readCall(elsewhere, threads)).toEqual([mark(AT + 99, { sender: '7' })]);
   });
 
   it.each<[string, unknown, object[]]>([
@@ -220,7 +237,7 @@ describe('a call', () => {
       other('event_other'),
       item('delivered', { at: null }),
       item('sent', { platformId: 'm_2', sender: '9007199254740991' }),
-      item('sent', { platformId: 'm_3', at: AT + 5 }),
+      item('sent', { platformId: 'm_3', at: AT + 5, platformAt: AT + 5 }),
       other('nothing_ours'),
       unreadable('entry_type'),
       unsent,
@@ -235,7 +252,7 @@ describe('a call', () => {
     const sender = '90071992547409931';
     expect(readCall(raw)).toEqual([
       item('sent', { reference: null, sender }),
-      other('watermark_unmatched'),
+      mark(AT + 9, { to: '90071992547409932', sender }),
       item('delivered', { reference: null, at: null, sender }),
     ]);
   });

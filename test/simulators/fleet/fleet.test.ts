@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { reportOf, wrongWith } from '../../../simulators/fleet/report.ts';
-import { type FleetFigures, runScript, type ScriptSettings } from '../../../simulators/fleet/script.ts';
+import {
+  type FleetFigures,
+  type PhaseFigures,
+  runScript,
+  type ScriptSettings,
+} from '../../../simulators/fleet/script.ts';
 import { quantileOverRooms, Service } from '../../../simulators/fleet/standstill.ts';
 
 const SMALL: ScriptSettings = {
@@ -12,7 +17,7 @@ const SMALL: ScriptSettings = {
   signals: true,
   leaseMs: 10_000,
   renewEveryMs: 2_000,
-  pollEveryMs: 1_000,
+  pollEveryMs: 250,
   sendTimeoutMs: 5_000,
 };
 
@@ -34,6 +39,24 @@ describe('a fleet', () => {
     const [one, other] = [await run({ many: 10, shards: 128 }), await run({ many: 10, shards: 128 })];
     expect(other.events).toBe(one.events);
     expect(reportOf(other)).toBe(reportOf(one));
+  });
+});
+
+describe('a fleet is not as it should be', () => {
+  it('where shards are uneven, stand still for too long, or move without need, or anything is broken', async () => {
+    const figures = await run({ many: 10, shards: 128 });
+    const spoilt = (name: string, spoil: Partial<PhaseFigures>): readonly string[] =>
+      wrongWith({
+        ...figures,
+        phases: figures.phases.map((phase) => (phase.name === name ? { ...phase, ...spoil } : phase)),
+      });
+    const dead = { rooms: 10, p50: 9_000, p99: 11_001, max: 12_000 };
+    expect(spoilt('one joins', { unevenness: { shards: 1.07, rooms: 1.1 } })).toEqual(['one joins: max/mean 1.070']);
+    expect(spoilt('one is killed', { standstill: { death: dead, 'hand-over': null } })).toEqual([
+      'one is killed: rooms of the dead stand still for 11.0 s (p99)',
+    ]);
+    expect(spoilt('one leaves', { moved: 120, least: 100 })).toEqual(['one leaves: 120 shards moved, not 100']);
+    expect(wrongWith({ ...figures, broken: ['two workers on one shard'] })).toEqual(['two workers on one shard']);
   });
 });
 

@@ -293,7 +293,7 @@ describe('webhooks', () => {
     );
   });
 
-  it('that fail are told again at once, and given up after an hour', async () => {
+  it('that fail are told again at once, and after an hour without a success no more', async () => {
     const receiver = await startReceiver((number) => (number === 1 ? 500 : 200));
     const platform = await start(receiver.settings);
     platform.control.change({ message: { status: { delivered: { probability: 0 }, read: { probability: 0 } } } });
@@ -302,7 +302,7 @@ describe('webhooks', () => {
     expect(receiver.calls.map(({ raw }) => raw)).toEqual([receiver.calls[0]?.raw, receiver.calls[0]?.raw]);
     expect(platform.control.settings.channel.webhooks).toMatchObject({
       deadlineMs: 20_000,
-      retry: { maxAgeMs: 3_600_000 },
+      unsubscribe: { on: 'failure', afterMs: 3_600_000 },
     });
   });
 });

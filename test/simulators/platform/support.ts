@@ -20,8 +20,10 @@ export interface Call {
   at: number;
 }
 
+type Given = number | { status: number; retryAfterS: number };
+
 /** A webhook receiver that lets tests wait for calls and choose the answers. */
-export const startReceiver = async (answer: (call: Call, number: number) => number | Promise<number> = () => 200) => {
+export const startReceiver = async (answer: (call: Call, number: number) => Given | Promise<Given> = () => 200) => {
   const calls: Call[] = [];
   const waiters = new Set<() => void>();
   let open = 0;
@@ -47,9 +49,10 @@ export const startReceiver = async (answer: (call: Call, number: number) => numb
       };
       calls.push(call);
       for (const check of waiters) check();
-      const status = await answer(call, calls.length);
+      const given = await answer(call, calls.length);
       open--;
-      response.writeHead(status).end();
+      if (typeof given === 'number') response.writeHead(given).end();
+      else response.writeHead(given.status, { 'retry-after': String(given.retryAfterS) }).end();
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

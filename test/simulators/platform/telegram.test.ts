@@ -5,7 +5,7 @@ import { createFakePlatform } from '../../../simulators/platform/platform.ts';
 import type { UnsignedCall } from '../../../simulators/platform/profile.ts';
 import { PROFILES } from '../../../simulators/platform/profiles.ts';
 import { instant, type Refusal, type SettingsPatch } from '../../../simulators/platform/settings.ts';
-import { MIGRATED, telegram, tooManyUnsent } from '../../../simulators/platform/telegram.ts';
+import { MIGRATED, telegram } from '../../../simulators/platform/telegram.ts';
 import { recordsOf } from './support.ts';
 
 const TOKEN = '123456789:AAE-made_up_token';
@@ -231,9 +231,18 @@ describe('limits', () => {
     expect(answers.filter(({ status }) => status === 429)).toHaveLength(2);
   });
 
-  it('hold the call for a chat with too many unsent messages, then make it wait for a minute', async () => {
-    expect(tooManyUnsent.send?.responseDelayMs).toBe(3_000);
-    const platform = await start({ recipients: { '42': { send: { ...tooManyUnsent.send, responseDelayMs: 200 } } } });
+  it('hold the call for a chat with 310 unsent messages, then make it wait for a minute', async () => {
+    const settings = { limit: null, pairLimit: null, unsent: { holdMs: 200 } };
+    const platform = await start({ channel: settings, message: { send: { responseDelayMs: 3_000 } } });
+    const unsent = Array.from({ length: 310 }, () => call(platform.url).catch(() => undefined));
+    await new Promise<void>((resolve) => {
+      const stop = platform.groundTruth.onRecord(() => {
+        if (platform.control.stats().accepted < 310) return;
+        stop();
+        resolve();
+      });
+    });
+    platform.control.change({ message: { send: { responseDelayMs: 0 } } });
     const startedAt = performance.now();
     expect(await call(platform.url)).toMatchObject({
       status: 429,
@@ -242,6 +251,9 @@ describe('limits', () => {
     });
     expect(performance.now() - startedAt).toBeGreaterThan(150);
     expect((await call(platform.url, { chat_id: '43', text: 'x' })).status).toBe(200);
+    await Promise.all(unsent);
+    expect((await call(platform.url)).status).toBe(200);
+    expect(telegram.settings.channel?.unsent).toMatchObject({ most: 310, holdMs: 3_000 });
   });
 });
 

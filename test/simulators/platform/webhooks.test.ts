@@ -410,6 +410,64 @@ describe('delivery of webhooks', () => {
     expect(Math.min(...perReplica)).toBeGreaterThanOrEqual(2);
   });
 
+  test('end where the receiver fails for too long, until the next subscription (H10)', async () => {
+    let down = true;
+    const { receiver, platform, send, sendMany } = await setup({
+      webhooks: { retry: { firstMs: 20, factor: 1 }, unsubscribe: { on: 'failure', afterMs: 200 } },
+      answer: () => (down ? 500 : 200),
+    });
+    await sendMany(3);
+    await platform.control.whenIdle();
+    expect(platform.control.stats()).toMatchObject({
+      webhooksWaiting: 0,
+      webhooks: { answered2xx: 0, givenUp: 0, unsubscribed: 3 },
+    });
+    expect(receiver.calls.at(-1)?.at).toBeGreaterThan((receiver.calls[0]?.at ?? 0) + 200);
+    expect(recordsOf(platform, 'event')).toMatchObject([{ event: 'webhooks_unsubscribed' }]);
+    down = false;
+    const { length } = receiver.calls;
+    await send();
+    await platform.control.whenIdle();
+    expect(receiver.calls).toHaveLength(length);
+    platform.control.subscribeWebhooks('default');
+    await send();
+    await platform.control.whenIdle();
+    expect(receiver.calls).toHaveLength(length + 1);
+    expect(platform.control.stats().webhooks).toMatchObject({ answered2xx: 1, unsubscribed: 4 });
+  });
+
+  test('do not end where a success comes between', async () => {
+    const { platform, send } = await setup({
+      webhooks: { retry: { firstMs: 60, factor: 1 }, unsubscribe: { on: 'failure', afterMs: 150 } },
+      answer: (_call, number) => (number % 2 === 1 ? 500 : 200),
+    });
+    for (let n = 0; n < 4; n++) {
+      await send();
+      await platform.control.whenIdle();
+    }
+    expect(platform.control.stats().webhooks).toMatchObject({ answered2xx: 4, failed: 4, unsubscribed: 0 });
+  });
+
+  test('end on demand, with what waits', async () => {
+    const { receiver, platform, send } = await setup();
+    platform.control.holdWebhooks();
+    await send();
+    const answer = await fetch(`${platform.url}/control/webhooks/unsubscribe`, {
+      method: 'POST',
+      body: '{"channel":"default"}',
+    });
+    expect(await answer.json()).toMatchObject({ webhooksWaiting: 0, webhooks: { unsubscribed: 1 } });
+    platform.control.flushWebhooks();
+    await send();
+    await platform.control.whenIdle();
+    expect(receiver.calls).toHaveLength(0);
+    await fetch(`${platform.url}/control/webhooks/subscribe`, { method: 'POST', body: '{}' });
+    await send();
+    await platform.control.whenIdle();
+    expect(receiver.calls).toHaveLength(1);
+    expect(() => platform.control.unsubscribeWebhooks('nobody')).toThrow(/unknown channel "nobody"/);
+  });
+
   test('can be held, and flushed all at once (H15)', async () => {
     const { receiver, platform, sendMany } = await setup({
       webhooks: { batch: { minSize: 10, maxSize: 10, lingerMs: 0 } },

@@ -23,6 +23,7 @@ moves AS MATERIALIZED (
 moved AS (
   UPDATE shards s
   SET owner = CASE WHEN m.free THEN m.receiver ELSE s.owner END,
+      moved_at = CASE WHEN m.free THEN clock_timestamp() ELSE s.moved_at END,
       epoch = s.epoch + 1,
       heir = CASE WHEN m.free THEN NULL ELSE m.receiver END,
       heir_until = CASE

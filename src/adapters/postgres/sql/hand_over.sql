@@ -15,6 +15,7 @@ WITH promised AS MATERIALIZED (
 given AS (
   UPDATE shards s
   SET owner = CASE WHEN p.alive THEN p.heir ELSE s.owner END,
+      moved_at = CASE WHEN p.alive THEN clock_timestamp() ELSE s.moved_at END,
       epoch = s.epoch + 1, heir = NULL, heir_until = NULL
   FROM promised p
   WHERE s.shard = p.shard AND s.owner = $1 AND s.heir = p.heir AND s.epoch = p.epoch

@@ -1,0 +1,93 @@
+/** What a run came to, in lines. */
+import type { Verdict } from '../oracle/types.ts';
+import type { SceneReport } from './scene.ts';
+import type { Phase, SignalsReport } from './signals.ts';
+import type { Spread } from './spread.ts';
+
+export interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly found: string;
+}
+
+/** What a killed worker's rooms may wait beyond its lease, and a drained one's beyond the shard's last open send. */
+const BEYOND_LEASE_MS = 1_000;
+const BEYOND_SEND_MS = 250;
+
+export function sceneLines({ killed, drained }: SceneReport, leaseMs: number): string[] {
+  return [
+    `Killed (leases live ${leaseMs / 1_000} s): of its ${killed.rooms} rooms ${killed.due} were due before another worker had them.`,
+    `  from the kill to the room's next request   ${spread(killed.sinceKill)}`,
+    `  rooms found sending (grace of 2 s on top)  ${spread(killed.sendingSinceKill)}`,
+    `  between two requests, around the kill      ${spread(killed.gap)}`,
+    `Told to go: its ${drained.rooms} rooms in ${drained.tookMs} ms, exit code ${drained.exitCode}.`,
+    `  from ack, or last open send of the shard   ${spread(drained.all)}`,
+    `  those whose ack came during the hand-over  ${spread(drained.heldUp)}`,
+  ];
+}
+
+export function verdictLine(verdict: Verdict): string {
+  const { messages, duplicates, swaps, lateCopies } = verdict;
+  const outcomes = Object.entries(messages.outcomes).map(([name, count]) => `${name} ${count}`);
+  return (
+    `${messages.accepted} accepted, lost ${messages.lost}; ${outcomes.join(', ')}; ` +
+    `swapped after an ack ${swaps.afterAcked}; copies ${duplicates.extraReceipts}, ` +
+    `beyond unknown outcomes ${duplicates.unexplained}; late from a stale worker ${lateCopies.stale}`
+  );
+}
+
+export function sceneChecks({ killed, drained, settledInTime, verdict }: SceneReport, leaseMs: number): Check[] {
+  const within = leaseMs + BEYOND_LEASE_MS;
+  return [
+    check('everything settled', settledInTime, settledInTime ? 'all' : 'not in time'),
+    check('nothing lost, swapped after an ack, or sent twice without a reason', verdict.clean, verdictLine(verdict)),
+    check(
+      `rooms of the killed worker go on within ${within / 1_000} s (p99)`,
+      killed.sinceKill.count > 0 && killed.sinceKill.p99 <= within,
+      `${killed.sinceKill.p99} ms`,
+    ),
+    check(
+      `rooms of the drained worker go on within ${BEYOND_SEND_MS} ms of the last open send (p99)`,
+      drained.all.count > 0 && drained.all.p99 <= BEYOND_SEND_MS,
+      `${drained.all.p99} ms`,
+    ),
+    check('the drained worker ended in good order', drained.exitCode === 0, `${drained.exitCode}`),
+  ];
+}
+
+export function signalsLines({ phases }: SignalsReport): string[] {
+  const [before, without] = phases;
+  const rows = phases.flatMap((phase) => [
+    `${phase.name.padEnd(14)} ${phase.perSecond} messages/s`,
+    `  webhook at the holder   ${spread(phase.atHolder)}`,
+    `  webhook elsewhere       ${spread(phase.elsewhere)}`,
+  ]);
+  return [
+    'From the webhook call with an ack to the next request of the room:',
+    ...rows,
+    ...(before === undefined || without === undefined ? [] : ratioLines(before, without)),
+  ];
+}
+
+function ratioLines(before: Phase, without: Phase): string[] {
+  const ratio = (a: number, b: number): string => (b === 0 ? '–' : (a / b).toFixed(2));
+  return [
+    `elsewhere / at the holder, with Redis     p50 ${ratio(before.elsewhere.p50, before.atHolder.p50)}, ` +
+      `p99 ${ratio(before.elsewhere.p99, before.atHolder.p99)}`,
+    `without / with Redis, webhook elsewhere   p50 ${ratio(without.elsewhere.p50, before.elsewhere.p50)}, ` +
+      `p99 ${ratio(without.elsewhere.p99, before.elsewhere.p99)}`,
+    `without / with Redis, throughput          ${ratio(without.perSecond, before.perSecond)}`,
+  ];
+}
+
+export function checkLines(checks: readonly Check[]): string[] {
+  return checks.map(({ name, ok, found }) => `${ok ? 'ok  ' : 'FAIL'} ${name}: ${found}`);
+}
+
+export function check(name: string, ok: boolean, found: string): Check {
+  return { name, ok, found };
+}
+
+function spread({ count, p50, p99, max }: Spread): string {
+  return count === 0 ? 'none' : `p50 ${p50} ms, p99 ${p99} ms, max ${max} ms (${count})`;
+}

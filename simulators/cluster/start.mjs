@@ -1,0 +1,3 @@
+import { whenSupported } from '../../src/node-version.mjs';
+
+whenSupported(() => import('./main.ts'));

@@ -1,0 +1,1 @@
+SELECT name, weight FROM worker_weights ORDER BY name
