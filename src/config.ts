@@ -252,7 +252,8 @@ class Draft {
         Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
       }
       const dotted = here.join('.');
-      if (source !== null && !(source === 'channelDefaults' && this.#origin.has(dotted))) {
+      // A default counts as the source only where nobody gave a value.
+      if (source !== null && (!isDefaults(source) || isDefaults(this.#origin.get(dotted) ?? source))) {
         this.#origin.set(dotted, source);
       }
     }
@@ -315,8 +316,7 @@ class Draft {
     }
     const path = parts.join('.');
     // A wrong default is reported where it stands, not once more for each channel.
-    const origin = this.#origin.get(path);
-    if (parts[0] === 'channels' && (origin === 'channelDefaults' || origin === 'platformDefaults')) return;
+    if (parts[0] === 'channels' && isDefaults(this.#origin.get(path))) return;
     this.#refuse(CODES[error.keyword] ?? 'out_of_range', path, ruleOf(error), 'correct the value');
   }
 
@@ -365,6 +365,10 @@ function ruleOf(error: ErrorObject): string {
     return `must be one of ${(error.params as { allowedValues: string[] }).allowedValues.join(', ')}`;
   }
   return error.message ?? `breaks the rule "${error.keyword}"`;
+}
+
+function isDefaults(source: string | undefined): boolean {
+  return source === 'channelDefaults' || source === 'platformDefaults';
 }
 
 function covers(outer: string, inner: string): boolean {

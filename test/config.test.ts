@@ -201,6 +201,20 @@ describe('a wrong configuration', () => {
     expect(brief(error)).toEqual(['channelDefaults.ackTimeoutMs must be >= 1 [own.json]']);
   });
 
+  it('reports what a channel says wrongly where a default of its platform is right', () => {
+    const telegram = { ...channel, platform: 'telegram', unlockedBy: 'seen', roomLimit: { everyMs: -1 } };
+    expect(brief(refusals({ ...minimal, channels: { bot: telegram } })).sort()).toEqual([
+      'channels.bot.roomLimit.everyMs must be >= 0 [own.json]',
+      'channels.bot.unlockedBy must be one of accepted, sent, delivered, read [own.json]',
+    ]);
+    const wrong = refusals({
+      ...minimal,
+      platformDefaults: { telegram: { ackTimeoutMs: -1 } },
+      channels: { bot: { ...channel, platform: 'telegram' } },
+    });
+    expect(brief(wrong)).toEqual(['platformDefaults.telegram.ackTimeoutMs must be >= 1 [own.json]']);
+  });
+
   it.each([
     [
       'a secret reference to nothing',

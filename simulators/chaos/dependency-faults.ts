@@ -60,17 +60,31 @@ export const lockRows: Perform<'row_lock'> = (world, { rooms, forMs }) =>
     return deed(locked > 0, `stopped the session ${pid} that held ${locked} rooms`);
   });
 
-async function inTransaction<T>({ rig }: World, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: rig.postgres.url(DATABASE), application_name: 'chaos' });
-  // The engine may have ended a session that was in its way; the next query tells.
-  client.on('error', () => undefined);
-  await client.connect();
+async function inTransaction<T>(world: World, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = await connected(world);
   try {
     await client.query('BEGIN');
     return await work(client);
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+/** Once the server takes connections: another fault may just have it recover. @throws Error where it does not */
+async function connected(world: World): Promise<pg.Client> {
+  let client: pg.Client | null = null;
+  await waitFor(world, async () => {
+    const one = new pg.Client({ connectionString: world.rig.postgres.url(DATABASE), application_name: 'chaos' });
+    // The engine may have ended a session that was in its way; the next query tells.
+    one.on('error', () => undefined);
+    client = await one.connect().then(
+      () => one,
+      () => null,
+    );
+    return client !== null;
+  });
+  if (client === null) throw new Error('Postgres takes no connections');
+  return client;
 }
 
 async function waitingFor(client: pg.Client): Promise<number> {

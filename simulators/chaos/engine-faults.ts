@@ -33,6 +33,8 @@ export const terminateEngine: Perform<'engine_terminate'> = async (world, { engi
 
 export const freezeEngine: Perform<'engine_freeze'> = async (world, { engine: choice, leases }) => {
   const engine = choose(world.engines, choice);
+  // Another fault may just have it started again.
+  await waitFor(world, () => engine.pid !== null);
   const { pid, holder } = engine;
   engine.pause();
   try {

@@ -15,6 +15,8 @@ export interface EngineOptions {
   };
   /** All of them by default. */
   readonly roles?: readonly Role[];
+  /** Of another version; this one by default. */
+  readonly checkout?: string;
   readonly events: EngineEvents;
   /** Once it has aborted nothing is started any more. */
   readonly signal: AbortSignal;
@@ -50,6 +52,7 @@ export class Engine {
   readonly httpPort: number;
   /** One of several processes by roles, with a Redis. */
   readonly isFleet: boolean;
+  readonly checkout: string | undefined;
   /** The worker that holds shards in this process; null while none does. */
   holder: string | null = null;
   #process: EngineProcess | null = null;
@@ -62,6 +65,7 @@ export class Engine {
     this.name = name;
     this.roles = new Set(options.roles ?? ALL_ROLES);
     this.httpPort = httpPort;
+    this.checkout = options.checkout;
     this.isFleet = options.parts.redis !== undefined;
     this.links = links;
     this.#events = options.events;

@@ -50,6 +50,8 @@ export const restartAll: Perform<'rolling_restart'> = async (world) => {
 
 export const addTwin: Perform<'twin'> = async (world, { end, forMs }) => {
   const { twin } = partsOf(world);
+  // On a slow machine the one before may still be going.
+  await waitFor(world, () => twin.pid === null);
   await twin.start();
   try {
     const fired = await last(world, forMs, () => twin.holder !== null);

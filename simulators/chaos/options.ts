@@ -21,6 +21,8 @@ export interface FleetSize {
   readonly workers: number;
   readonly webhooks: number;
   readonly intakes: number;
+  /** A checkout of another version, one process of which runs beside the others; null for none. */
+  readonly beside: string | null;
 }
 
 /** Prints help or what is wrong and ends the process where the arguments ask for it. */
@@ -36,13 +38,14 @@ export function parseOptions(argv: readonly string[]): ChaosOptions {
     .option('--workers <n>', 'workers of a fleet', whole(2, 16), 3)
     .option('--webhooks <n>', 'webhook servers of a fleet, which take messages over HTTP, too', whole(1, 16), 2)
     .option('--intakes <n>', 'intakes of a fleet', whole(1, 16), 2)
+    .option('--beside <folder>', 'a checkout of another version, of which one process is in the fleet, too')
     .option('--json <file>', 'write the report to this file')
     .option('--keep', 'leave logs and data even if the run is clean', false)
     .option('--plan', 'print the plan and end', false)
     .parse([...argv])
-    .opts<Omit<ChaosOptions, 'json' | 'fleet'> & FleetSize & { json?: string; fleet: boolean }>();
-  const { fleet, workers, webhooks, intakes, json, ...others } = options;
-  return { ...others, fleet: fleet ? { workers, webhooks, intakes } : null, json: json ?? null };
+    .opts<Omit<ChaosOptions, 'json' | 'fleet'> & FleetSize & { json?: string; fleet: boolean; beside?: string }>();
+  const { fleet, workers, webhooks, intakes, beside = null, json = null, ...others } = options;
+  return { ...others, fleet: fleet ? { workers, webhooks, intakes, beside } : null, json };
 }
 
 function number(least: number, most: number): (text: string) => number {

@@ -106,6 +106,7 @@ interface Running {
 interface Member {
   readonly name: string;
   readonly roles: readonly Role[];
+  readonly checkout?: string;
 }
 
 /** Who runs: engines that do everything, or processes by roles. */
@@ -117,6 +118,7 @@ function rosterOf({ engines, fleet }: RunOptions): Member[] {
     ...several(fleet.workers, 'worker-', ['worker']),
     ...several(fleet.webhooks, 'webhook-', ['webhook', 'api']),
     ...several(fleet.intakes, 'intake-', ['intake']),
+    ...(fleet.beside === null ? [] : [{ name: 'engine-beside', roles: ALL_ROLES, checkout: fleet.beside }]),
   ];
 }
 
@@ -143,8 +145,8 @@ async function start(options: RunOptions, events: Events): Promise<Running> {
   const redis = isFleet ? await startFleetRedis() : null;
   const redisPart = redis === null ? {} : { redis: () => ({ host: '127.0.0.1', port: redis.port }) };
   const all: Engine[] = [];
-  const create = async ({ name, roles }: Member): Promise<Engine> => {
-    const engine = await Engine.create(name, { parts: { ...parts, ...redisPart }, roles, events, signal });
+  const create = async ({ name, ...member }: Member): Promise<Engine> => {
+    const engine = await Engine.create(name, { parts: { ...parts, ...redisPart }, ...member, events, signal });
     all.push(engine);
     return engine;
   };
@@ -173,7 +175,7 @@ async function start(options: RunOptions, events: Events): Promise<Running> {
       channels: CHANNEL_POLICIES,
       settings: ENGINE_SETTINGS,
       platform: [PLATFORM, { channels: webhooks }],
-      ...(isFleet ? { postgres: { settings: FLEET_POSTGRES.server } } : {}),
+      ...(isFleet ? { postgres: { settings: FLEET_POSTGRES } } : {}),
       startEngine: false,
       signal,
       say,
@@ -215,7 +217,7 @@ async function start(options: RunOptions, events: Events): Promise<Running> {
 }
 
 function processMaker(rig: Rig, clocks: WallClocks, signal: AbortSignal): MakeProcess {
-  return ({ name, roles, httpPort, links, isFleet }, onLine) => {
+  return ({ name, roles, httpPort, links, isFleet, checkout }, onLine) => {
     const postgresUrl = new URL(rig.postgres.url(DATABASE));
     postgresUrl.port = String(links.address('postgres').port);
     const file = rig.secrets.write(`postgres-url-${name}`, postgresUrl.href);
@@ -235,7 +237,7 @@ function processMaker(rig: Rig, clocks: WallClocks, signal: AbortSignal): MakePr
                 redis: { url: `redis://127.0.0.1:${links.address('redis').port}` },
               }
             : { node: { name } }),
-          postgres: { ...ENGINE_SETTINGS.postgres, ...(isFleet ? FLEET_POSTGRES.engine : {}), url: { file } },
+          postgres: { ...ENGINE_SETTINGS.postgres, url: { file } },
         },
       },
       rig.secrets,
@@ -246,6 +248,7 @@ function processMaker(rig: Rig, clocks: WallClocks, signal: AbortSignal): MakePr
       config,
       apiKey: rig.apiKey,
       environment: clocks.environment(name),
+      ...(checkout === undefined ? {} : { checkout }),
       onLine,
       signal,
     });

@@ -26,7 +26,7 @@ export const ENGINE_SETTINGS = {
 };
 
 /** A fleet's processes share the server's connections. */
-export const FLEET_POSTGRES = { engine: { poolMax: 4 }, server: { max_connections: '300' } };
+export const FLEET_POSTGRES = { max_connections: '300' };
 
 export const CHANNEL_POLICIES = Object.fromEntries(CHANNELS.map((name) => [name, { account: ACCOUNT }]));
 

@@ -44,7 +44,6 @@ export interface HeldRoom {
 }
 
 /** A fleet's processes share the server's connections. */
-const POOL = { poolMax: 4 };
 const POSTGRES = { settings: { max_connections: '200' } };
 const OWNERSHIP_LINE = /"event":"ownership\.acquired"/;
 
@@ -117,7 +116,6 @@ export class Fleet {
         settings: {
           ...settings,
           node: { name, roles },
-          postgres: { ...POOL, ...settings.postgres },
           ...(redis === null ? {} : { redis: { url: redis.url } }),
         },
       },
@@ -153,11 +151,6 @@ export class Fleet {
        FROM shards s LEFT JOIN workers w ON w.worker = s.owner LEFT JOIN fences f ON f.worker = s.owner GROUP BY 1`,
     );
     return new Map(rows.map(({ name, shards }) => [name, shards]));
-  }
-
-  /** Messages that wait for an earlier one or for their ack. */
-  unsettled(): Promise<number> {
-    return this.rig.database.unsettled();
   }
 
   async roomsOf(worker: string): Promise<HeldRoom[]> {

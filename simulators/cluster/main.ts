@@ -6,7 +6,16 @@ import { setTimeout as nextTurn } from 'node:timers/promises';
 import { onInterruption } from '../demo/interruption.ts';
 import { Fleet } from './fleet.ts';
 import { type ClusterOptions, LEASE_MS, parseOptions } from './options.ts';
-import { type Check, check, checkLines, sceneChecks, sceneLines, signalsLines, verdictLine } from './report.ts';
+import {
+  type Check,
+  check,
+  checkLines,
+  figureChecks,
+  sceneChecks,
+  sceneLines,
+  signalsLines,
+  verdictLine,
+} from './report.ts';
 import { CHANNEL, play, type SceneReport } from './scene.ts';
 import { MEASURE, nodesOf, SHOW } from './settings.ts';
 import { measureSignals, type SignalsReport } from './signals.ts';
@@ -38,7 +47,8 @@ async function main(options: ClusterOptions, signal: AbortSignal): Promise<numbe
     const scene = await showScene(options, join(directory, 'fleet'), signal);
     const signals = options.figures ? await showSignals(options, join(directory, 'signals'), signal) : null;
     const checks = [
-      ...sceneChecks(scene, options.leaseMs),
+      ...sceneChecks(scene),
+      ...(options.figures ? figureChecks(scene, options.leaseMs) : []),
       ...(signals?.verdicts ?? []).map((verdict) =>
         check('the run with and without Redis', verdict.clean, verdictLine(verdict)),
       ),

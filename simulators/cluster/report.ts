@@ -36,11 +36,18 @@ export function verdictLine(verdict: Verdict): string {
   );
 }
 
-export function sceneChecks({ killed, drained, settledInTime, verdict }: SceneReport, leaseMs: number): Check[] {
-  const within = leaseMs + BEYOND_LEASE_MS;
+export function sceneChecks({ drained, settledInTime, verdict }: SceneReport): Check[] {
   return [
     check('everything settled', settledInTime, settledInTime ? 'all' : 'not in time'),
     check('nothing lost, swapped after an ack, or sent twice without a reason', verdict.clean, verdictLine(verdict)),
+    check('the drained worker ended in good order', drained.exitCode === 0, `${drained.exitCode}`),
+  ];
+}
+
+/** What is stated of the figures; a machine that is busy otherwise may miss it. */
+export function figureChecks({ killed, drained }: SceneReport, leaseMs: number): Check[] {
+  const within = leaseMs + BEYOND_LEASE_MS;
+  return [
     check(
       `rooms of the killed worker go on within ${within / 1_000} s (p99)`,
       killed.sinceKill.count > 0 && killed.sinceKill.p99 <= within,
@@ -51,7 +58,6 @@ export function sceneChecks({ killed, drained, settledInTime, verdict }: SceneRe
       drained.all.count > 0 && drained.all.p99 <= BEYOND_SEND_MS,
       `${drained.all.p99} ms`,
     ),
-    check('the drained worker ended in good order', drained.exitCode === 0, `${drained.exitCode}`),
   ];
 }
 

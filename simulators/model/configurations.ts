@@ -80,6 +80,8 @@ export const CLEAN: readonly Configuration[] = [
   clean('lost lease, plan', { steals: 1, moves: 1 }),
   clean('crash, lost lease', { crashes: 1, steals: 1 }),
   clean('lost lease, answer', { steals: 1, losses: 1 }),
+  clean('crash, lost lease, answer', { crashes: 1, steals: 1, losses: 1 }),
+  clean('crash, lost lease, plan', { crashes: 1, steals: 1, moves: 1 }),
   clean('two plans, two lost answers', { losses: 2, moves: 2 }),
   clean('two plans, lost lease', { steals: 1, moves: 2 }),
   clean('three messages', { messages: 3, crashes: 1, losses: 1, moves: 1 }),
@@ -152,13 +154,21 @@ export const OWNER_PROVED: readonly Configuration[] = [
   bug(`generation not raised; ${told(3)}`, 'NO_GENERATION OWNER_PROVED=3', { losses: 1, moves: 1 }, ['OA'], {
     quick: false,
   }),
+  bug(
+    `lost answer taken for a no; ${told(4)}`,
+    'LOST_ANSWER_IS_NO OWNER_PROVED=4',
+    { losses: 1, moves: 1 },
+    ['R4', 'OA'],
+    {
+      quick: false,
+    },
+  ),
   bug(`handed over with sends open; ${told(4)}`, 'EARLY_HAND_OVER OWNER_PROVED=4', { moves: 1 }, ['R4'], {
     quick: false,
   }),
   ...[
     ['takes over while it hands over', 'LEAVING_TAKES_OVER', 3],
     ['heir begins before the hand-over', 'HEIR_BEGINS', 3],
-    ['lost answer taken for a no', 'LOST_ANSWER_IS_NO', 3],
     ['older answer about shards', 'OLD_ANSWER', 3],
     ['generation not raised', 'NO_GENERATION', 4],
   ].map(([name, definition, proof]) =>

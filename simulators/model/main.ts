@@ -67,6 +67,6 @@ function boundsOf({ messages, workers, crashes, steals, losses, moves }: Bounds)
 }
 
 function print(cells: readonly string[]): void {
-  const widths = [62, 36, 12, 12, 9, 9, 0];
+  const widths = [70, 36, 12, 12, 9, 9, 0];
   console.log(cells.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join(''));
 }

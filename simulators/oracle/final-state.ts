@@ -11,12 +11,16 @@ const ENDED_UNSENT = new Set(['expired', 'cancelled', 'skipped']);
 /** These say by themselves why. */
 const SELF_EVIDENT = new Set(['acked', 'assumed']);
 
+/** A worker's clock is the database's as it was at the last renewal. */
+const CLOCKS_MS = 50;
+
 /** C1, C2, C4: what the database says in the end, room by room. */
 export class FinalStateCheck {
   readonly #findings: Findings;
   readonly #options: OracleOptions;
   readonly #senders: Senders;
   readonly #rooms = new Map<string, Row[]>();
+  readonly #leases = new Map<string, number>();
   /** Workers that others have succeeded in some room. */
   readonly succeeded = new Set<string>();
 
@@ -102,25 +106,41 @@ export class FinalStateCheck {
     }
   }
 
-  /** A worker that others have succeeded claims nothing more: each life of one is a single run of attempts. */
+  /** When a worker's last lease ended, Unix ms. */
+  lease(worker: string, until: number): void {
+    this.#leases.set(worker, until);
+  }
+
+  /**
+   * A worker claims nothing after its lease, and nothing more in a room from which others have taken over while an
+   * attempt of that life was open. One that has handed the room over may get it back.
+   */
   #holders(rows: Row[]): void {
     const holders = new Map<Sender, number>();
+    const takenOver = new Set<Sender>();
     let last: Sender | undefined;
+    let turns = 0;
     for (const { attempts, message } of rows) {
       if (attempts !== undefined && message !== undefined) message.room.holders = holders;
-      for (const { number, worker, generation } of attempts ?? []) {
+      for (const { number, worker, generation, begunAt, result } of attempts ?? []) {
         const sender = this.#senders.of(worker, generation);
-        if (sender === undefined || sender === last) continue;
-        if (holders.has(sender)) {
-          this.#findings.add(
-            'R3_stale_claim',
-            `attempt ${number} was claimed by a worker that had been succeeded`,
-            message,
-          );
-        } else holders.set(sender, holders.size);
+        if (sender === undefined) continue;
+        const stale = sender !== last && holders.has(sender) && this.#isGone(sender, takenOver);
+        if (stale || begunAt > (this.#leases.get(worker) ?? Number.POSITIVE_INFINITY) + CLOCKS_MS) {
+          const why = stale ? 'a worker that had been succeeded' : 'a worker whose lease had ended';
+          this.#findings.add('R3_stale_claim', `attempt ${number} was claimed by ${why}`, message);
+        }
+        if (result === 'interrupted') takenOver.add(sender);
+        if (sender === last) continue;
+        holders.set(sender, turns++);
         if (last !== undefined && last.worker !== worker) this.succeeded.add(last.worker);
         last = sender;
       }
     }
+  }
+
+  /** Without its lease nobody can tell a worker that got a room back from one that never lost it. */
+  #isGone(sender: Sender, takenOver: ReadonlySet<Sender>): boolean {
+    return takenOver.has(sender) || !this.#leases.has(sender.worker);
   }
 }

@@ -157,8 +157,9 @@ export class Oracle {
     this.#acks.inbox(rows);
   }
 
-  fence({ worker, fenced }: FenceRow): void {
+  fence({ worker, fenced, leaseUntil }: FenceRow): void {
     if (fenced) this.#fenced.add(worker);
+    if (typeof leaseUntil === 'number') this.#final.lease(worker, leaseUntil);
   }
 
   leaks({ checked, leaks }: LeakScan): void {

@@ -82,7 +82,7 @@ export interface RoomState {
   /** The highest index that a phone has shown. */
   shown: number;
   lastActivityAt: number;
-  /** In which order its attempts were claimed by whom, by the history. */
+  /** In which order its attempts were claimed by whom, by the history; of one that came back, its last turn. */
   holders: Map<Sender, number> | undefined;
 }
 

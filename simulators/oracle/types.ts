@@ -84,6 +84,8 @@ export interface FenceRow {
   worker: string;
   /** Others have taken its rooms over, or it has given them up. */
   fenced: boolean;
+  /** When its last lease ended or will end, Unix ms: it claims nothing after that. */
+  leaseUntil?: number | null;
 }
 
 /** A time in which a worker was killed, frozen or cut off, until its rooms had to be taken over; Unix ms. */

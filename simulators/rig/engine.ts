@@ -13,6 +13,8 @@ export interface EngineOptions {
   /** Of scope operate, for the metrics. */
   readonly apiKey: string;
   readonly environment?: Readonly<Record<string, string>>;
+  /** The checkout whose command it is; this one by default. */
+  readonly checkout?: string;
   /** Told of every line that it prints. */
   readonly onLine?: (line: string) => void;
   readonly signal?: AbortSignal;
@@ -71,11 +73,14 @@ export class EngineProcess {
    * wait for a shard of its own: such a one is only waited for until it listens.
    */
   async start(until: 'ready' | 'listening' = 'ready'): Promise<void> {
-    const { environment, onLine } = this.#options;
+    const { environment, onLine, checkout } = this.#options;
     const [child, url] = await Child.start<string>({
       name: this.#name,
       directory: this.#options.directory,
-      command: [COMMAND, 'serve', '--config', this.#configFile],
+      command: [
+        checkout === undefined ? COMMAND : join(checkout, 'src', 'cli', 'roomline.mjs'),
+        ...['serve', '--config', this.#configFile],
+      ],
       ready: (line) => {
         onLine?.(line);
         return listeningUrl(line);

@@ -19,7 +19,7 @@ export class CommandError extends Error {
  */
 export async function callApi(
   access: ApiAccess,
-  method: 'GET' | 'POST',
+  method: 'GET' | 'POST' | 'DELETE',
   path: string,
   body?: object,
 ): Promise<unknown> {

@@ -7,6 +7,7 @@ import { type ApiAccess, CommandError, callApi } from './api.ts';
 import { addChannelsCommands } from './channels.ts';
 import { addDatabaseCommands } from './database.ts';
 import type { DatabaseTool } from './database-tool.ts';
+import { addFleetCommands } from './fleet.ts';
 
 export interface CommandContext {
   readonly version: string;
@@ -68,6 +69,7 @@ function createProgram(context: CommandContext): Command {
   addChannelsCommands(program, { print: context.print, configOf: (options) => configOfChannels(context, options) });
   addKeyCommands(program, context);
   addApiCommands(program, context);
+  addFleetCommands(program, { access: accessOf(context), print: context.print, printError: context.printError });
   return program;
 }
 
@@ -162,12 +164,12 @@ interface PublishOptions {
   readonly failurePolicy?: string;
 }
 
+function accessOf({ env, fetch }: CommandContext): ApiAccess {
+  return { url: env.ROOMLINE_URL ?? DEFAULT_URL, key: env.ROOMLINE_KEY, fetch };
+}
+
 function addApiCommands(program: Command, context: CommandContext): void {
-  const access: ApiAccess = {
-    url: context.env.ROOMLINE_URL ?? DEFAULT_URL,
-    key: context.env.ROOMLINE_KEY,
-    fetch: context.fetch,
-  };
+  const access = accessOf(context);
 
   program
     .command('publish')

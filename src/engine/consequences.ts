@@ -31,11 +31,11 @@ export class Consequences {
     this.#to = dependencies;
   }
 
-  /** Of what is on disk. @param held the room's shard is held by this process */
-  committed(resident: Resident, before: Room, course: Course, held: boolean): void {
+  /** Of what is on disk. @param kept nobody else may hold the room's shard */
+  committed(resident: Resident, before: Room, course: Course, kept: boolean): void {
     const { bodies, channels, instruments, telling } = this.#to;
     const { room } = course;
-    if (!held && room.version !== before.version) telling.changed(resident.room, course.facts, resident.ackArrivedAt);
+    if (!kept && room.version !== before.version) telling.changed(resident.room, course.facts, resident.ackArrivedAt);
     const channel = channels.get(room.key);
     for (const fact of course.facts) {
       if (fact.kind !== 'settled') continue;

@@ -102,8 +102,11 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     pollEveryMs: settings.pollEveryMs,
     handOverMs,
     onBegun: () => channels.restore(),
-    onAcquired: (shards) =>
-      readAll(stores.rooms, shards, 'all', clock.now(), (stored) => void rooms.found(stored, 'take_over')),
+    onAcquired: (shards) => {
+      // What comes after the read is told only once the signals of these shards arrive.
+      sweeper.lookNow();
+      return readAll(stores.rooms, shards, 'all', clock.now(), (stored) => void rooms.found(stored, 'take_over'));
+    },
     onLeaving: (leaving) => rooms.leave(leaving),
     isQuiet: (shard) => openClaims.isQuiet(shard),
     onReleased: (released) => rooms.forget(released),

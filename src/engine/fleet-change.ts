@@ -61,7 +61,7 @@ export function decideRebalance(picture: FleetPicture, wishes: FleetWishes, forc
     return [{ shard, from: owner, to: worker === owner ? null : worker }];
   });
   const decided = decide(picture, { ...changed, moves }, force);
-  return { ...decided, warnings: [...nameWarnings(then, wishes), ...undone(decided, wanted)] };
+  return { ...decided, warnings: [...nameWarnings(then, wishes), ...undone(picture, decided, wanted)] };
 }
 
 /** @throws RoomlineError `worker_not_found`, `worker_ambiguous`, `worker_takes_none` or, without `force`, `worker_last` */
@@ -215,11 +215,16 @@ function nameWarnings(then: FleetPicture, { weights, pins }: FleetWishes): Fault
 }
 
 /** Moves that the loads take back. */
-function undone({ moves }: DecidedChange, wanted: ReadonlyMap<number, RegisteredWorker>): Fault[] {
+function undone(
+  { shards }: FleetPicture,
+  { moves }: DecidedChange,
+  wanted: ReadonlyMap<number, RegisteredWorker>,
+): Fault[] {
   const decided = new Map(moves.map((move) => [move.shard, move]));
   const lost = [...wanted].filter(([shard, { worker }]) => {
+    const { owner, heir } = shards[shard] as ShardState;
     const move = decided.get(shard);
-    return move !== undefined && (move.to ?? move.from) !== worker;
+    return (move === undefined ? (heir ?? owner) : (move.to ?? move.from)) !== worker;
   });
   if (lost.length === 0) return [];
   const rule = 'loads that stay within the band';

@@ -139,6 +139,6 @@ export interface OwnershipStore {
   drain(worker: string): Promise<boolean>;
   /** Raises the generation: refuses this worker's delayed claims. Waits for its open batches. */
   raiseGeneration(worker: string): Promise<number>;
-  /** Fences the worker itself: a graceful end. What it still owns is free. */
+  /** Fences the worker itself: a graceful end. What it still owns is free. Nothing where there is no such worker. */
   release(worker: string): Promise<void>;
 }

@@ -91,8 +91,8 @@ export class Hints {
   /** Intake learnt only now that a message is in the store: somebody must tell its room. */
   async raised(address: RoomAddress, tail: number): Promise<void> {
     const { tenure, rooms, signals } = this.#to;
+    if (!tenure.keeps(address.shard)) signals?.publish({ kind: 'room', ...address, version: 0, tail, ackedAt: null });
     if (tenure.holds(address.shard)) await rooms.post(address, { type: 'tail_raised', tail, envelopes: [] });
-    else signals?.publish({ kind: 'room', ...address, version: 0, tail, ackedAt: null });
   }
 
   /** A sweep found these rows written since its last; memory may have been the one who wrote them. */

@@ -24,7 +24,14 @@ import type {
 } from './fleet-ports.ts';
 import type { Instruments } from './instruments.ts';
 import { planOf } from './plan.ts';
-import type { Chance, ClaimProof, SettableClock, Signal, Signals } from './ports.ts';
+import {
+  type Chance,
+  type ClaimProof,
+  OutcomeUnknownError,
+  type SettableClock,
+  type Signal,
+  type Signals,
+} from './ports.ts';
 import { defineService, type Loop, runLoop, type Service } from './service.ts';
 
 /** What the rest of the engine asks of ownership. */
@@ -35,6 +42,8 @@ export interface Tenure {
   holds(shard: number): boolean;
   /** It holds the shard and is about to hand it over: nothing is claimed or taken over there. */
   isLeaving(shard: number): boolean;
+  /** It holds the shard, and no heir does who has been given it and is not known of yet. */
+  keeps(shard: number): boolean;
   /** An attempt there that this process does not know is nobody else's: it holds the shard, keeps it, and is trusted. */
   mayTakeOver(shard: number): boolean;
   /** It holds the shard and keeps it, and its lease outlives a send of this length. */
@@ -104,6 +113,8 @@ export class Ownership implements Tenure {
   /** Those of our shards that have an heir. */
   readonly #leaving = new Set<number>();
   readonly #reading = new Set<Promise<void>>();
+  /** Registered, as far as is known, without a life having come of it. */
+  readonly #unborn = new Set<string>();
   #life: Life | null = null;
   #generationRise: Promise<void> | null = null;
   #renewals: Loop | null = null;
@@ -192,6 +203,10 @@ export class Ownership implements Tenure {
 
   isLeaving(shard: number): boolean {
     return this.#leaving.has(shard);
+  }
+
+  keeps(shard: number): boolean {
+    return this.#shards.has(shard) && !this.#leaving.has(shard);
   }
 
   mayClaim(shard: number, sendTimeoutMs: number): boolean {
@@ -290,12 +305,24 @@ export class Ownership implements Tenure {
     const worker = newWorkerId();
     const sentAt = clock.monotonic();
     const registration = { worker, name, roles, weight, leaseMs };
-    const { databaseTimeMs, generation, anotherHistory } = await store.register(registration);
+    const registered = await store.register(registration).catch((error: unknown) => {
+      if (error instanceof OutcomeUnknownError) this.#unborn.add(worker);
+      throw error;
+    });
+    const { databaseTimeMs, generation, anotherHistory } = registered;
     clock.synchronize(databaseTimeMs, sentAt, clock.monotonic());
     this.#clockIsSet = true;
     this.#noteHistory(anotherHistory);
     if (anotherHistory !== null) return;
+    const unborn = [...this.#unborn];
+    this.#unborn.add(worker);
+    // They would be given shards, which would stand still until their leases end.
+    for (const one of unborn) {
+      await store.release(one);
+      this.#unborn.delete(one);
+    }
     await this.#options.onBegun();
+    this.#unborn.delete(worker);
     this.#doubted = false;
     this.#news = null;
     this.#life = { worker, generation, lease: { renewedAtMonotonicMs: sentAt, lifeMs: leaseMs } };

@@ -132,7 +132,8 @@ export class Rooms {
 
   /** Intake appended messages of one room: `row` as that transaction left it. */
   appended(row: RoomRow, messages: readonly { readonly message: NewMessage; readonly sequence: number }[]): void {
-    if (!this.#holds(row)) return this.#to.telling.changed(row);
+    if (!this.#to.tenure.keeps(row.shard)) this.#to.telling.changed(row);
+    if (!this.#holds(row)) return;
     const policy = this.#reader.policyOf(row.key);
     const envelopes = messages.map(({ message, sequence }) =>
       envelopeOf({ ...message, sequence, cancelledBy: null }, policy),
@@ -201,6 +202,7 @@ export class Rooms {
       if (!shards.has(resident.room.shard)) continue;
       leaveQueue(resident);
       if (!resident.deciding) giveBack(resident);
+      this.#turnedAway.add(resident);
     }
   }
 
@@ -401,7 +403,7 @@ export class Rooms {
   }
 
   async #afterwards(resident: Resident, before: Room, course: Course, posted: readonly Posted[]): Promise<void> {
-    this.#consequences.committed(resident, before, course, this.#holds(before));
+    this.#consequences.committed(resident, before, course, this.#to.tenure.keeps(before.shard));
     const claimed = course.claims ? resident.permit : null;
     if (claimed !== null) {
       resident.permit = null;
@@ -473,6 +475,7 @@ export class Rooms {
 
   #queueForPermit(resident: Resident): void {
     if (resident.permit !== null || resident.cancelRequest !== null || this.#draining) return;
+    if (this.#to.tenure.isLeaving(resident.room.shard)) return void this.#turnedAway.add(resident);
     const channel = this.#to.channels.get(resident.room.key);
     if (channel === null) return;
     let granted = false;

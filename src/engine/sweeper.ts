@@ -54,12 +54,16 @@ export function createSweeper(options: SweeperOptions): Sweeper {
     let sweepAt = Number.NEGATIVE_INFINITY;
     const loop = runLoop(
       async () => {
+        const begunAt = clock.monotonic();
         if (looking.isDue()) await looking.look();
         if (clock.monotonic() >= sweepAt) {
           await sweep(options);
           sweepAt = clock.monotonic() + everyMs;
         }
-        return Math.min(Math.max(0, sweepAt - clock.monotonic()), looking.everyMs);
+        const now = clock.monotonic();
+        // From begin to begin; where the store is slow, it is left alone for half of the time.
+        const untilLookMs = Math.max(looking.everyMs / 2, begunAt + looking.everyMs - now);
+        return Math.min(Math.max(0, sweepAt - now), untilLookMs);
       },
       { timers: { schedule: (delayMs, callback) => clock.after(delayMs, callback) }, onFailure },
     );
@@ -112,11 +116,13 @@ class Looking {
   async look(): Promise<void> {
     const { store, ownership, hints } = this.#options;
     const shards = [...ownership.shards];
-    if (shards.length === 0) return;
+    // Before there are any it only remembers from when on to look.
+    if (shards.length === 0 && this.#seen !== null) return;
     this.#owed = false;
     try {
       const { now, rooms } = await store.changedSince(shards, this.#seen);
-      this.#seen = now;
+      // Shards that have come since it asked have not been looked at.
+      if (!this.#owed || this.#seen === null) this.#seen = now;
       hints.compare(rooms);
     } catch (error) {
       this.#owed = true;

@@ -92,7 +92,7 @@ describe('a shard that is about to leave', () => {
     await bed.time.advance(4_000);
     expect(bed.platform.sends).toHaveLength(SHARDS);
     await bed.boot({ roles: ['worker'] });
-    await bed.time.advance(300);
+    await bed.time.advance(2_300);
     const promised = await heirsOf(bed, 'worker-1.1');
     const leaves = later.filter((room) => promised.has(shardOfRoom(room)));
     const [stays] = later.filter((room) => !promised.has(shardOfRoom(room))) as [string];

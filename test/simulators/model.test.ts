@@ -32,7 +32,7 @@ function called(name: string): Configuration {
 }
 
 const missing = await missingTools();
-if (missing !== null) leaveOut('spin', missing, 'the model of ownership is not checked');
+if (missing !== null) leaveOut('model', missing, 'the model of ownership is not checked');
 
 describe.each(missing === null ? ['Spin'] : [])('the model of ownership, by %s', () => {
   it('keeps its promises within the small bounds, and every planted bug is found', {

@@ -55,7 +55,7 @@ export const SETTINGS = {
 };
 
 /** A platform with short ways, on which nothing goes wrong by itself. */
-const QUICK_PLATFORM: SettingsPatch = {
+export const QUICK_PLATFORM: SettingsPatch = {
   message: {
     send: { responseDelayMs: { kind: 'lognormal', medianMs: 15, p99Ms: 100 } },
     phone: { delayMs: { kind: 'lognormal', medianMs: 60, p99Ms: 400 } },

@@ -177,7 +177,8 @@ export class MemoryOwnershipStore implements OwnershipStore {
 
   async release(worker: string): Promise<void> {
     await nextMicrotask();
-    this.#raise(worker, this.#fenceOf(worker));
+    const fence = this.#database.fences.get(worker);
+    if (fence !== undefined) this.#raise(worker, fence);
   }
 
   // ---------------------------------------------------------------------------------- for operators, see `fleet.ts`

@@ -17,6 +17,8 @@ import { queryOf, STATEMENTS } from './statements.ts';
 
 /** A fence waits this long for a batch that is open; what is open longer is ended. */
 const BLOCKER_LIMIT_MS = 500;
+/** Moves of one statement, which has to end in time, and while which nobody joins or leaves. */
+const MAX_MOVES = 4_096;
 
 export interface OwnershipStoreOptions {
   /** Only for renewals: nothing may make them wait. */
@@ -119,14 +121,19 @@ export class PostgresOwnershipStore implements OwnershipStore {
   }
 
   async applyPlan(membership: number, moves: readonly ShardMove[], handOverMs: number): Promise<boolean> {
-    const result = await this.#options.fences.run(STATEMENTS.applyPlan, [
-      membership,
-      integers(moves.map(({ shard }) => shard)),
-      texts(moves.map(({ from }) => from)),
-      texts(moves.map(({ to }) => to)),
-      handOverMs,
-    ]);
-    return result.rows.length === 1;
+    for (let first = 0; ; first += MAX_MOVES) {
+      const part = moves.slice(first, first + MAX_MOVES);
+      const isLast = first + MAX_MOVES >= moves.length;
+      const result = await this.#options.fences.run(STATEMENTS.applyPlan, [
+        membership,
+        integers(part.map(({ shard }) => shard)),
+        texts(part.map(({ from }) => from)),
+        texts(part.map(({ to }) => to)),
+        handOverMs,
+        isLast,
+      ]);
+      if (isLast || result.rows.length === 0) return result.rows.length === 1;
+    }
   }
 
   async ownShards(worker: string): Promise<OwnShard[]> {
@@ -157,8 +164,7 @@ export class PostgresOwnershipStore implements OwnershipStore {
   }
 
   async release(worker: string): Promise<void> {
-    const result = await this.#options.fences.run(STATEMENTS.releaseWorker, [worker]);
-    only(result.rows, unknownWorker(worker));
+    await this.#options.fences.run(STATEMENTS.releaseWorker, [worker]);
   }
 
   /** Where this may not be done the fence goes on waiting, up to its lock timeout: whoever fences tries again. */

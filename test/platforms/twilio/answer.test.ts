@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { HttpOutcome } from '../../../src/platforms/http-client.ts';
 import { classifySend } from '../../../src/platforms/twilio/answer.ts';
@@ -51,6 +52,15 @@ const CODES: readonly (readonly [string, readonly number[], boolean, string, num
 describe('the codes', () => {
   it('of the table are these', () => {
     expect([...knownCodes()].sort()).toEqual(CODES.flatMap(([, codes]) => codes).sort());
+  });
+
+  it('of the table are those of the guide', () => {
+    const guide = readFileSync(new URL('../../../docs/channels/twilio.md', import.meta.url), 'utf8');
+    const errors = guide.slice(guide.indexOf('## Errors'), guide.indexOf('## Security'));
+    const named = [...errors.matchAll(/\b(\d{5})(?:–(\d{5}))?\b/g)].flatMap(([, from, to = from]) =>
+      Array.from({ length: Number(to) - Number(from) + 1 }, (_, index) => Number(from) + index),
+    );
+    expect([...new Set(named)].sort()).toEqual([...knownCodes()].sort());
   });
 
   it.each(CODES)('about %s', (_name, codes, permanent, scope, retryAfterMs) => {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { HttpOutcome } from '../../../src/platforms/http-client.ts';
 import { classifySend } from '../../../src/platforms/vonage/answer.ts';
@@ -55,6 +56,13 @@ const CODES: readonly (readonly [string, readonly string[], boolean, string, num
 describe('the codes', () => {
   it('of the table are these', () => {
     expect([...knownCodes()].sort()).toEqual(CODES.flatMap(([, codes]) => codes).sort());
+  });
+
+  it('of the table are named by the guide', () => {
+    const guide = readFileSync(new URL('../../../docs/channels/vonage.md', import.meta.url), 'utf8');
+    const errors = guide.slice(guide.indexOf('## Errors'), guide.indexOf('## Security'));
+    const named = new Set(errors.match(/[\w-]+/g));
+    expect(knownCodes().filter((code) => !named.has(code))).toEqual([]);
   });
 
   it.each(CODES)('about %s', (_name, codes, permanent, scope, retryAfterMs) => {

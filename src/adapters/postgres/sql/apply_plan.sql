@@ -2,6 +2,8 @@
 -- nobody holds changes hands at once; any other is given an heir, to whom its owner hands it over within $5 ms, or loses
 -- it where $4 is null. A shard that has meanwhile another owner is left as it is.
 --
+-- A plan of many moves comes in parts: only the last one ($6) makes it the plan, where no part has left a shard.
+--
 -- Whether an owner is fenced is judged by this statement's snapshot: a fence is never lowered, so that a shard is at worst
 -- given an heir where it could have changed hands. The fleet's row is locked before any shard.
 WITH present AS MATERIALIZED (
@@ -36,7 +38,9 @@ moved AS (
   RETURNING s.shard
 )
 UPDATE fleet f
-SET planned = $1, planner = NULL, planner_until = NULL
+SET planned = CASE WHEN $6 THEN $1 ELSE f.planned END,
+    planner = CASE WHEN $6 THEN NULL ELSE f.planner END,
+    planner_until = CASE WHEN $6 THEN NULL ELSE clock_timestamp() + interval '2 s' END
 FROM present p
 WHERE (SELECT count(*) FROM moved) = coalesce(cardinality($2::integer[]), 0)
 RETURNING f.planned

@@ -5,7 +5,7 @@ FROM
   LATERAL (
     SELECT
       count(*)::integer AS others,
-      floor(extract(epoch FROM min(w.lease_until) - clock_timestamp()) * 1000)::integer AS next_lease_end
+      floor(extract(epoch FROM min(w.lease_until) - clock_timestamp()) * 1000)::bigint AS next_lease_end
     FROM workers w JOIN fences x USING (worker)
     WHERE NOT x.fenced AND w.worker <> $1
   ) AS o
