@@ -306,6 +306,7 @@ describe('a wrong configuration', () => {
       ['a platform that is none', { platform: 'pigeon' }, 'channels.one.platform must be one of generic'],
       ['a platform without its section', { whatsapp: undefined }, 'channels.one.whatsapp.phoneNumberId is required'],
       ['the section of another platform', { vonage: { from: 'x', channel: 'sms' } }, 'channels.one.vonage must not'],
+      ['an incomplete one', { messenger: { pageId: '100' } }, 'channels.one.messenger must not stand'],
       ['an id that is none', { whatsapp: { phoneNumberId: '+49' } }, 'channels.one.whatsapp.phoneNumberId must match'],
     ])('are refused with %s', (_what, change, expected) => {
       const error = refusals({ ...minimal, channels: { one: { ...whatsapp, ...change } } });

@@ -121,7 +121,8 @@ function platformRules(channel: ChannelConfig, { channels, http }: Config): Conf
   return [
     ...sections.map((name) => ({
       path: `${path}.${name}`,
-      inputs: [`${path}.platform`, `${path}.${name}`],
+      // Where it must not stand, its own faults make no difference.
+      inputs: [`${path}.platform`, ...(name === platform ? [`${path}.${name}`] : [])],
       check: () =>
         name === platform
           ? unless(channel[name] !== undefined, `is required for the platform ${name}`, `see docs/channels/${name}.md`)

@@ -37,10 +37,12 @@ export interface DecidedChange {
 }
 
 export const MAX_WEIGHT = 1_000;
+/** Moved in one statement, while which nobody joins or leaves. */
+const MAX_MOVES = 4_096;
 
 /**
- * @throws RoomlineError `weight_invalid`, `shard_out_of_range`, `shard_repeated`, `shard_pinned`, `worker_not_found`,
- *   `worker_ambiguous`, `worker_takes_none` or, without `force`, `worker_last`
+ * @throws RoomlineError `weight_invalid`, `shard_out_of_range`, `shard_repeated`, `shard_pinned`, `field_invalid` for too
+ *   many moves, `worker_not_found`, `worker_ambiguous`, `worker_takes_none` or, without `force`, `worker_last`
  */
 export function decideRebalance(picture: FleetPicture, wishes: FleetWishes, force: boolean): DecidedChange {
   for (const [name, weight] of wishes.weights) checkWeight(name, weight);
@@ -50,6 +52,8 @@ export function decideRebalance(picture: FleetPicture, wishes: FleetWishes, forc
   const targets = new Map<string, RegisteredWorker>();
   for (const { worker } of wishes.moves) if (!targets.has(worker)) targets.set(worker, takerOf(then, worker));
   const wanted = expand(picture, 'moves', wishes.moves, ({ worker }) => targets.get(worker) as RegisteredWorker);
+  if (wanted.size > MAX_MOVES)
+    throw new RoomlineError('field_invalid', { field: 'moves', rule: `at most ${MAX_MOVES} shards` });
   for (const [shard, { name }] of wanted) {
     const pinnedTo = then.pins.get(shard);
     if (pinnedTo === undefined || pinnedTo === name) continue;

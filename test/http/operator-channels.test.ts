@@ -143,6 +143,10 @@ describe('PUT', () => {
   it('checks what only the platform asks for, and what only the adapter can tell', async () => {
     const { call, put } = await start();
     expect(faultsOf(await put({ platform: 'whatsapp' }))).toEqual(['whatsapp.phoneNumberId required']);
+    expect(faultsOf(await put({ platform: 'telegram', unlockedBy: 'seen', roomLimit: { everyMs: -1 } }))).toEqual([
+      'roomLimit.everyMs out_of_range',
+      'unlockedBy not_allowed_value',
+    ]);
     expect(faultsOf(await put({ accessToken: { env: 'CHANNEL_SECRET_SPACED' } }))).toEqual(['accessToken rule_broken']);
     const whatsapp = { phoneNumberId: 'abc', verifyToken: 'literal-token' };
     expect(faultsOf(await put({ platform: 'whatsapp', whatsapp }))).toEqual([

@@ -351,6 +351,18 @@ describe('POST /v1/ops/shards/rebalance', () => {
     expect([...(await bed.look()).weights]).toEqual([['nobody', 2]]);
   });
 
+  it('moves at most 4,096 shards at once', async () => {
+    const bed = await new FleetBed(undefined, 5_000).withWorkers('a');
+    const { rebalance } = await start(bed);
+    const before = await bed.rows();
+    expect((await rebalance({ moves: [{ first: 0, last: 4_096, worker: 'a' }] })).body).toMatchObject({
+      code: 'field_invalid',
+      field: 'moves',
+    });
+    expect(await bed.rows()).toEqual(before);
+    expect((await rebalance({ moves: [{ first: 0, last: 4_095, worker: 'a' }] })).status).toBe(200);
+  });
+
   it('lists the first thousand moves only, and counts all', async () => {
     const bed = await new FleetBed(undefined, 2_400).withWorkers('a');
     const { rebalance } = await start(bed);

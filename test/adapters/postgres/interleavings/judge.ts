@@ -67,7 +67,7 @@ const LOOK = `
        'worker', worker, 'fenced', fenced, 'generation', generation, 'alive', lease_until > clock_timestamp()
      ) ORDER BY worker), '[]')
      FROM workers JOIN fences USING (worker) WHERE worker LIKE '%-' || $2) AS workers,
-    (SELECT coalesce(jsonb_agg(to_jsonb(s) - 'epoch' ORDER BY shard), '[]')
+    (SELECT coalesce(jsonb_agg(to_jsonb(s) - 'epoch' - 'moved_at' ORDER BY shard), '[]')
      FROM shards s WHERE owner IS NULL OR owner LIKE '%-' || $2) AS shards`;
 
 export async function look(stage: Stage, world: World): Promise<Final> {
