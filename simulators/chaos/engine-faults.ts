@@ -9,6 +9,7 @@ import { aimAt, deed, type Perform, pause, type World, waitFor, whereBatches } f
 
 export const killEngine: Perform<'engine_kill'> = async (world, { engine: choice, awayMs }) => {
   const engine = choose(world.engines, choice);
+  await waitFor(world, () => engine.pid !== null);
   const pid = await killOne(world, engine);
   await pause(world, awayMs);
   await engine.start();

@@ -233,7 +233,11 @@ function processMaker(rig: Rig, clocks: WallClocks, signal: AbortSignal): MakePr
           ...ENGINE_SETTINGS,
           ...(isFleet
             ? {
-                node: { name: name === TWIN ? TWIN_OF : name, roles: [...roles] },
+                // A version that knows no roles does everything.
+                node: {
+                  name: name === TWIN ? TWIN_OF : name,
+                  ...(checkout === undefined ? { roles: [...roles] } : {}),
+                },
                 redis: { url: `redis://127.0.0.1:${links.address('redis').port}` },
               }
             : { node: { name } }),

@@ -80,18 +80,23 @@ export function describeReads(stores: () => Stores): void {
     });
   });
 
-  describe('changedSince', () => {
+  describe.each([
+    ['few shards', 0],
+    ['many shards', 1_000],
+  ])('changedSince, %s', (_, others) => {
+    const held = (shard: number): number[] => [shard, ...Array.from({ length: others }, (_, n) => 1_000_000 + n)];
+
     it('tells which rows were written since, whoever wrote them, and leaves out what was written before', async () => {
       const world = new World(stores());
       const other = new World(world.stores);
       const proof = await world.worker();
       const { rooms } = world.stores;
       const changed = async (since: string) => {
-        const found = await rooms.changedSince([world.shard], since);
+        const found = await rooms.changedSince(held(world.shard), since);
         return { marks: found.rooms.toSorted((a, b) => a.id - b.id), now: found.now };
       };
       await world.roomWith(1, 'old');
-      const begun = await rooms.changedSince([world.shard], null);
+      const begun = await rooms.changedSince(held(world.shard), null);
       expect(begun.rooms).toEqual([]);
 
       const fresh = await world.roomWith(2, 'fresh');

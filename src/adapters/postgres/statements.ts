@@ -78,6 +78,7 @@ export const STATEMENTS = {
   saveChannel: load('save_channel'),
   scanAll: load('scan_all'),
   scanChanged: load('scan_changed'),
+  scanChangedOfFew: load('scan_changed_of_few'),
   scanDue: load('scan_due'),
   shardCount: load('shard_count'),
   takeBackRooms: load('take_back_rooms'),

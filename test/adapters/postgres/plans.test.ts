@@ -7,8 +7,13 @@ import { postgresServers } from '../../support/postgres.ts';
 import { Database, openOptions } from './database.ts';
 
 const BIG = /^(rooms|resting_rooms|messages|platform_ids|history.*)$/;
-/** Housekeeping, and what an operator asks for, may read whole tables. */
-const MAY_READ_ALL = ['roomline_prune_platform_ids', 'roomline_prune_acks', 'roomline_count_rooms'];
+/** Housekeeping, what an operator asks for, and the look of a worker that holds most shards may read whole tables. */
+const MAY_READ_ALL = [
+  'roomline_prune_platform_ids',
+  'roomline_prune_acks',
+  'roomline_count_rooms',
+  'roomline_scan_changed',
+];
 /** The index that each lookup is to take; another one of the same table may match a part of the key. */
 const INDEXES: Readonly<Record<string, readonly string[]>> = {
   roomline_compare_and_set: ['fences_pkey', 'messages_pkey', 'rooms_pkey'],
@@ -19,6 +24,7 @@ const INDEXES: Readonly<Record<string, readonly string[]>> = {
   roomline_find_waiting: ['messages_by_message_id'],
   roomline_scan_all: ['messages_pkey', 'rooms_pkey'],
   roomline_scan_due: ['messages_pkey', 'rooms_pkey'],
+  roomline_scan_changed_of_few: ['rooms_pkey'],
   roomline_read_settled: ['history.*_pkey', 'resting_rooms_pkey', 'rooms_pkey'],
 };
 

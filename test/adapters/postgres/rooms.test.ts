@@ -228,7 +228,12 @@ describe.each(postgresServers())('$name', (server) => {
     });
   });
 
-  describe('changedSince', () => {
+  describe.each([
+    ['of a worker that holds few shards', 0],
+    ['of a worker that holds many', 1_000],
+  ])('changedSince, %s', (_, others) => {
+    const held = (shard: number): number[] => [shard, ...Array.from({ length: others }, (_, n) => 1_000_000 + n)];
+
     it('finds what a transaction wrote that was open at the last call and committed after it', async () => {
       const world = new World(database.stores().stores);
       const { rooms } = world.stores;
@@ -237,12 +242,12 @@ describe.each(postgresServers())('$name', (server) => {
       await other.query('BEGIN');
       await other.query('UPDATE rooms SET version = version + 1 WHERE id = $1', [room.id]);
       await world.roomWith(1, 'meanwhile');
-      const { now } = await rooms.changedSince([world.shard], null);
+      const { now } = await rooms.changedSince(held(world.shard), null);
       await world.roomWith(1, 'after');
       await other.query('COMMIT');
-      const found = await rooms.changedSince([world.shard], now);
+      const found = await rooms.changedSince(held(world.shard), now);
       expect(found.rooms.find(({ id }) => id === room.id)).toMatchObject({ version: 1, tail: 1 });
-      const later = await rooms.changedSince([world.shard], found.now);
+      const later = await rooms.changedSince(held(world.shard), found.now);
       expect(later.rooms).toEqual([]);
     });
   });

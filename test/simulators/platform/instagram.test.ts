@@ -91,6 +91,18 @@ describe('a send', () => {
     const { send } = await start({ message: { send: { windowOpen: false } } });
     expect(await send(hello())).toMatchObject({ status: 403, body: { error: { code: 10, error_subcode: 2534022 } } });
   });
+
+  it('of audio or video has a limit of its own, ten a second, beside the general one', async () => {
+    expect(instagram.settings.channel?.heavyLimit).toMatchObject({ ratePerSecond: 10, burst: 10 });
+    const { send, platform } = await start({ channel: { heavyLimit: { ratePerSecond: 0.001, burst: 2 } } });
+    const attached = (type: string) =>
+      send(hello({ text: undefined, attachment: { type, payload: { url: 'https://media.example.test/a' } } }));
+    for (const type of ['audio', 'video']) expect((await attached(type)).status).toBe(200);
+    expect(await attached('audio')).toMatchObject({ status: 403, body: { error: { code: 613 } } });
+    expect((await attached('image')).status).toBe(200);
+    expect((await send(hello())).status).toBe(200);
+    expect(platform.control.stats().faults).toEqual({ limit_heavy: 1 });
+  });
 });
 
 describe('webhooks', () => {

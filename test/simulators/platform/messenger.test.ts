@@ -164,6 +164,29 @@ describe('a send', () => {
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 400]);
     expect(answers[2]?.body.error.code).toBe(613);
   });
+
+  it('of audio or video has a limit of its own, ten a second, beside the general one', async () => {
+    expect(messenger.settings.channel?.heavyLimit).toMatchObject({ ratePerSecond: 10, burst: 10 });
+    const platform = await start({ channel: { heavyLimit: { ratePerSecond: 0.001 } } });
+    const attached = (type: string) =>
+      post(platform.url, instead({ attachment: { type, payload: { url: 'https://media.example.test/a' } } }));
+    const statuses = [];
+    for (let n = 0; n < 10; n++) statuses.push((await attached(n % 2 === 0 ? 'audio' : 'video')).status);
+    expect(statuses).toEqual(Array(10).fill(200));
+    for (const type of ['audio', 'video']) {
+      expect(await attached(type)).toMatchObject({ status: 400, body: { error: { code: 613 } } });
+    }
+    expect((await attached('image')).status).toBe(200);
+    expect((await post(platform.url, hello())).status).toBe(200);
+    expect(platform.control.stats().faults).toEqual({ limit_heavy: 2 });
+  });
+
+  it('of audio or video counts against the general limit, too', async () => {
+    const { url } = await start({ channel: { limit: { ratePerSecond: 0.001, burst: 1 } } });
+    const attachment = { type: 'video', payload: { url: 'https://media.example.test/a' } };
+    expect((await post(url, instead({ attachment }))).status).toBe(200);
+    expect(await post(url, hello())).toMatchObject({ status: 400, body: { error: { code: 613 } } });
+  });
 });
 
 describe('a refusal', () => {

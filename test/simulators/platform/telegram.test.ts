@@ -221,6 +221,28 @@ describe('limits', () => {
     for (const one of refused) expect(one).not.toHaveProperty('permanent');
   });
 
+  it.each(['-555', '-1009007199254740993'])('let a group have twenty messages a minute: %s', async (group) => {
+    expect(telegram.settings.channel?.groupLimit).toMatchObject({ ratePerSecond: 20 / 60, burst: 20 });
+    const platform = await start({ channel: { pairLimit: null } });
+    const write = (chatId: string) => call(platform.url, { chat_id: chatId, text: 'x' });
+    for (let n = 0; n < 20; n++) expect((await write(group)).status).toBe(200);
+    expect(await write(group)).toMatchObject({
+      status: 429,
+      headers: { 'retry-after': '3' },
+      body: { error_code: 429, description: 'Too Many Requests: retry after 3', parameters: { retry_after: 3 } },
+    });
+    expect((await write('-556')).status).toBe(200);
+    for (let n = 0; n < 9; n++) expect((await write('42')).status).toBe(200);
+    expect(platform.control.stats().faults).toEqual({ limit_group: 1 });
+  });
+
+  it('let a group have no more at once than any chat', async () => {
+    const platform = await start();
+    const answers = [];
+    for (let n = 0; n < 5; n++) answers.push(await call(platform.url, { chat_id: '-555', text: 'x' }));
+    expect(answers[4]).toMatchObject({ status: 429, body: { parameters: { retry_after: 1 } } });
+  });
+
   it('let the bot send some thirty a second to all chats together', async () => {
     expect(telegram.settings.channel?.limit).toMatchObject({ ratePerSecond: 30, burst: 30 });
     const platform = await start({ channel: { limit: { ratePerSecond: 0.001 } } });

@@ -148,6 +148,30 @@ describe('a message', () => {
     expect([status, body.code, headers['retry-after']]).toEqual([429, 20429, '2']);
   });
 
+  it('beyond 2,000 a second of all senders of an account is refused, unless the account has another limit', async () => {
+    expect(twilio.settings.account?.limit).toMatchObject({ ratePerSecond: 2_000, burst: 2_000 });
+    const other = `AC${'2'.repeat(32)}`;
+    const platform = await start({
+      account: { limit: { ratePerSecond: 0.001, burst: 2 } },
+      accounts: { free: { limit: null } },
+      channels: {
+        default: null,
+        a: { token: 'a', account: ACCOUNT },
+        b: { token: 'b', account: ACCOUNT },
+        c: { token: 'c', account: 'free' },
+      },
+    });
+    const send = (token: string, account = ACCOUNT) =>
+      post(platform.url, RIGHT, {
+        path: PATH.replace(ACCOUNT, account),
+        authorization: basic(`${account}:${token}`),
+      });
+    expect([(await send('a')).status, (await send('b')).status]).toEqual([201, 201]);
+    for (const token of ['a', 'b']) expect(await send(token)).toMatchObject({ status: 429, body: { code: 63017 } });
+    for (let n = 0; n < 3; n++) expect((await send('c', other)).status).toBe(201);
+    expect(platform.control.stats().faults).toEqual({ limit_account: 2 });
+  });
+
   it.each([
     [{ status: 400, code: '21211' }, true, true],
     [{ status: 400, code: '21611' }, true, false],

@@ -175,6 +175,46 @@ describe('a status', () => {
     );
   });
 
+  describe('on WhatsApp, where the user has not written for a day', () => {
+    const whatsApp = { ...RIGHT, channel: 'whatsapp', client_ref: 'ref1' };
+    const instead = (type: string, value: object) => ({
+      ...whatsApp,
+      text: undefined,
+      message_type: type,
+      [type]: value,
+    });
+    async function outcome(body: object) {
+      const receiver = await startReceiver();
+      const settings = { send: { windowOpen: false }, status: { failure: { delayMs: 0 } } };
+      const platform = await start({ ...receiver.settings, message: settings });
+      expect((await post(platform.url, body)).status).toBe(202);
+      await platform.control.whenIdle();
+      const shown = [...platform.groundTruth.records()].filter(({ t }) => t === 'shown').length;
+      return { items: receiver.items(), statuses: receiver.items().map(({ status }) => status).sort(), shown };
+    }
+
+    it.each<[string, object]>([
+      ['a text', whatsApp],
+      ['a picture', instead('image', { url: 'https://m/1' })],
+      ['what the sender wrote for WhatsApp itself', instead('custom', { type: 'interactive', interactive: {} })],
+    ])('rejects %s after its acceptance', async (_what, body) => {
+      const { items, shown } = await outcome(body);
+      expect(items).toMatchObject([{ status: 'rejected', client_ref: 'ref1', channel: 'whatsapp' }]);
+      expect(JSON.stringify(items[0].error)).toContain('/messages#1340"');
+      expect(shown).toBe(0);
+    });
+
+    it.each<[string, object]>([
+      ['a template', instead('template', { name: 'ns:hello', parameters: [] })],
+      ['a template of its own making', instead('custom', { type: 'template', template: { name: 'hello' } })],
+      ['a text on another channel', RIGHT],
+    ])('delivers %s', async (_what, body) => {
+      const { statuses, shown } = await outcome(body);
+      expect(statuses).toEqual(['delivered', 'submitted']);
+      expect(shown).toBe(1);
+    });
+  });
+
   it.each([
     [500, 3],
     [429, 3],
