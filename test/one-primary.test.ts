@@ -34,6 +34,8 @@ it('sessions get their address in one place, and the migration in another', () =
     'src/adapters/postgres/pool.ts',
     // Of Redis.
     'src/adapters/redis/connection.ts',
+    // Of HTTP.
+    'src/platforms/media/fetch.ts',
   ]);
 });
 

@@ -18,7 +18,7 @@ export function sceneLines({ killed, drained }: SceneReport, leaseMs: number): s
   return [
     `Killed (leases live ${leaseMs / 1_000} s): of its ${killed.rooms} rooms ${killed.due} were due before another worker had them.`,
     `  from the kill to the room's next request   ${spread(killed.sinceKill)}`,
-    `  rooms found sending (grace of 2 s on top)  ${spread(killed.sendingSinceKill)}`,
+    `  found sending, sent again (grace 2 s more)  ${spread(killed.sendingSinceKill)}`,
     `  between two requests, around the kill      ${spread(killed.gap)}`,
     `Told to go: its ${drained.rooms} rooms in ${drained.tookMs} ms, exit code ${drained.exitCode}.`,
     `  from ack, or last open send of the shard   ${spread(drained.all)}`,

@@ -31,7 +31,7 @@ export const SHOW: Mode = {
 /** Every room has a message in flight nearly all the time, and is due at a time of its own. */
 export const MEASURE: Mode = {
   ackTimeoutMs: 120_000,
-  timing: { killAfterMs: 60_000, pauseMs: 5_000 },
+  timing: { killAfterMs: 60_000, pauseMs: 15_000 },
   platform: {
     message: {
       send: { responseDelayMs: { kind: 'lognormal', medianMs: 150, p99Ms: 1_000 } },

@@ -65,7 +65,6 @@ export async function measureSignals(options: SignalsOptions): Promise<SignalsRe
     settings: {
       ownership: { leaseMs: options.leaseMs },
       channelDefaults: { ackTimeoutMs: ACK_TIMEOUT_MS, maxConcurrentSends: 256 },
-      log: { level: 'warn' },
     },
     platform: [PLATFORM],
   });

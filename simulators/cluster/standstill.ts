@@ -19,7 +19,10 @@ export interface KillAnswer {
   readonly due: number;
   /** ms from the kill to the room's next request, rooms that were due and not found `sending`. */
   readonly sinceKill: Spread;
-  /** The same of rooms found `sending`: they wait for the grace of an unknown outcome, too. */
+  /**
+   * The same of rooms found `sending` whose message was sent again: they wait for the grace of an unknown outcome, too.
+   * Of the others a status told in time that the message had arrived.
+   */
   readonly sendingSinceKill: Spread;
   /** ms between the last request before the kill and the first after it, all rooms that were due. */
   readonly gap: Spread;
@@ -35,7 +38,9 @@ export function afterKill(timeline: Timeline, question: KillQuestion): KillAnswe
     const before = seen.findLast((one) => one.at <= killedAt || one.worker === worker);
     const next = seen.find((one) => one.at > killedAt && one.worker !== worker);
     if (before === undefined || next === undefined) continue;
-    found.push({ room, before, next, dueAt: dueAt(before, sending.has(room) ? 0 : ackTimeoutMs) });
+    // Sent again: nothing else was due. Else a status has told that it had arrived, and its ack was waited for.
+    const due = sending.has(room) && next.key === before.key ? before.at : dueAt(before, ackTimeoutMs);
+    found.push({ room, before, next, dueAt: due });
   }
   const takenOverAt = Math.min(...found.map(({ next }) => next.at));
   const due = found.filter((one) => one.dueAt < takenOverAt);

@@ -23,12 +23,21 @@ export function rigOptions(
   const baseline = (way: keyof typeof BASELINES) => ({
     [BASELINES[way].channel]: {
       token: tokens[way],
-      knobs: { limit: null, pairLimit: null, queue: null, request: { requireRoomlineHeaders: false } },
+      knobs: {
+        limit: null,
+        pairLimit: null,
+        heavyLimit: null,
+        groupLimit: null,
+        queue: null,
+        request: { requireRoomlineHeaders: false },
+      },
     },
   });
+  const unlimited = { [BASELINES.atOnce.channel]: { limit: null }, [BASELINES.pause.channel]: { limit: null } };
   const settings: SettingsPatch = {
     message: fake.message,
     channels: { [CHANNEL]: fake.own, ...baseline('atOnce'), ...baseline('pause') },
+    accounts: unlimited,
   };
   return {
     profile,

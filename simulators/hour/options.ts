@@ -1,3 +1,5 @@
+import { Command, InvalidArgumentError } from 'commander';
+
 /** What one virtual hour is made of. Times are virtual ms since the number opened, unless a name says otherwise. */
 
 export interface HourOptions {
@@ -45,4 +47,53 @@ export function scheduleOf({ minutes, outages }: HourOptions): Schedule {
 
 export function isWithin({ from, to }: Window, at: number): boolean {
   return at >= from && at < to;
+}
+
+export interface Order extends HourOptions {
+  /** Compare with the same load without bursts afterwards. */
+  readonly isolation: boolean;
+  /** Where the figures go as JSON; null for nowhere. */
+  readonly json: string | null;
+}
+
+/** Prints help or what is wrong and ends the process where the arguments ask for it. */
+export function parseOptions(argv: readonly string[]): Order {
+  const { killAt, sweep, json, ...others } = new Command('npm run hour --')
+    .description('Run one virtual hour of a WhatsApp number through the real engine, and judge what came of it.')
+    .option('--seed <n>', 'seed of everything that is left to chance', positive, 1)
+    .option('--minutes <n>', 'how long messages are published', positive, 60)
+    .option('--scale <n>', "of the number's limit and of the load on it, alike", positive, 1)
+    .option('--processes <n>', 'processes of Roomline on one database', wholePositive, 2)
+    .option('--kill-at <minute>', 'kill one process in this minute', positive)
+    .option('--sweep <ms>', 'how often holders look over their rooms (default: as configured)', positive)
+    .option('--no-isolation', 'leave the comparison with and without bursts out')
+    .option('--json <file>', 'write the figures to this file')
+    .parse([...argv])
+    .opts<
+      Pick<Order, 'seed' | 'minutes' | 'scale' | 'processes' | 'isolation'> & {
+        killAt?: number;
+        sweep?: number;
+        json?: string;
+      }
+    >();
+  return {
+    ...others,
+    killAtMinute: killAt ?? null,
+    sweepEveryMs: sweep ?? null,
+    outages: true,
+    bursts: 'in_one_room',
+    json: json ?? null,
+  };
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (value > 0 && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError('It must be a number above 0.');
+}
+
+function wholePositive(text: string): number {
+  const value = positive(text);
+  if (Number.isInteger(value)) return value;
+  throw new InvalidArgumentError('It must be a whole number.');
 }

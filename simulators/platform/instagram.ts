@@ -1,4 +1,4 @@
-import { SEND_API_CHANNEL, sendApi } from './send-api.ts';
+import { SEND_API_CHANNEL, sendApi, sendApiLimits } from './send-api.ts';
 
 /**
  * Instagram Messaging, under either of its logins. Nothing tells of a delivery; an echo, which repeats nothing of the
@@ -32,19 +32,7 @@ export const instagram = sendApi({
   },
   settings: {
     message: { phone: { offlineTtlMs: 30 * 86_400_000 }, status: { delivered: { probability: 0 } } },
-    channel: {
-      ...SEND_API_CHANNEL,
-      limit: {
-        ratePerSecond: 300,
-        burst: 300,
-        refusal: {
-          status: 403,
-          code: '613',
-          message: 'Calls to this api have exceeded the rate limit.',
-          scope: 'channel',
-        },
-      },
-    },
+    channel: { ...SEND_API_CHANNEL, ...sendApiLimits(403) },
   },
 
   id({ no, boot, draws }) {

@@ -1,5 +1,5 @@
 import { hashText, Purpose } from './random.ts';
-import { SEND_API_CHANNEL, sendApi } from './send-api.ts';
+import { SEND_API_CHANNEL, sendApi, sendApiLimits } from './send-api.ts';
 
 /**
  * The Messenger Platform. A delivery names its messages most of the time and always carries a watermark; a read is a
@@ -37,19 +37,7 @@ export const messenger = sendApi({
   settings: {
     // What is not delivered yet stays where it is until the person comes back.
     message: { phone: { offlineTtlMs: 30 * 86_400_000 } },
-    channel: {
-      ...SEND_API_CHANNEL,
-      limit: {
-        ratePerSecond: 300,
-        burst: 300,
-        refusal: {
-          status: 400,
-          code: '613',
-          message: 'Calls to this api have exceeded the rate limit.',
-          scope: 'channel',
-        },
-      },
-    },
+    channel: { ...SEND_API_CHANNEL, ...sendApiLimits(400) },
   },
 
   id({ no, boot, draws }) {

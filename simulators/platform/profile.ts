@@ -16,6 +16,10 @@ export interface SendRequest {
   /** Allowed only so long after the user wrote: `send.windowOpen` decides. */
   freeForm?: boolean;
   to: string;
+  /** The recipient is a group: `groupLimit` holds, too. */
+  toGroup?: boolean;
+  /** Counted apart by the platform: `heavyLimit` holds, too. */
+  heavy?: boolean;
   content: unknown;
   /** The text a marker may stand in, and that decides whether the message is long. */
   text: string | undefined;
@@ -94,6 +98,8 @@ export interface Profile {
   judge(refusal: Refusal): { definite: boolean; permanent: boolean };
   /** How free-form content is refused where the user has not written for too long; without it there is no such rule. */
   readonly outsideWindow?: Refusal;
+  /** The code by which it fails after its acceptance, where the platform accepts it all the same. */
+  readonly failsOutsideWindow?: string;
   /** The reference that a lookup asks for. */
   lookupReference(path: string): string | undefined;
   lookedUp(message: Message | undefined): Answer;

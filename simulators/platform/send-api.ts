@@ -56,6 +56,8 @@ const MAX_QUICK_REPLIES = 13;
 /** Complete with their type. */
 const WITHOUT_PAYLOAD = new Set(['like_heart']);
 const MEDIA = new Set(['image', 'audio', 'video', 'file']);
+/** Ten calls a second, where others may be 300. */
+const HEAVY = new Set(['audio', 'video']);
 const PAYLOAD = new Set(['payload']);
 
 /** Codes that settle no message: limits, the state of token, page and app, and what may pass. */
@@ -165,6 +167,7 @@ const readSend = (
     reference: typeof metadata === 'string' ? metadata : `${NO_REFERENCE}${to}/${mark?.key ?? ''}`,
     sender: node === 'me' ? dialect.self : node,
     to,
+    heavy: isObject(message.attachment) && HEAVY.has(String(message.attachment.type)),
     content: {
       ...(type === undefined ? {} : { messaging_type: type }),
       ...(tag === undefined ? {} : { tag }),
@@ -355,6 +358,16 @@ export const sendApi = (dialect: Dialect): Profile => ({
 
   challenge: metaChallenge,
 });
+
+/** A page's, or an account's: for all it sends, and for audio and video beside that. */
+export const sendApiLimits = (status: number): NonNullable<SettingsPatch['channel']> => {
+  const message = 'Calls to this api have exceeded the rate limit.';
+  const refusal: Refusal = { status, code: '613', message, scope: 'channel' };
+  return {
+    limit: { ratePerSecond: 300, burst: 300, refusal },
+    heavyLimit: { ratePerSecond: 10, burst: 10, refusal },
+  };
+};
 
 /** What both have in common: calls end after 20 s; who takes none for an hour is told nothing more. */
 export const SEND_API_CHANNEL = {

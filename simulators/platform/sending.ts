@@ -45,6 +45,25 @@ const withoutReceipts = (knobs: MessageKnobs): MessageKnobs => {
   return { ...knobs, status: { ...knobs.status, delivered: { ...delivered, ...none }, read: { ...read, ...none } } };
 };
 
+const refusalBy = (limit: Limit, waitMs: number): Refusal => {
+  const refusal = limit?.refusal ?? { status: 429, bare: true };
+  return { ...refusal, retryAfterMs: refusal.retryAfterMs ?? Math.ceil(waitMs) };
+};
+
+/** Accepted, and told as failed without ever having left. */
+const failing = (
+  knobs: MessageKnobs,
+  why: Pick<MessageKnobs['status']['failure'], 'code' | 'permanent' | 'scope'>,
+): MessageKnobs => {
+  const { sent, failure } = knobs.status;
+  const status = {
+    ...knobs.status,
+    sent: { ...sent, probability: 0 },
+    failure: { ...failure, probability: 1, ...why },
+  };
+  return { ...knobs, status };
+};
+
 /** Receives send requests: checks, limits, faults, acceptance, answer. */
 export class Sending {
   readonly #world: World;
@@ -191,18 +210,14 @@ export class Sending {
       this.#refuse(incoming, request, unsent.refusal, 'too_many_unsent', held);
       return;
     }
-    const over = this.#overLimit(incoming, request.to);
+    const { over, release } = this.#takeLimits(incoming, request);
     if (over) {
-      this.#refuse(incoming, request, over.refusal, over.name, knobs, over.taken);
+      this.#refuse(incoming, request, over.refusal, over.name, knobs, release);
       return;
     }
-    const release = () => {
-      this.#limits.release(`channel ${incoming.channel}`);
-      this.#limits.release(`account ${incoming.account}`);
-      this.#limits.release(`pair ${incoming.channel} ${request.to}`);
-    };
-    const { outsideWindow } = this.#world.profile;
-    if (outsideWindow && request.freeForm && !knobs.send.windowOpen) {
+    const { outsideWindow, failsOutsideWindow } = this.#world.profile;
+    const closed = request.freeForm === true && !knobs.send.windowOpen;
+    if (outsideWindow && closed) {
       this.#refuse(incoming, request, outsideWindow, 'outside_window', knobs, release);
       return;
     }
@@ -220,7 +235,11 @@ export class Sending {
     ) {
       this.#record(incoming, request, { decision: 'dropped', fault: name ?? fault.kind, ...held }, release);
       this.#finish(incoming, knobs, fault, undefined);
-    } else this.#accept(incoming, request, knobs, struck, { ...held }, release);
+    } else {
+      const fails = closed && failsOutsideWindow !== undefined;
+      const fate = fails ? failing(knobs, { code: failsOutsideWindow, permanent: true, scope: 'message' }) : knobs;
+      this.#accept(incoming, request, fate, struck, { ...held }, release);
+    }
   }
 
   #accept(
@@ -292,9 +311,7 @@ export class Sending {
     if (queue.overflow.kind === 'refuse') return { refusal: queue.overflow };
     raise(this.#world.stats.faults, 'queue_overflow');
     const { code } = queue.overflow;
-    const sent = { ...knobs.status.sent, probability: 0 };
-    const failure = { ...knobs.status.failure, probability: 1, code, permanent: false, scope: 'channel' as const };
-    return { waitMs: 0, knobs: { ...knobs, status: { ...knobs.status, sent, failure } } };
+    return { waitMs: 0, knobs: failing(knobs, { code, permanent: false, scope: 'channel' }) };
   }
 
   /** Runs once the early statuses have been told, or have taken too long. */
@@ -374,31 +391,32 @@ export class Sending {
     return drawDelayMs(knobs.send.responseDelayMs, draws, Purpose.responseDelay) + this.#outages.crawlMs(channel);
   }
 
-  #overLimit(
-    incoming: Incoming,
-    to: string,
-  ): { refusal: Refusal; name: string; taken: (() => void) | undefined } | undefined {
-    const { channel, account } = incoming;
-    const now = this.#world.now();
-    const ofChannel = this.#world.resolver.channel(channel).limit;
-    const channelWaitMs = this.#limits.take(`channel ${channel}`, ofChannel, now);
-    if (channelWaitMs !== undefined) return this.#tooMuch('limit_channel', ofChannel, channelWaitMs, undefined);
-    const ofAccount = this.#world.resolver.settings.accounts[account]?.limit ?? null;
-    const accountWaitMs = this.#limits.take(`account ${account}`, ofAccount, now);
-    const releaseChannel = () => this.#limits.release(`channel ${channel}`);
-    if (accountWaitMs !== undefined) return this.#tooMuch('limit_account', ofAccount, accountWaitMs, releaseChannel);
-    const ofPair = this.#world.resolver.channel(channel).pairLimit;
-    const pairWaitMs = this.#limits.take(`pair ${channel} ${to}`, ofPair, now);
-    if (pairWaitMs === undefined) return undefined;
-    return this.#tooMuch('limit_pair', ofPair, pairWaitMs, () => {
-      releaseChannel();
-      this.#limits.release(`account ${account}`);
-    });
-  }
-
-  #tooMuch(name: string, limit: Limit, waitMs: number, taken: (() => void) | undefined) {
-    const refusal = limit?.refusal ?? { status: 429, bare: true };
-    return { name, taken, refusal: { ...refusal, retryAfterMs: refusal.retryAfterMs ?? Math.ceil(waitMs) } };
+  /** Takes what the request needs of every limit that holds for it, up to the first that is used up (`over`). */
+  #takeLimits(
+    { channel, account }: Incoming,
+    { to, toGroup, heavy }: SendRequest,
+  ): { over: { refusal: Refusal; name: string } | undefined; release: () => void } {
+    const { resolver } = this.#world;
+    const knobs = resolver.channel(channel);
+    const { accounts, account: usual } = resolver.settings;
+    const ofAccount = accounts[account]?.limit;
+    const limits: [name: string, of: string, limit: Limit][] = [
+      ['limit_channel', `channel ${channel}`, knobs.limit],
+      ['limit_account', `account ${account}`, ofAccount === undefined ? usual.limit : ofAccount],
+      ['limit_pair', `pair ${channel} ${to}`, knobs.pairLimit],
+    ];
+    if (toGroup) limits.push(['limit_group', `group ${channel} ${to}`, knobs.groupLimit]);
+    if (heavy) limits.push(['limit_heavy', `heavy ${channel}`, knobs.heavyLimit]);
+    const taken: string[] = [];
+    const release = () => {
+      for (const of of taken) this.#limits.release(of);
+    };
+    for (const [name, of, limit] of limits) {
+      const waitMs = this.#limits.take(of, limit, this.#world.now());
+      if (waitMs !== undefined) return { over: { name, refusal: refusalBy(limit, waitMs) }, release };
+      taken.push(of);
+    }
+    return { over: undefined, release };
   }
 
   #record(

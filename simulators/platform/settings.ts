@@ -245,6 +245,10 @@ export const ChannelKnobs = Type.Object(
     limit: Limit,
     /** What one channel may send to one recipient. */
     pairLimit: Limit,
+    /** What one channel may send of content that the platform counts apart, such as audio and video. */
+    heavyLimit: Limit,
+    /** What one channel may send to one group of users, beside `pairLimit`. */
+    groupLimit: Limit,
     /** Messages to one recipient that are accepted and not answered: with so many, a call is held, then refused. */
     unsent: Type.Union([
       Type.Null(),
@@ -350,6 +354,8 @@ export const Settings = Type.Object(
     message: MessageKnobs,
     channel: ChannelKnobs,
     channels: Type.Record(Type.String({ minLength: 1 }), Channel),
+    /** Of every account that has no limit of its own. */
+    account: Type.Object({ limit: Limit }, strict),
     accounts: Type.Record(
       Type.String({ minLength: 1 }),
       Type.Object({ limit: Type.Optional(Limit), message: Type.Optional(Overlay) }, strict),
@@ -427,6 +433,8 @@ export const defaultSettings: Settings = {
   channel: {
     limit: null,
     pairLimit: null,
+    heavyLimit: null,
+    groupLimit: null,
     unsent: null,
     queue: null,
     media: { uploadDelayMs: 0, idLifeMs: 2_592_000_000, uploadRefusal: null, linkDelayMs: 0 },
@@ -436,6 +444,7 @@ export const defaultSettings: Settings = {
     webhooks: defaultWebhookKnobs,
   },
   channels: { default: {} },
+  account: { limit: null },
   accounts: {},
   recipients: {},
   rules: [],
@@ -476,7 +485,9 @@ export const overlay = <T>(base: T, patch: unknown): T => {
   }
   return { ...result } as T;
 };
-const NULLABLE = new Set(['limit', 'pairLimit', 'unsent', 'unsubscribe', 'queue', 'flapping', 'uploadRefusal']);
+const NULLABLE = new Set([
+  ...['limit', 'pairLimit', 'heavyLimit', 'groupLimit', 'unsent', 'unsubscribe', 'queue', 'flapping', 'uploadRefusal'],
+]);
 
 const describe = (where: string, errors: ErrorObject[] | null | undefined): string => {
   const error = errors?.at(-1)?.keyword === 'anyOf' ? errors.at(-1) : errors?.[0];

@@ -63,6 +63,7 @@ const settings: SettingsPatch = {
   channel: {
     limit: { ratePerSecond: 30, burst: 30, refusal: { status: 429, scope: 'channel', retryAfterIn: 'both' } },
     pairLimit: { ratePerSecond: 1, burst: 3, refusal: { status: 429, scope: 'room', retryAfterIn: 'both' } },
+    groupLimit: { ratePerSecond: 20 / 60, burst: 20, refusal: { status: 429, scope: 'room', retryAfterIn: 'both' } },
     unsent: {
       most: 310,
       holdMs: 3_000,
@@ -164,6 +165,7 @@ const readMessage = (
     // The number of items of an album has to be known where it is answered.
     reference: `${to}/${mark?.key ?? contentHash(named)}${items.length > 0 ? `#${items.length}` : ''}`,
     to,
+    toGroup: to.startsWith('-'),
     content: named,
     text,
     media: name !== 'sendMessage',

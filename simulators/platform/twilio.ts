@@ -79,6 +79,7 @@ const WORDS: Readonly<Record<string, string>> = {
   '20003': 'Authenticate',
   '20404': 'The requested resource was not found',
   '20429': 'Too Many Requests',
+  '63017': 'Rate limit exceeded for the account',
   '21611': "This 'From' number has exceeded the maximum number of queued messages",
 };
 
@@ -300,6 +301,13 @@ export const windowClosed: MessagePatch = { status: { failure: { probability: 1,
 
 const settings: SettingsPatch = {
   message: { status: { failure: { code: '30005' } } },
+  account: {
+    limit: {
+      ratePerSecond: 2_000,
+      burst: 2_000,
+      refusal: { status: 429, code: '63017', message: WORDS['63017'] as string, scope: 'account' },
+    },
+  },
   channel: {
     limit: {
       concurrency: 100,

@@ -35,6 +35,10 @@ const TYPES: Readonly<Record<string, readonly string[]>> = {
   messenger: ['text', 'image', 'audio', 'video', 'file'],
   viber_service: ['text', 'image', 'video', 'file'],
 };
+/** On WhatsApp, what may be sent where the user has not written for a day. */
+const isTemplate = (type: string, value: unknown): boolean =>
+  type === 'template' || (type === 'custom' && isObject(value) && value.type === 'template');
+
 const MEDIA = new Set(['image', 'vcard', 'audio', 'video', 'file', 'sticker']);
 
 /** Errors with names, by HTTP status; those of the Messages API itself are numbers. */
@@ -125,6 +129,7 @@ const readSend = (headers: IncomingHttpHeaders, raw: Buffer): SendRequest | { re
     reference: typeof reference === 'string' ? reference : `${to}/${mark?.key ?? ''}`,
     ...(typeof callbackUrl === 'string' ? { callbackUrl } : {}),
     sender: `${channel}/${from}`,
+    freeForm: channel === 'whatsapp' && !isTemplate(type, body[type]),
     to,
     content: { message_type: type, [type]: body[type] },
     text,
@@ -301,6 +306,9 @@ export const vonage: Profile = {
     const settles = !refusal.bare && ![401, 402, 403, 429].includes(status) && !SETTLES_NOTHING.has(codeOf(refusal));
     return { definite: status < 500, permanent: settles && (refusal.permanent ?? true) };
   },
+
+  /** WhatsApp refuses it when Vonage has accepted it. */
+  failsOutsideWindow: '1340',
 
   lookupReference: () => undefined,
 

@@ -61,7 +61,7 @@ describe.concurrent('the demonstration', { timeout: TIMEOUT_MS }, () => {
         expect(acked).toBeGreaterThan(40);
         expect(verdict.roomline.acksLost > 0).toBe(channel.ack !== null);
         expect(verdict.everythingAtOnce.swaps).toBeGreaterThan(0);
-        await refusesForgeries(rig.engine.url);
+        await refusesForgeries(rig.engine.url, profile === 'vonage' ? 503 : 401);
         await takesPlainText(rig, channel.words.room);
       } finally {
         await rig.stop();
@@ -89,8 +89,9 @@ async function takesPlainText(rig: Rig, room: string): Promise<void> {
   expect(['acked', 'assumed']).toContain(outcome);
 }
 
-async function refusesForgeries(url: string): Promise<void> {
+/** What can be a passing fault of the platform's set-up is answered so that it is told again. */
+async function refusesForgeries(url: string, status: 401 | 503): Promise<void> {
   const body = '{"anything":"at all"}';
   const answer = await fetch(`${url}/v1/webhooks/default/demo`, { method: 'POST', body });
-  expect(answer.status).toBe(401);
+  expect(answer.status).toBe(status);
 }

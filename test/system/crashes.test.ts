@@ -66,7 +66,8 @@ describe('A Roomline that is ended or stands still', { timeout: TEST_TIMEOUT_MS 
       expect(end).toEqual({ code: 0, signal: null });
       const open = await system.query('SELECT id FROM rooms WHERE phase = $1', ['sending']);
       expect(open, 'rooms whose answer was not recorded').toEqual([]);
-      expect(await system.query('SELECT shard FROM shards WHERE owner IS NOT NULL LIMIT 1'), 'owned').toEqual([]);
+      const owned = 'SELECT shard FROM shards JOIN fences ON worker = owner WHERE NOT fenced LIMIT 1';
+      expect(await system.query(owned), 'owned').toEqual([]);
       await system.rig.engine.start();
     }
     await traffic.untilDone();

@@ -25,6 +25,15 @@ class Log {
     return this;
   }
 
+  /** The last message of the room once more. */
+  again(room: string, worker: string, at: number): this {
+    const key = `run/${room}/${this.#number}`;
+    const r = ++this.#number;
+    const receipt = { t: 'receipt', r, m: r, at, wall: WALL + at, conn: 1, decision: 'accepted' } as const;
+    this.records.push({ ...receipt, worker, key });
+    return this;
+  }
+
   timeline(): Timeline {
     const timeline = new Timeline((key) => key.split('/')[1] ?? null);
     for (const record of this.records.toSorted((a, b) => a.at - b.at)) timeline.record(record);
@@ -61,9 +70,16 @@ describe('After a kill', () => {
   });
 
   test('rooms that were found sending are told apart', () => {
-    const log = new Log().send('x', 'a', 900, 950).send('x', 'b', 3_000).send('y', 'a', 995).send('y', 'b', 5_000);
+    const log = new Log().send('x', 'a', 900, 950).send('x', 'b', 3_000).send('y', 'a', 995).again('y', 'b', 5_000);
     const { sinceKill, sendingSinceKill } = ask(log, { rooms: ['x', 'y'], sending: ['y'] });
     expect([sinceKill.max, sendingSinceKill.max]).toEqual([2_000, 4_000]);
+    // A status told that it had arrived, and its ack came when others had taken over.
+    const spared = new Log().send('x', 'a', 900, 950).send('x', 'b', 1_400);
+    spared.send('y', 'a', 995, 1_450).send('y', 'b', 1_460);
+    expect(ask(spared, { rooms: ['x', 'y'], sending: ['y'] })).toMatchObject({
+      due: 1,
+      sendingSinceKill: { count: 0 },
+    });
   });
 });
 

@@ -112,7 +112,9 @@ describe.each(REAL)('the demonstration of %s', (name) => {
     const { platform = [] } = rigOptions(channel, { atOnce: 'a', pause: 'b' });
     const settings = [PROFILES[name].settings, ...platform].reduce(changeSettings, defaultSettings);
     for (const way of ['at-once', 'fixed-pause']) {
-      expect(settings.channels[way]?.knobs).toMatchObject({ limit: null, pairLimit: null, queue: null });
+      const none = { limit: null, pairLimit: null, heavyLimit: null, groupLimit: null, queue: null };
+      expect(settings.channels[way]?.knobs).toMatchObject(none);
+      expect(settings.accounts[settings.channels[way]?.account ?? way]).toEqual({ limit: null });
     }
   });
 });

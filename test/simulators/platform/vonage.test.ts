@@ -190,7 +190,14 @@ describe('a status', () => {
       expect((await post(platform.url, body)).status).toBe(202);
       await platform.control.whenIdle();
       const shown = [...platform.groundTruth.records()].filter(({ t }) => t === 'shown').length;
-      return { items: receiver.items(), statuses: receiver.items().map(({ status }) => status).sort(), shown };
+      return {
+        items: receiver.items(),
+        statuses: receiver
+          .items()
+          .map(({ status }) => status)
+          .sort(),
+        shown,
+      };
     }
 
     it.each<[string, object]>([
