@@ -78,6 +78,20 @@ describe('a worker that joins', () => {
     }
   });
 
+  it('is given its part although the holder has not read its rooms yet, however long that takes', async () => {
+    const bed = new Bed();
+    const first = bed.process();
+    first.faults = ({ method }) => (method === 'scan' ? { action: 'run', afterMs: 25_000 } : 'run');
+    const starting = first.engine.service.start();
+    await bed.time.advance(100);
+    const second = await bed.boot();
+    await bed.time.advance(3_000);
+    expect(second.engine.ownership.shards.size).toBe(HALF);
+    await bed.time.advance(30_000);
+    await starting;
+    expect(first.engine.ownership.worker).toBe('worker-1.1');
+  });
+
   it('is not kept waiting for ever: a holder whose send does not end in time is taken over as a whole', async () => {
     const bed = new Bed({ channels: [channelOf({ sendTimeoutMs: 3_000 })] });
     const first = await bed.boot();
