@@ -54,7 +54,7 @@ export class Publisher {
   readonly #topic: string;
   readonly #log: PublisherLog;
 
-  constructor(pubsub: PubSubProcess, log: PublisherLog) {
+  constructor(pubsub: Pick<PubSubProcess, 'connect' | 'topicName'>, log: PublisherLog) {
     this.#client = pubsub.connect();
     this.#topic = pubsub.topicName;
     this.#log = log;

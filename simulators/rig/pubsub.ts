@@ -15,6 +15,7 @@ export interface PubSubOptions {
 export const PROJECT_ID = 'roomline';
 export const TOPIC = 'outbound';
 export const SUBSCRIPTION = 'roomline-outbound';
+export const TOPIC_NAME = `projects/${PROJECT_ID}/topics/${TOPIC}`;
 
 interface Addresses {
   readonly address: string;
@@ -40,7 +41,7 @@ export class PubSubProcess {
   static async start(options: PubSubOptions): Promise<PubSubProcess> {
     const pubsub = new PubSubProcess(options);
     await pubsub.start();
-    await pubsub.#createSubscription();
+    await createOutbound(pubsub.address);
     return pubsub;
   }
 
@@ -53,7 +54,7 @@ export class PubSubProcess {
     return this.#child;
   }
 
-  readonly topicName = `projects/${PROJECT_ID}/topics/${TOPIC}`;
+  readonly topicName = TOPIC_NAME;
 
   /** Starts it again after `stop` or `kill9`, on the same ports; it still has what was not acknowledged. */
   async start(): Promise<void> {
@@ -83,7 +84,7 @@ export class PubSubProcess {
 
   /** A client for publishing; to be closed by who asked for it. */
   connect(): PublisherClient {
-    return new v1.PublisherClient(this.#clientOptions());
+    return connectPublisher(this.address);
   }
 
   /** Messages that Roomline has not acknowledged. */
@@ -111,34 +112,38 @@ export class PubSubProcess {
     const body = { subscription, orderingKey: room, count };
     return (await call<{ messages: number }>('POST', `${this.#addresses.control}/redeliver`, body)).messages;
   }
+}
 
-  #clientOptions() {
-    const [servicePath = '', port = ''] = this.address.split(':');
-    return {
-      projectId: PROJECT_ID,
-      servicePath,
-      port: Number(port),
-      sslCreds: credentials.createInsecure(),
-      // Without it the client asks a metadata server where it is.
-      universeDomain: 'googleapis.com',
-      'grpc.initial_reconnect_backoff_ms': 50,
-      'grpc.max_reconnect_backoff_ms': 1_000,
-    };
-  }
+/** A client for publishing to the server at this address; to be closed by who asked for it. */
+export function connectPublisher(address: string): PublisherClient {
+  return new v1.PublisherClient(clientOptions(address));
+}
 
-  async #createSubscription(): Promise<void> {
-    const publisher = this.connect();
-    const subscriber = new v1.SubscriberClient(this.#clientOptions());
-    const name = `projects/${PROJECT_ID}/subscriptions/${SUBSCRIPTION}`;
-    try {
-      await publisher.createTopic({ name: this.topicName }).catch(ignoreExisting);
-      await subscriber
-        .createSubscription({ name, topic: this.topicName, enableMessageOrdering: true })
-        .catch(ignoreExisting);
-    } finally {
-      await Promise.all([publisher.close(), subscriber.close()]);
-    }
+/** Makes the topic and the ordered subscription that Roomline consumes, where they are not there yet. */
+export async function createOutbound(address: string): Promise<void> {
+  const publisher = connectPublisher(address);
+  const subscriber = new v1.SubscriberClient(clientOptions(address));
+  const name = `projects/${PROJECT_ID}/subscriptions/${SUBSCRIPTION}`;
+  try {
+    await publisher.createTopic({ name: TOPIC_NAME }).catch(ignoreExisting);
+    await subscriber.createSubscription({ name, topic: TOPIC_NAME, enableMessageOrdering: true }).catch(ignoreExisting);
+  } finally {
+    await Promise.all([publisher.close(), subscriber.close()]);
   }
+}
+
+function clientOptions(address: string) {
+  const [servicePath = '', port = ''] = address.split(':');
+  return {
+    projectId: PROJECT_ID,
+    servicePath,
+    port: Number(port),
+    sslCreds: credentials.createInsecure(),
+    // Without it the client asks a metadata server where it is.
+    universeDomain: 'googleapis.com',
+    'grpc.initial_reconnect_backoff_ms': 50,
+    'grpc.max_reconnect_backoff_ms': 1_000,
+  };
 }
 
 function ignoreExisting(error: unknown): void {
