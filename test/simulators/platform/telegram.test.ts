@@ -232,7 +232,8 @@ describe('limits', () => {
       body: { error_code: 429, description: 'Too Many Requests: retry after 3', parameters: { retry_after: 3 } },
     });
     expect((await write('-556')).status).toBe(200);
-    for (let n = 0; n < 9; n++) expect((await write('42')).status).toBe(200);
+    // Well below what the bot may send to all chats.
+    for (let n = 0; n < 5; n++) expect((await write('42')).status).toBe(200);
     expect(platform.control.stats().faults).toEqual({ limit_group: 1 });
   });
 

@@ -422,7 +422,8 @@ describe('delivery of webhooks', () => {
       webhooksWaiting: 0,
       webhooks: { answered2xx: 0, givenUp: 0, unsubscribed: 3 },
     });
-    expect(receiver.calls.at(-1)?.at).toBeGreaterThan((receiver.calls[0]?.at ?? 0) + 200);
+    // The platform counts from its first failure's answer to its last one's, which arrive at other distances.
+    expect(receiver.calls.at(-1)?.at).toBeGreaterThan((receiver.calls[0]?.at ?? 0) + 150);
     expect(recordsOf(platform, 'event')).toMatchObject([{ event: 'webhooks_unsubscribed' }]);
     down = false;
     const { length } = receiver.calls;
