@@ -14,6 +14,8 @@ const WITH_REDIS = ['test/**/*.redis.test.ts'];
 export default defineConfig({
   test: {
     pool: 'forks',
+    // Most of the time of the long ones is waiting.
+    maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 60_000,
     teardownTimeout: 30_000,
