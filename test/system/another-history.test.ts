@@ -282,7 +282,7 @@ async function expectRecognisedAtTheStart(): Promise<void> {
   await engine.kill9();
   await start();
   await untilHeld();
-  expect(logged('database.another_history')).toHaveLength(2);
+  await eventually('it has said so again', () => logged('database.another_history').length === 2, DEADLINE);
   expect(await why('b')).toMatch(/^message 1 was accepted and waits up to .* for its ack \(1 more wait behind it\)$/);
   expect(sent()).toHaveLength(copies);
 }
