@@ -23,7 +23,11 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'plain', include: ['test/**/*.test.ts'], exclude: [...WITH_POSTGRES, ...WITH_REDIS] },
+        test: {
+          name: 'plain',
+          include: ['test/**/*.test.ts'],
+          exclude: ['**/node_modules/**', ...WITH_POSTGRES, ...WITH_REDIS],
+        },
       },
       {
         extends: true,

@@ -302,6 +302,7 @@ export class ChannelRegistry implements ChannelAdmin {
       platform: active?.config.platform ?? null,
       account: active?.config.account ?? null,
       ...view,
+      ackTimeoutMs: channel?.view.ackTimeoutMs ?? null,
       since: condition !== undefined && 'since' in condition ? condition.since : null,
       waitingRooms: channel?.queued ?? 0,
       revision: stored?.revision ?? null,
@@ -420,6 +421,7 @@ function settingsOf(channel: ChannelConfig): ChannelSettings {
     channelLimit: channel.channelLimit,
     accountLimit: channel.accountLimit,
     echoesReference: channel.echoesReference,
+    ...(channel.ackTimeout.mode === 'adaptive' ? { adaptiveAckTimeout: channel.ackTimeout } : {}),
     ackOutage: channel.ackOutage,
     probe: channel.probe,
   };

@@ -19,6 +19,7 @@ const CATALOGUE = {
   body_malformed_json: entry(400, 'The body is not valid JSON', 'Send one JSON document (RFC 8259) as the body.'),
   body_not_utf8: entry(400, 'The body is not valid UTF-8', 'Encode the body as UTF-8.'),
   body_too_large: entry(413, 'The body is larger than this endpoint accepts', 'Send fewer or smaller messages.'),
+  batch_too_large: entry(413, 'The batch holds more messages than one request may bring', 'Send it in parts.'),
   body_too_deep: entry(400, 'The JSON is nested too deeply', 'Flatten the document; the rule names the limit.'),
   field_missing: entry(400, 'A required field is missing', 'Add the named field.'),
   field_unknown: entry(400, 'A field is not known', 'Remove or correct the named field.'),
@@ -129,6 +130,24 @@ const CATALOGUE = {
     'The fleet is not the one that the request was decided for',
     'Nothing was changed. Read it again, then decide again.',
   ),
+  message_settled: entry(409, 'The message has settled', 'Nothing was changed; a failed message can be replayed.'),
+  message_not_head: entry(
+    409,
+    'The message is not the first of its room that has not settled',
+    'Order it of the head of the room, or cancel the message: that takes effect when its turn comes.',
+  ),
+  message_not_held: entry(
+    409,
+    'The message does not wait for an operator or for its next attempt',
+    'Nothing was changed: look at its room. What has failed for good is replayed from its dead letter.',
+  ),
+  order_pending: entry(
+    409,
+    'Another order about the message waits for its open attempt',
+    'Nothing was changed: the first order takes effect when the attempt ends.',
+  ),
+  dead_letter_not_found: entry(404, 'No such dead letter', 'Check the id; GET /v1/dead-letters lists them.'),
+  dead_letter_closed: entry(409, 'The dead letter was replayed or discarded', 'Nothing was changed: look at it.'),
   conflict_state: entry(409, 'The present state does not allow this', 'Read the present state, then decide again.'),
 
   // Try again later.

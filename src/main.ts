@@ -1,5 +1,5 @@
 /** The composition root: one process with everything. Starts in the order of the data path, stops in reverse. */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { createPostgres } from './adapters/postgres/postgres.ts';
@@ -9,22 +9,28 @@ import { createSystemClock } from './adapters/system-clock.ts';
 import { ChannelRegistry } from './channel-registry.ts';
 import { environmentName } from './config/environment.ts';
 import { allowedSecrets, type Configuration, loadConfiguration } from './config.ts';
+import { explainHistory } from './engine/another-history.ts';
+import { DeadLetters } from './engine/dead-letters.ts';
 import { createEngine } from './engine/engine.ts';
+import { createFailureCounter } from './engine/failures.ts';
 import { FleetOperations } from './engine/fleet-operations.ts';
 import type { AnotherHistory } from './engine/fleet-ports.ts';
 import type { Instruments } from './engine/instruments.ts';
 import { MESSAGE_LIMITS, parseMessage } from './engine/message.ts';
-import { explainHistory } from './engine/ownership.ts';
+import { Reporter } from './engine/pipeline.ts';
 import { channelName } from './engine/policy.ts';
 import type { ChannelKey } from './engine/ports.ts';
 import { createReferences } from './engine/reference.ts';
 import { type Service, serviceGroup } from './engine/service.ts';
+import { Steering } from './engine/steering.ts';
 import { RoomlineError } from './errors.ts';
 import { admitted, createAnswers } from './http/answers.ts';
+import { createPipelineAnswers } from './http/pipeline-answers.ts';
 import { createHttpServer } from './http/server.ts';
 import { webhookUrlOf } from './platforms/platform.ts';
 import { createPlatformChannel, mayLackAcks } from './platforms/registry.ts';
 import { createLog, createMetrics, errorFields, type Log, recipientHasher, Telemetry } from './telemetry.ts';
+import { startWatchdog } from './watchdog/watchdog.ts';
 
 export interface ServeOptions {
   readonly configFile?: string | undefined;
@@ -62,6 +68,12 @@ export async function serve(options: ServeOptions): Promise<void> {
     return;
   }
   log.event('process.started', { version: VERSION, nodeVersion: process.versions.node });
+  if (config.node.roles.includes('worker')) {
+    const limitMs = config.ownership.stallLimitMs ?? config.ownership.leaseMs;
+    const { level } = config.log;
+    const { name: node } = config.node;
+    await startWatchdog({ limitMs, level, node, onFailure: (error) => end.failure('watchdog', error) });
+  }
   try {
     await system.start();
   } catch (error) {
@@ -162,6 +174,7 @@ async function createSystem(
       leaseMs: config.ownership.leaseMs,
       renewEveryMs: config.ownership.renewEveryMs,
       pollEveryMs: config.ownership.pollEveryMs,
+      hears: redisUrl === undefined ? 'none' : digestOf(config.redis.keyPrefix),
       sweepEveryMs: config.ownership.sweepEveryMs,
       sweepWithoutSignalsMs: config.ownership.sweepWithoutSignalsMs,
     },
@@ -169,6 +182,7 @@ async function createSystem(
       stores,
       clock,
       chance: Math.random,
+      endOfTurn: setImmediate,
       references,
       channels: registry.settings(),
       platform,
@@ -182,8 +196,10 @@ async function createSystem(
   );
 
   registry.connect(engine);
+  const { pipeline } = postgres.operators;
+  const reporter = new Reporter({ ...engine, store: pipeline, clock, endOfTurn: setImmediate, instruments, onFailure });
 
-  const answers = createAnswers({ engine, stores, references, clock, shards, platform, wallClockMs });
+  const answers = createAnswers({ engine, stores, references, clock, shards, platform, wallClockMs, pipeline });
   const queue =
     config.pubsub.enabled && config.node.roles.includes('intake')
       ? createPubSubIntake(
@@ -216,14 +232,29 @@ async function createSystem(
     audit: postgres.operators.audit,
     signals: redis?.signals ?? null,
     clock,
-    handOverMs: engine.handOverMs,
   });
+  const { audit, letters, failures } = postgres.operators;
+  const desk = { history: stores.history, references, clock, shards };
   const http = createHttpServer(
     { ...config.http, keys: config.auth.keys, roles: config.node.roles },
     {
       ...answers,
       channelAdmin: registry,
+      pipeline: createPipelineAnswers({ engine, rooms: stores.rooms, store: pipeline, references, clock, shards }),
       fleet,
+      steering: {
+        steering: new Steering({ rooms: engine.rooms, store: stores.rooms, audit, hash: instruments.hash, ...desk }),
+        letters: new DeadLetters({
+          letters,
+          audit,
+          publish: answers.publishAll,
+          findChannel: answers.findChannel,
+          ...desk,
+        }),
+        failures,
+        rooms: stores.rooms,
+        ...desk,
+      },
       readiness: async () => [
         await postgres.readiness(),
         databaseReadiness(engine.ownership.anotherHistory),
@@ -237,6 +268,7 @@ async function createSystem(
           : [{ name: 'pubsub', ok: queue.trouble() === null, detail: queue.trouble() ?? 'messages flow' }]),
       ],
       metricsText: async () => ({ contentType: metrics.contentType, text: await metrics.render() }),
+      sharedBudgets: redis?.sharedBudgets ?? null,
       wallClockMs,
       log,
       metrics,
@@ -247,12 +279,20 @@ async function createSystem(
     ...(redis === null ? [] : [redis.service]),
     postgres.service,
     registry.clients,
+    // Stops after all that it counts.
+    reporter.service,
+    createFailureCounter({ store: failures, clock, instruments, onFailure }),
     http.service,
     engine.service,
     registry.following,
     postgres.restService(() => [...engine.ownership.shards]),
     ...(queue === null ? [] : [queue.service]),
   ]);
+}
+
+/** The same in all processes that hear each other's signals; where Redis is, each may call otherwise. */
+function digestOf(keyPrefix: string): string {
+  return createHash('sha256').update(keyPrefix).digest('hex').slice(0, 16);
 }
 
 function databaseReadiness(anotherHistory: AnotherHistory | null): { name: string; ok: boolean; detail: string } {

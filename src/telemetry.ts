@@ -6,7 +6,7 @@ import { createHmac, createSecretKey } from 'node:crypto';
 import { type DestinationStream, pino } from 'pino';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { type ErrorCode, RoomlineError } from './errors.ts';
-import type { Outcome, RoomKey } from './room/room.ts';
+import type { Outcome, RoomAddress, RoomKey } from './room/room.ts';
 
 // ------------------------------------------------------------------------------------------------------------- logs
 
@@ -84,19 +84,27 @@ const LOG_EVENTS = {
   'process.stopping': logEvent('info', ['signal']),
   'process.stopped': logEvent('info', ['durationMs']),
   'process.failed': logEvent('error', ['reason'], ERROR_FIELDS),
+  // Its event loop stood still for longer than it may: the process ends.
+  'process.stalled': logEvent('error', ['durationMs']),
   'service.started': logEvent('info', ['service', 'durationMs']),
   'service.stopped': logEvent('info', ['service', 'durationMs']),
   'service.failed': logEvent('error', ['service'], ERROR_FIELDS),
   'http.listening': logEvent('info', ['host', 'port']),
   'http.request_failed': logEvent('error', ['requestId', 'method', 'route', 'status'], ERROR_FIELDS),
   'http.request_refused': logEvent('debug', ['requestId', 'method', 'route', 'status', 'code'], ['key', 'field']),
+  // Messages of a batch that were refused alone, by the code of their errors.
+  'http.items_refused': logEvent('debug', ['requestId', 'code', 'count']),
   'dependency.lost': logEvent('warn', ['dependency'], ERROR_FIELDS),
   'dependency.back': logEvent('info', ['dependency', 'durationMs']),
   'signals.live': logEvent('info', []),
   'signals.lost': logEvent('warn', ['reason']),
+  // So many others hear other signals: another redis.keyPrefix, or none.
+  'signals.divided': logEvent('warn', ['count']),
   'ownership.acquired': logEvent('info', ['worker', 'generation', 'shards']),
   'ownership.handed_over': logEvent('info', ['worker', 'shards']),
   'ownership.lost': logEvent('warn', ['worker', 'generation', 'reason']),
+  // Renewals succeed, and nothing else of the store: the process ends.
+  'ownership.unable': logEvent('error', ['durationMs']),
   'ownership.taken_over': logEvent('warn', ['worker', 'holder', 'shards']),
   'intake.refused': logEvent('warn', ['source', 'code'], ['channel', 'room', 'field', 'rule']),
   'intake.batch_failed': logEvent('warn', ['source', 'count'], ERROR_FIELDS),
@@ -124,6 +132,7 @@ const LOG_EVENTS = {
   'postgres.safe': logEvent('info', []),
   'database.another_history': logEvent('error', ['reason', 'stored', 'seen']),
   'database.adopted': logEvent('warn', []),
+  'database.clock_set': logEvent('warn', ['durationMs']),
   'database.uncomparable': logEvent('warn', ['reason', 'rule']),
   'operator.acted': logEvent('info', ['key', 'method', 'route'], ['channel', 'room', 'reason']),
 } as const satisfies Record<string, LogEventEntry>;
@@ -143,6 +152,8 @@ export type LogEventFields<E extends LogEventName> = Pick<LogFieldTypes, (typeof
 
 export interface Log {
   event<E extends LogEventName>(name: E, fields: LogEventFields<E>): void;
+  /** False where a line of this event would not be written: its fields need not be made. */
+  writes(name: LogEventName): boolean;
   /** Writes out what is buffered, before the process ends. */
   flush(): void;
 }
@@ -178,6 +189,7 @@ export function createLog(options: LogOptions): Log {
       }
       logger[level](line);
     },
+    writes: (name) => logger.isLevelEnabled(LOG_EVENTS[name].level),
     flush: () => destination.flushSync?.(),
   };
 }
@@ -269,7 +281,7 @@ export function createMetrics(options: { readonly version: string; readonly proc
     intakeDuplicates: counter('intake_duplicates_total', 'Messages that were in the store already', ['source']),
     intakeRefused: counter('intake_refused_total', 'Messages refused by intake', ['source', 'code']),
     intakeOutstanding: gauge('intake_outstanding', 'Messages received and not yet committed', ['source']),
-    intakeCommitSeconds: histogram('intake_commit_seconds', 'From receipt to commit of a message', SECONDS, ['source']),
+    intakeCommitSeconds: histogram('intake_commit_seconds', 'From receipt to commit of a call', SECONDS, ['source']),
     intakeLagSeconds: histogram(
       'intake_lag_seconds',
       'From publishing to commit of a message of the queue',
@@ -289,6 +301,11 @@ export function createMetrics(options: { readonly version: string; readonly proc
       'result',
       'channel',
     ]),
+    acksAfterTimeout: counter(
+      'acks_after_timeout_total',
+      'Acks of messages that had settled as assumed, by whether the ack timeout X would have waited for them',
+      ['channel', 'within'],
+    ),
     acks: counter('acks_total', 'Acks by how they met their message', ['kind', 'channel']),
     webhooks: counter('webhooks_total', 'Webhook requests by result', ['result', 'channel']),
     ackToNextSendSeconds: histogram(
@@ -308,8 +325,13 @@ export function createMetrics(options: { readonly version: string; readonly proc
     roomsActive: gauge('rooms_active', 'Rooms held in memory that have an unsettled message'),
     openSends: gauge('open_sends', 'Requests to platforms without an answer', ['channel']),
     permitQueue: gauge('permit_queue', 'Rooms that wait for a permit', ['channel']),
+    ackTimeoutSeconds: gauge('ack_timeout_seconds', 'How long a message accepted now waits for its ack', ['channel']),
     channelState: gauge('channel_state', '1 for the state that the channel is in', ['channel', 'state']),
     shardsHeld: gauge('shards_held', 'Shards that this worker holds'),
+    storeFailingSeconds: gauge(
+      'store_failing_seconds',
+      'For how long nothing of the store has worked but renewals of the lease',
+    ),
     unsafeSettings: gauge('postgres_unsafe_settings', 'Settings of Postgres under which commits may be lost'),
     anotherHistory: gauge('database_another_history', '1 while the database is not the one whose past is known'),
     dependencyUp: gauge('dependency_up', '1 while a dependency serves that is not needed to be ready', ['dependency']),
@@ -318,6 +340,7 @@ export function createMetrics(options: { readonly version: string; readonly proc
     signalsReceived: counter('signals_received_total', 'Signals of other processes', ['kind']),
     signalsDropped: counter('signals_dropped_total', 'Signals that went nowhere, by why', ['reason']),
     signalsLive: gauge('signals_live', '1 while signals can be expected to arrive'),
+    signalsUnheard: gauge('signals_unheard', 'Other processes that hear other signals than this one'),
     livenessViolations: gauge('liveness_violations', 'Claimable rooms that two sweeps in a row found unattended'),
   };
 }
@@ -331,6 +354,7 @@ export function recordChannelState(metrics: Metrics, channel: string, state: Cha
 export function forgetChannelState(metrics: Metrics, channel: string): void {
   for (const state of CHANNEL_STATES) metrics.channelState.remove({ channel, state });
   metrics.permitQueue.remove({ channel });
+  metrics.ackTimeoutSeconds.remove({ channel });
 }
 
 // ------------------------------------------------------------------------------------------------------- in-process
@@ -353,6 +377,16 @@ export interface TelemetryEvents {
     readonly outcome: Outcome;
   };
   'message.dead_lettered': { readonly room: RoomKey; readonly sequence: number; readonly reason: string };
+  /** An attempt failed, or a payload was refused. */
+  'failure.seen': {
+    readonly channel: { readonly tenant: string; readonly channel: string } | null;
+    readonly kind: 'refused' | 'unknown' | 'interrupted' | 'intake';
+    readonly code: string;
+    /** The failure was told before; now its message has failed for good. */
+    readonly again: boolean;
+    readonly deadLetter: boolean;
+    readonly sample: { readonly address: RoomAddress; readonly sequence: number } | null;
+  };
   'ack.received': { readonly channel: string; readonly kind: AckKind };
   'channel.state': { readonly channel: string; readonly state: ChannelState; readonly reason: string | null };
   'ownership.acquired': { readonly worker: string; readonly generation: number; readonly shards: number };

@@ -70,6 +70,24 @@ describe('a channel that is put', () => {
     expect(b.process.engine.channels.get(SALES)).not.toBeNull();
   });
 
+  it('can have an X that adapts, which is shown, as it is at present', async () => {
+    const fleet = new Fleet();
+    const a = await started(fleet);
+    await a.put({ ackTimeoutMs: 7_000 });
+    const settings = () => a.process.engine.channels.get(SALES)?.settings.adaptiveAckTimeout;
+    expect(settings()).toBeUndefined();
+    await a.put({ ackTimeoutMs: 8_000, ackTimeout: { mode: 'adaptive', floorMs: 250, quantile: 0.95 } });
+    expect(settings()).toMatchObject({ floorMs: 250, quantile: 0.95 });
+    expect(await a.registry.find(SALES)).toMatchObject({
+      ackTimeoutMs: 8_000,
+      effective: { ackTimeout: { mode: 'adaptive', floorMs: 250, factor: 1.1 } },
+    });
+    await expect(a.put({ ackTimeoutMs: 249, ackTimeout: { mode: 'adaptive', floorMs: 250 } })).rejects.toMatchObject({
+      code: 'channel_settings_invalid',
+      faults: [{ path: 'ackTimeout.floorMs', code: 'rule_broken' }],
+    });
+  });
+
   it('is read at once by a process that is asked about it', async () => {
     const fleet = new Fleet();
     const a = await started(fleet);
@@ -166,6 +184,7 @@ describe('a process that cannot use what is stored', () => {
     expect(await b.registry.find(SALES)).toMatchObject({
       state: 'stopped',
       reason: 'channel_not_configured',
+      ackTimeoutMs: null,
       effective: null,
       faults: [{ path: 'accessToken', code: 'secret_unresolved' }],
     });

@@ -234,6 +234,15 @@ describe('a wrong configuration', () => {
     ['a send timeout beyond the lease', { sendTimeoutMs: 7_501 }, 'sendTimeoutMs must be at most ownership.leaseMs'],
     ['back-off limits in the wrong order', { backoff: { initialMs: 2, maxMs: 1 } }, 'backoff.maxMs must be at least'],
     ['probe limits in the wrong order', { probe: { initialMs: 2, maxMs: 1 } }, 'probe.maxMs must be at least'],
+    [
+      'a floor above X, where X adapts',
+      { ackTimeoutMs: 499, ackTimeout: { mode: 'adaptive' } },
+      'ackTimeout.floorMs must be at most ackTimeoutMs = 499',
+    ],
+    ['a way to choose X that there is not', { ackTimeout: { mode: 'auto' } }, 'ackTimeout.mode must be'],
+    ['a quantile of all', { ackTimeout: { quantile: 1 } }, 'ackTimeout.quantile must be <= 0.9999'],
+    ['a factor that undercuts its quantile', { ackTimeout: { factor: 0.9 } }, 'ackTimeout.factor must be >= 1'],
+    ['more acks than are ever remembered', { ackTimeout: { minAcks: 1_001 } }, 'ackTimeout.minAcks must be <= 1000'],
   ])('refuses %s', (_what, change, expected) => {
     const error = refusals({ ...minimal, channels: { support: { ...channel, ...change } } });
     expect(brief(error)).toEqual([expect.stringContaining(`channels.support.${expected}`)]);
@@ -241,6 +250,8 @@ describe('a wrong configuration', () => {
 
   it.each([
     ['a send timeout of exactly lease - renewal - 500 ms', { sendTimeoutMs: 7_500 }],
+    ['a floor of exactly X', { ackTimeoutMs: 500, ackTimeout: { mode: 'adaptive' } }],
+    ['a floor above X that is fixed', { ackTimeoutMs: 1 }],
     ['http on localhost', { baseUrl: 'http://localhost:1' }],
     ['http on the IPv6 loopback', { baseUrl: 'http://[::1]:1' }],
     ['https elsewhere', { baseUrl: 'https://gateway.example/v1' }],
@@ -346,6 +357,11 @@ describe('a wrong configuration', () => {
     expect(keys({ ...key, expiresAt: '2026-13-01T00:00:00Z' })).toEqual([
       expect.stringContaining('date of the calendar'),
     ]);
+    const rate = { perSecond: 50, burst: 100 };
+    const bound = { ...key, tenants: ['acme'], limits: { requests: rate, messages: rate } };
+    expect(() => keys(bound)).toThrow('the configuration was accepted');
+    expect(keys({ ...key, tenants: [] })).toEqual([expect.stringContaining('auth.keys.0.tenants')]);
+    expect(keys({ ...key, limits: { bytes: rate } })).toEqual([expect.stringContaining('auth.keys.0.limits')]);
     expect(keys({ ...key, hash: 'sha256:12' })).toEqual([expect.stringContaining('auth.keys.0.hash must match')]);
   });
 

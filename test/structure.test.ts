@@ -30,7 +30,8 @@ interface Arrow {
 
 const NONE = /^$/;
 const ANY = /./;
-const SHARED = 'src/(room/.*|errors\\.ts|telemetry\\.ts|engine/((fleet-|operator-)?ports|service|instruments)\\.ts)';
+const SHARED =
+  'src/(room/.*|errors\\.ts|telemetry\\.ts|engine/((fleet-|operator-|pipeline-)?ports|service|instruments|tallies)\\.ts)';
 
 const ARROWS: readonly Arrow[] = [
   { from: /^src\/room\//, own: /^src\/room\//, packages: NONE },
@@ -55,6 +56,11 @@ const ARROWS: readonly Arrow[] = [
   { from: /^src\/errors\.ts$/, own: NONE, packages: NONE },
   { from: /^src\/telemetry\.ts$/, own: /^src\/(errors|room\/room)\.ts$/, packages: /^(node:crypto|pino|prom-client)$/ },
   // The composition root and the command see everything that belongs to the service.
+  {
+    from: /^src\/client\//,
+    own: /^src\/(client\/|errors\.ts$|http\/(requests|pipeline|steering|steering-contract|([a-z]+-)?schemas)\.ts$)/,
+    packages: /^typebox$/,
+  },
   { from: /^src\//, own: /^src\//, packages: ANY },
   // What judges the engine shares no code with it.
   { from: /^simulators\/(oracle|platform)\//, own: /^simulators\//, packages: ANY },
@@ -108,10 +114,13 @@ function readSource(path: string, text: string): SourceFile {
 
 function sourcesBelow(folder: string): SourceFile[] {
   if (!existsSync(join(ROOT, folder))) return [];
-  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-    .map((name) => posix.join(folder, name.replaceAll('\\', '/')))
-    .filter((path) => /\.(ts|mjs|js|sql)$/.test(path))
-    .map((path) => readSource(path, readFileSync(join(ROOT, path), 'utf8')));
+  return (
+    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+      .map((name) => posix.join(folder, name.replaceAll('\\', '/')))
+      // Other engines to compare with bring packages of their own.
+      .filter((path) => !path.includes('/node_modules/') && /\.(ts|mjs|js|sql)$/.test(path))
+      .map((path) => readSource(path, readFileSync(join(ROOT, path), 'utf8')))
+  );
 }
 
 const sources = sourcesBelow('src');

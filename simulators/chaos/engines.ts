@@ -1,6 +1,7 @@
 /** Any number of engines on one database, each behind links of its own; one that ends is started again. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../free-port.ts';
+import { ChildFailed } from '../rig/child.ts';
 import type { EngineProcess } from '../rig/engine.ts';
 import { type Address, Links } from './links.ts';
 import type { EngineChoice, Link, Role } from './plan.ts';
@@ -98,7 +99,10 @@ export class Engine {
     return `http://127.0.0.1:${this.links.get('webhooks').port}`;
   }
 
-  /** Starts it, and again whenever it ends without having been told to. */
+  /**
+   * Starts it, and again whenever it ends without having been told to.
+   * @throws ChildFailed where it refuses to start for what a person would have to mend
+   */
   async start(): Promise<void> {
     this.#wanted = true;
     this.#starting ??= this.#startUntilItRuns().finally(() => {
@@ -149,8 +153,12 @@ export class Engine {
       try {
         await engine.start('listening');
         break;
-      } catch {
+      } catch (error) {
         if (this.#signal.aborted) return;
+        if (isRefusal(error)) {
+          this.#events.onRefused(this, error);
+          throw error;
+        }
         // It could not start, with Postgres away for instance; whoever supervises it tries again.
         this.#events.onFailedStart(this);
         await delay(RESTART_MS);
@@ -162,7 +170,8 @@ export class Engine {
       if (!this.#wanted || child.stopping) return;
       this.#events.onEndedByItself(this);
       await delay(RESTART_MS);
-      if (this.#wanted) await this.start();
+      // What it refuses has been told.
+      if (this.#wanted) await this.start().catch(() => undefined);
     });
   }
 
@@ -183,6 +192,13 @@ export interface EngineEvents {
   onProcessFailed(engine: Engine, reason: string, line: string): void;
   onEndedByItself(engine: Engine): void;
   onFailedStart(engine: Engine): void;
+  /** It refuses to start, and will again. */
+  onRefused(engine: Engine, error: Error): void;
+}
+
+/** What only a person can mend it says in words, such as a wrong configuration; other failures it logs. */
+function isRefusal(error: unknown): error is ChildFailed {
+  return error instanceof ChildFailed && (error.how?.code ?? 0) > 0 && !error.message.includes('"process.failed"');
 }
 
 /** The engine that the plan means: one that holds shards now, one with a role, or one of all. */

@@ -62,19 +62,25 @@ export const addTwin: Perform<'twin'> = async (world, { end, forMs }) => {
   }
 };
 
+/** From what runs to one worker, from that to many, and back. */
 export const scale: Perform<'scale'> = async (world, { forMs }) => {
+  const { reserves } = partsOf(world);
   const workers = world.engines.filter(({ roles }) => roles.has('worker'));
   const [, ...leaving] = workers;
   const codes = await Promise.all(leaving.map((engine) => engine.terminate()));
+  const many = [...workers, ...reserves];
+  let allHold = false;
   try {
-    await pause(world, forMs);
+    await pause(world, forMs / 4);
+    await Promise.all([...leaving, ...reserves].map((engine) => engine.start()));
+    allHold = await waitFor(world, () => many.every(({ holder }) => holder !== null));
   } finally {
+    codes.push(...(await Promise.all(reserves.map((engine) => engine.terminate()))));
     await Promise.all(leaving.map((engine) => engine.start()));
   }
-  const back = await waitFor(world, () => leaving.every(({ holder }) => holder !== null));
   return deed(
-    back && codes.includes(0),
-    `from ${workers.length} workers to 1 and back; they had ended with ${codes.join(', ')}`,
+    allHold && codes.includes(0),
+    `from ${workers.length} workers to 1, to ${many.length} and back; they had ended with ${codes.join(', ')}`,
   );
 };
 

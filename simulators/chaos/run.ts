@@ -41,6 +41,8 @@ export interface Done extends Deed {
 /** Configured like this one, down to the name. */
 const TWIN_OF = 'engine-worker-1';
 const TWIN = 'engine-twin';
+/** Workers that a fleet grows to. */
+const MOST_WORKERS = 8;
 
 const STATUS_MS = 15_000;
 const HOLDER_DEADLINE_MS = 60_000;
@@ -56,7 +58,7 @@ export async function runChaos(options: RunOptions): Promise<Report> {
   try {
     say(`load: ${options.rate} messages/s in ${options.rooms} rooms for ${clockText(options.minutes * 60_000).trim()}`);
     const broken = new AbortController();
-    const during = AbortSignal.any([signal, broken.signal]);
+    const during = AbortSignal.any([signal, broken.signal, events.refused.signal]);
     const world: World = {
       rig,
       engines,
@@ -83,7 +85,7 @@ export async function runChaos(options: RunOptions): Promise<Report> {
       during.throwIfAborted();
       const done = ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value] : []));
       say(`${clockText(performance.now() - startedAt)} the quiet tail: everything has to drain`);
-      const tail = await drain(run, signal);
+      const tail = await drain(run, during);
       return await judgeRun(options, run, events, done, tail);
     } finally {
       clearInterval(status);
@@ -120,6 +122,18 @@ function rosterOf({ engines, fleet }: RunOptions): Member[] {
     ...several(fleet.intakes, 'intake-', ['intake']),
     ...(fleet.beside === null ? [] : [{ name: 'engine-beside', roles: ALL_ROLES, checkout: fleet.beside }]),
   ];
+}
+
+/** What a fleet has beside what runs. */
+async function idleWorkers(
+  workers: number,
+  create: (member: Member) => Promise<Engine>,
+): Promise<Pick<FleetParts, 'twin' | 'reserves'>> {
+  const reserves: Engine[] = [];
+  for (let number = workers + 1; number <= MOST_WORKERS; number++) {
+    reserves.push(await create({ name: `engine-worker-${number}`, roles: ['worker'] }));
+  }
+  return { twin: await create({ name: TWIN, roles: ['worker'] }), reserves };
 }
 
 /** @throws Error where no Redis is installed */
@@ -161,7 +175,7 @@ async function start(options: RunOptions, events: Events): Promise<Running> {
   try {
     const engines: Engine[] = [];
     for (const member of rosterOf(options)) engines.push(await create(member));
-    const fleet = redis === null ? null : { redis, twin: await create({ name: TWIN, roles: ['worker'] }) };
+    const fleet = redis === null ? null : { redis, ...(await idleWorkers(options.fleet?.workers ?? 0, create)) };
     const withRole = (role: Role) => engines.filter(({ roles }) => roles.has(role));
     const webhooks = Object.fromEntries(
       CHANNELS.map((channel) => [
@@ -231,6 +245,7 @@ function processMaker(rig: Rig, clocks: WallClocks, signal: AbortSignal): MakePr
         channels: CHANNEL_POLICIES,
         settings: {
           ...ENGINE_SETTINGS,
+          ownership: ownershipOf(name, checkout),
           ...(isFleet
             ? {
                 // A version that knows no roles does everything.
@@ -257,6 +272,13 @@ function processMaker(rig: Rig, clocks: WallClocks, signal: AbortSignal): MakePr
       signal,
     });
   };
+}
+
+/** Half of them live on after they stood still: what was stopped and goes on is harmless even then. */
+function ownershipOf(name: string, checkout: string | undefined): object {
+  const { ownership } = ENGINE_SETTINGS;
+  const livesOn = checkout === undefined && /[13579]$/.test(name);
+  return livesOn ? { ...ownership, stallLimitMs: 600_000 } : ownership;
 }
 
 async function untilHeld(engines: readonly Engine[], signal: AbortSignal): Promise<void> {
@@ -405,6 +427,8 @@ function check(name: string, ok: boolean, found: string): Check {
 
 /** What the engines tell of themselves. */
 class Events implements EngineEvents {
+  /** Aborts with what an engine that will never start again has said. */
+  readonly refused = new AbortController();
   readonly killedHolders = new Set<string>();
   readonly takenOver = new Set<string>();
   readonly unhandled: string[] = [];
@@ -434,6 +458,11 @@ class Events implements EngineEvents {
   onEndedByItself(engine: Engine): void {
     this.endedByThemselves++;
     this.#say(`  ${engine.name} has ended by itself and is started again`);
+  }
+
+  onRefused(engine: Engine, error: Error): void {
+    this.#say(`  ${engine.name} refuses to start`);
+    this.refused.abort(error);
   }
 
   onFailedStart(engine: Engine): void {

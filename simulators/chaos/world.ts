@@ -26,6 +26,8 @@ export interface FleetParts {
   readonly redis: RedisServer;
   /** A process that is configured like one of the workers, and does not run. */
   readonly twin: Engine;
+  /** Workers that do not run, until the fleet grows. */
+  readonly reserves: readonly Engine[];
 }
 
 /** What a fault did. It fired only if something or somebody was hit. */

@@ -153,6 +153,14 @@ export class Fleet {
     return new Map(rows.map(({ name, shards }) => [name, shards]));
   }
 
+  /** How many messages have been taken in so far. */
+  async appended(): Promise<number> {
+    const { rows } = await this.#pool.query<{ messages: number }>(
+      'SELECT coalesce(sum(tail), 0)::integer AS messages FROM rooms',
+    );
+    return rows[0]?.messages ?? 0;
+  }
+
   async roomsOf(worker: string): Promise<HeldRoom[]> {
     const { rows } = await this.#pool.query<HeldRoom>(
       'SELECT room, shard, phase FROM rooms r JOIN shards s USING (shard) WHERE s.owner = $1',

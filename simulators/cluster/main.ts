@@ -13,6 +13,7 @@ import {
   figureChecks,
   sceneChecks,
   sceneLines,
+  signalsChecks,
   signalsLines,
   verdictLine,
 } from './report.ts';
@@ -49,6 +50,7 @@ async function main(options: ClusterOptions, signal: AbortSignal): Promise<numbe
     const checks = [
       ...sceneChecks(scene),
       ...(options.figures ? figureChecks(scene, options.leaseMs) : []),
+      ...(signals === null ? [] : signalsChecks(signals)),
       ...(signals?.verdicts ?? []).map((verdict) =>
         check('the run with and without Redis', verdict.clean, verdictLine(verdict)),
       ),

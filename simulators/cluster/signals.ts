@@ -29,13 +29,20 @@ export interface Phase {
 
 export interface SignalsReport {
   readonly phases: readonly Phase[];
+  /** ms from the kill of Redis until both processes knew that signals would not come, and from its start until they knew that they would. */
+  readonly lostAfterMs: number;
+  readonly backAfterMs: number;
   readonly verdicts: readonly Verdict[];
 }
 
 const ACK_TIMEOUT_MS = 5_000;
 const PHASE_MS = 12_000;
-/** What is not measured at the beginning of each: the change itself. */
+/** What is not measured at the beginning of each, beside the change itself. */
 const SETTLING_MS = 2_000;
+/** The first one begins when all messages are in the database, and the processes have run for so long. */
+const WARM_MS = 10_000;
+const INTAKE_DEADLINE_MS = 60_000;
+const POLL_MS = 25;
 const DEADLINE_MS = 120_000;
 /** Of the two channels: whose webhooks come to the holder, and whose to another process. */
 const HOLDER = 'holder';
@@ -51,7 +58,7 @@ const PLATFORM: SettingsPatch = {
   channel: WEBHOOKS,
 };
 
-/** @throws Error where no Redis is installed */
+/** @throws Error where no Redis is installed, or something takes too long */
 export async function measureSignals(options: SignalsOptions): Promise<SignalsReport> {
   const { rooms, signal, say } = options;
   const fleet = await Fleet.start({
@@ -73,10 +80,27 @@ export async function measureSignals(options: SignalsOptions): Promise<SignalsRe
     if (redis === null) throw new Error('no Redis is installed (on Debian: apt-get install redis-server)');
     const { publisher, log } = rig.publisher();
     // No room may come to the end of its messages while it is measured.
-    const messages = Math.ceil((3 * PHASE_MS) / 300) + 5;
+    const messages = Math.ceil((WARM_MS + 3 * PHASE_MS) / 250) + 20;
     await Promise.all(
       [HOLDER, ELSEWHERE].map((channel) => publisher.publish(load(channel, channel, rooms, messages), { signal })),
     );
+    await until(async () => (await fleet.appended()) === 2 * rooms * messages, INTAKE_DEADLINE_MS, signal);
+    await delay(WARM_MS, null, { signal });
+    const nodes = [...fleet.nodes.values()];
+    /** ms until signals are live at both, or are not. */
+    const untilLive = async (live: boolean): Promise<number> => {
+      const from = performance.now();
+      const wanted = live ? 1 : 0;
+      await until(
+        async () => {
+          const all = await Promise.all(nodes.map(({ process }) => process.metrics()));
+          return all.every((metrics) => metrics.sum('roomline_signals_live') === wanted);
+        },
+        DEADLINE_MS,
+        signal,
+      );
+      return Math.round(performance.now() - from);
+    };
     const times: { name: Phase['name']; from: number; until: number }[] = [];
     const phase = async (name: Phase['name'], change: () => Promise<void>): Promise<void> => {
       await change();
@@ -87,8 +111,16 @@ export async function measureSignals(options: SignalsOptions): Promise<SignalsRe
       times.push({ name, from, until: Date.now() });
     };
     await phase('with Redis', async () => undefined);
-    await phase('without', () => redis.kill());
-    await phase('with it again', () => redis.start());
+    let lostAfterMs = 0;
+    await phase('without', async () => {
+      await redis.kill();
+      lostAfterMs = await untilLive(false);
+    });
+    let backAfterMs = 0;
+    await phase('with it again', async () => {
+      await redis.start();
+      backAfterMs = await untilLive(true);
+    });
     await rig.untilDrained({ deadlineMs: DEADLINE_MS, signal });
     await rig.untilQuiet({ deadlineMs: DEADLINE_MS, signal });
     const timeline = await readTimeline(fleet);
@@ -110,8 +142,17 @@ export async function measureSignals(options: SignalsOptions): Promise<SignalsRe
         })),
       ),
     );
-    return { phases, verdicts };
+    return { phases, lostAfterMs, backAfterMs, verdicts };
   } finally {
     await fleet.stop();
+  }
+}
+
+/** Neither the database nor a process tells of it: they are asked. */
+async function until(is: () => Promise<boolean>, deadlineMs: number, signal: AbortSignal): Promise<void> {
+  const deadline = performance.now() + deadlineMs;
+  while (!(await is())) {
+    if (performance.now() > deadline) throw new Error('it takes too long');
+    await delay(POLL_MS, null, { signal });
   }
 }

@@ -79,6 +79,8 @@ export interface DrainAnswer {
   readonly all: Spread;
   /** Those of them whose ack came while the shard was being handed over. */
   readonly heldUp: Spread;
+  /** For comparison: ms from ack to next request of all other rooms whose ack came while the worker went. */
+  readonly others: Spread;
 }
 
 export function afterDrain(timeline: Timeline, question: DrainQuestion): DrainAnswer {
@@ -102,7 +104,18 @@ export function afterDrain(timeline: Timeline, question: DrainQuestion): DrainAn
     all.push(stoodMs);
     if (before.ack.takenAt <= (movedAt.get(shard) ?? 0)) heldUp.push(stoodMs);
   }
-  return { rooms: rooms.length, all: spreadOf(all), heldUp: spreadOf(heldUp) };
+  const own = new Set(rooms.map(([room]) => room));
+  const until = Math.max(drainedAt, ...movedAt.values());
+  const others: number[] = [];
+  for (const [room, seen] of timeline.rooms) {
+    if (own.has(room)) continue;
+    for (const [index, { ack }] of seen.entries()) {
+      const next = seen[index + 1];
+      if (ack === null || next === undefined || ack.takenAt < drainedAt || ack.takenAt > until) continue;
+      if (next.at > ack.takenAt) others.push(next.at - ack.takenAt);
+    }
+  }
+  return { rooms: rooms.length, all: spreadOf(all), heldUp: spreadOf(heldUp), others: spreadOf(others) };
 }
 
 /** ms from the beginning of the webhook call with a message's ack to the next message of its room; acks of this time only. */

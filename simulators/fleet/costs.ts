@@ -23,7 +23,6 @@ const { values } = parseArgs({
 const [workers, shards, times] = [values.workers, values.shards, values.times].map(Number) as [number, number, number];
 /** Longer than any measurement takes. */
 const LEASE_MS = 600_000;
-const HAND_OVER_MS = 600_000;
 const LONG_MS = 60_000;
 
 const directory = mkdtempSync(join(tmpdir(), 'roomline-costs-'));
@@ -40,6 +39,7 @@ try {
     preparedStatements: true,
     dedupeDays: 8,
     historyRetentionDays: 30,
+    auditRetentionDays: 365,
     allowUnsafeSettings: false,
   });
   try {
@@ -65,6 +65,12 @@ async function measureAll(store: OwnershipStore): Promise<void> {
   print('ownShards', await each(() => store.ownShards(one())));
   print('beginPlan, where nothing is to be planned', await each(() => store.beginPlan(one())));
   print('expiredWorkers', await each(() => store.expiredWorkers()));
+  await register(store, 'newcomer');
+  const view = await store.beginPlan('newcomer');
+  if (view === null) throw new Error('the newcomer may not plan');
+  const herd = await timed(() => Promise.all(names.map((name) => store.beginPlan(name))));
+  print(`beginPlan of all ${workers} at once, while another is at it`, [herd]);
+  await store.applyPlan(view.membership, planOf(view));
 
   const joins: number[] = [];
   const handOvers: number[] = [];
@@ -87,14 +93,14 @@ async function measureAll(store: OwnershipStore): Promise<void> {
 }
 
 async function register(store: OwnershipStore, worker: string): Promise<void> {
-  await store.register({ worker, name: worker, roles: ['worker'], weight: 1, leaseMs: LEASE_MS });
+  await store.register({ worker, name: worker, roles: ['worker'], weight: 1, leaseMs: LEASE_MS, hears: null });
 }
 
 async function plan(store: OwnershipStore, worker: string): Promise<readonly ShardMove[]> {
   const view = await store.beginPlan(worker);
   if (view === null) throw new Error(`${worker} may not plan`);
   const moves = planOf(view);
-  if (!(await store.applyPlan(view.membership, moves, HAND_OVER_MS))) throw new Error('the plan was refused');
+  if (!(await store.applyPlan(view.membership, moves))) throw new Error('the plan was refused');
   return moves;
 }
 

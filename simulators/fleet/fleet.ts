@@ -5,6 +5,7 @@ import { MemoryOwnershipStore } from '../../src/adapters/memory/ownership.ts';
 import type { OwnershipStore } from '../../src/engine/fleet-ports.ts';
 import { Ownership } from '../../src/engine/ownership.ts';
 import type { Signal, Signals } from '../../src/engine/ports.ts';
+import { StoreWork } from '../../src/engine/store-work.ts';
 import { createMetrics, recipientHasher, Telemetry } from '../../src/telemetry.ts';
 import { chanceFor, type WorldChance } from '../world/chance.ts';
 import { SimProcess } from '../world/process.ts';
@@ -131,6 +132,7 @@ export class Fleet {
             if (UNEXPECTED.has(event)) this.broken.push(`${node}: ${event}`);
           },
           flush: () => undefined,
+          writes: () => true,
         },
         metrics: METRICS,
         telemetry: new Telemetry(),
@@ -144,7 +146,8 @@ export class Fleet {
       leaseMs: settings.leaseMs,
       renewEveryMs: settings.renewEveryMs,
       pollEveryMs: settings.pollEveryMs,
-      handOverMs: () => settings.sendTimeoutMs + 1_000,
+      hears: null,
+      work: new StoreWork(process.clock),
       onBegun: () => Promise.resolve(),
       onAcquired: async (shards) => {
         const rooms = shards.reduce((sum, shard) => sum + (service.rooms[shard] ?? 0), 0);
@@ -223,6 +226,7 @@ export class Fleet {
       },
       follow: () => undefined,
       unfollow: () => undefined,
+      hears: () => true,
       listen: (listener) => {
         listeners.add(listener);
         return () => listeners.delete(listener);

@@ -8,7 +8,7 @@ import { linkDatabase } from '../world/database.ts';
 import { Failpoints } from '../world/failpoints.ts';
 import { Leases } from '../world/leases.ts';
 import { SimProcess } from '../world/process.ts';
-import type { VirtualTime } from '../world/time.ts';
+import { endOfTurn, type VirtualTime } from '../world/time.ts';
 import type { Judge } from './judge.ts';
 import type { VirtualNumber } from './number.ts';
 import type { HourSettings } from './settings.ts';
@@ -90,6 +90,7 @@ export class Fleet {
         stores: linked,
         clock: process.clock,
         chance: chanceFor(seed, 'life', name).uniform,
+        endOfTurn,
         references: REFERENCES,
         channels: [settings.channel],
         platform: () => channel,
@@ -102,6 +103,7 @@ export class Fleet {
               if (event === 'channel.state') this.#note(name, fields);
             },
             flush: () => undefined,
+            writes: () => true,
           },
           // A process that is killed never says that it no longer wants to be asked.
           metrics: { ...METRICS, beforeRender: new Set<() => void>() },

@@ -53,6 +53,7 @@ export function readSettings(scale: number): HourSettings {
       channelLimit: scaled(channel.channelLimit, scale),
       accountLimit: scaled(channel.accountLimit, scale),
       echoesReference: channel.echoesReference,
+      ...(channel.ackTimeout.mode === 'adaptive' ? { adaptiveAckTimeout: channel.ackTimeout } : {}),
       ackOutage: channel.ackOutage,
       probe: channel.probe,
     },

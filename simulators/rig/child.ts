@@ -28,6 +28,17 @@ export interface ChildEnd {
   readonly signal: NodeJS.Signals | null;
 }
 
+/** Something that a child should have done, and did not. */
+export class ChildFailed extends Error {
+  /** How it ended; null where it runs. */
+  readonly how: ChildEnd | null;
+
+  constructor(text: string, how: ChildEnd | null) {
+    super(text);
+    this.how = how;
+  }
+}
+
 const READY_DEADLINE_MS = 60_000;
 const STOP_DEADLINE_MS = 30_000;
 const LINES_KEPT = 20;
@@ -124,7 +135,7 @@ export class Child {
 
   #failure(what: string, how: ChildEnd | null): Error {
     const end = how === null ? '' : ` (${how.code ?? how.signal})`;
-    return new Error(`the ${this.name} ${what}${end}: ${this.#last.join('\n') || 'it said nothing'}`);
+    return new ChildFailed(`the ${this.name} ${what}${end}: ${this.#last.join('\n') || 'it said nothing'}`, how);
   }
 
   get pid(): number {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readNdjson } from '../oracle/ndjson.ts';
 import type { GroundTruthRecord } from '../platform/ground-truth.ts';
+import type { LeanPatch } from '../platform/lean/settings.ts';
 import type { OutagePlan } from '../platform/outages.ts';
 import type { PlatformStats } from '../platform/platform.ts';
 import type { ProfileName } from '../platform/profiles.ts';
@@ -16,6 +17,8 @@ export interface PlatformOptions {
   /** Whose interface it has. */
   readonly profile: ProfileName;
   readonly settings: SettingsPatch;
+  /** In place of the full one, the lean one of the generic platform, with these settings. */
+  readonly lean?: LeanPatch;
   /** It serves https. */
   readonly tls: boolean;
   readonly signal?: AbortSignal;
@@ -27,6 +30,7 @@ interface Addresses {
 }
 
 const MAIN = fileURLToPath(new URL('../platform/main.ts', import.meta.url));
+const LEAN_MAIN = fileURLToPath(new URL('../platform/lean/main.ts', import.meta.url));
 
 /** The fake platform as a process of its own. Each of its lives writes a ground truth of its own. */
 export class PlatformProcess {
@@ -56,9 +60,9 @@ export class PlatformProcess {
 
   /** Starts it again after `stop` or `kill9`, on the same ports. Accepted messages and their phones are forgotten. */
   async start(): Promise<void> {
-    const { directory, seed, profile, settings, tls, signal } = this.#options;
+    const { directory, seed, profile, settings, lean, tls, signal } = this.#options;
     const config = join(directory, 'platform.json');
-    writeFileSync(config, `${JSON.stringify({ settings }, null, 2)}\n`, { mode: 0o600 });
+    writeFileSync(config, `${JSON.stringify({ settings: lean ?? settings }, null, 2)}\n`, { mode: 0o600 });
     const log = join(directory, `ground-truth-${this.#lives.length + 1}.ndjson`);
     writeFileSync(log, '', { mode: 0o600 });
     const ports =
@@ -67,7 +71,8 @@ export class PlatformProcess {
       name: 'platform',
       directory,
       command: [
-        ...[MAIN, '--profile', profile, '--config', config, '--seed', String(seed), '--log', log],
+        ...(lean === undefined ? [MAIN, '--profile', profile, '--log', log] : [LEAN_MAIN]),
+        ...['--config', config, '--seed', String(seed)],
         ...(tls ? ['--tls'] : []),
         ...ports,
       ],
@@ -91,7 +96,7 @@ export class PlatformProcess {
     return this.#control<PlatformStats>('GET', '/control/stats');
   }
 
-  async change(settings: SettingsPatch): Promise<void> {
+  async change(settings: SettingsPatch | LeanPatch): Promise<void> {
     await this.#control('PATCH', '/control/settings', settings);
   }
 
@@ -113,7 +118,7 @@ export class PlatformProcess {
     await this.#control('POST', '/control/webhooks/flush', {});
   }
 
-  /** Everything that happened so far, in all lives. */
+  /** Everything that happened so far, in all lives; of the lean one in the present life, while it runs. */
   async *groundTruth(): AsyncGenerator<GroundTruthRecord> {
     const lives = this.#child?.running ? this.#lives.slice(0, -1) : this.#lives;
     for (const file of lives) yield* readNdjson<GroundTruthRecord>(file);

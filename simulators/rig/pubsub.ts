@@ -15,6 +15,7 @@ export interface PubSubOptions {
 export const PROJECT_ID = 'roomline';
 export const TOPIC = 'outbound';
 export const SUBSCRIPTION = 'roomline-outbound';
+const SUBSCRIPTION_NAME = `projects/${PROJECT_ID}/subscriptions/${SUBSCRIPTION}`;
 export const TOPIC_NAME = `projects/${PROJECT_ID}/topics/${TOPIC}`;
 
 interface Addresses {
@@ -87,6 +88,17 @@ export class PubSubProcess {
     return connectPublisher(this.address);
   }
 
+  /** A subscription that holds nothing, in place of the one that there is. */
+  async emptySubscription(): Promise<void> {
+    const subscriber = new v1.SubscriberClient(clientOptions(this.address));
+    try {
+      await subscriber.deleteSubscription({ subscription: SUBSCRIPTION_NAME });
+    } finally {
+      await subscriber.close();
+    }
+    await createOutbound(this.address);
+  }
+
   /** Messages that Roomline has not acknowledged. */
   async backlog(): Promise<number> {
     const { subscriptions } = await this.stats();
@@ -108,8 +120,7 @@ export class PubSubProcess {
 
   /** Repeats the last messages of a room, as the service may. Resolves with how many there were. */
   async redeliver(room: string, count: number): Promise<number> {
-    const subscription = `projects/${PROJECT_ID}/subscriptions/${SUBSCRIPTION}`;
-    const body = { subscription, orderingKey: room, count };
+    const body = { subscription: SUBSCRIPTION_NAME, orderingKey: room, count };
     return (await call<{ messages: number }>('POST', `${this.#addresses.control}/redeliver`, body)).messages;
   }
 }
@@ -123,7 +134,7 @@ export function connectPublisher(address: string): PublisherClient {
 export async function createOutbound(address: string): Promise<void> {
   const publisher = connectPublisher(address);
   const subscriber = new v1.SubscriberClient(clientOptions(address));
-  const name = `projects/${PROJECT_ID}/subscriptions/${SUBSCRIPTION}`;
+  const name = SUBSCRIPTION_NAME;
   try {
     await publisher.createTopic({ name: TOPIC_NAME }).catch(ignoreExisting);
     await subscriber.createSubscription({ name, topic: TOPIC_NAME, enableMessageOrdering: true }).catch(ignoreExisting);

@@ -10,6 +10,7 @@ import { freePort } from '../free-port.ts';
 import type { LeakScan } from '../oracle/leaks.ts';
 import { Oracle } from '../oracle/oracle.ts';
 import type { FenceRow, FinalRow, InboxRow, OracleOptions, Published, Verdict } from '../oracle/types.ts';
+import { changeLean, type LeanPatch, type LeanSettings } from '../platform/lean/settings.ts';
 import { PROFILES, type ProfileName } from '../platform/profiles.ts';
 import { changeSettings, defaultSettings, type Settings, type SettingsPatch } from '../platform/settings.ts';
 import { CERTIFICATE_FILE } from '../platform/tls.ts';
@@ -41,6 +42,8 @@ export interface RigOptions {
   readonly settings?: Readonly<Record<string, object>>;
   /** Laid over the platform's settings one after the other; tokens and webhooks of the channels are there already. */
   readonly platform?: readonly SettingsPatch[];
+  /** The lean platform in place of the full one, with these settings; tokens and webhooks are there already. */
+  readonly leanPlatform?: LeanPatch;
   /** The platform serves https, and Roomline trusts its certificate. */
   readonly platformTls?: boolean;
   readonly postgres?: { readonly binaries?: string; readonly settings?: Readonly<Record<string, string>> };
@@ -130,6 +133,9 @@ export async function startRig(options: RigOptions): Promise<Rig> {
         seed: options.seed ?? 1,
         profile,
         settings: platformSettings({ profile, channels, httpPort, secrets, patches: options.platform ?? [] }),
+        ...(options.leanPlatform === undefined
+          ? {}
+          : { lean: changeLean(leanEnds(channels, httpPort, secrets), options.leanPlatform) }),
         tls: options.platformTls ?? false,
         ...interruptible,
       }),
@@ -338,4 +344,14 @@ function platformSettings({ profile, channels, httpPort, secrets, patches }: Pla
   const all = [PROFILES[profile].settings, own, ...patches].reduce<Settings>(changeSettings, defaultSettings);
   // The platform lays this over its defaults again: what was removed has to be named.
   return { ...all, channels: { default: null, ...all.channels } };
+}
+
+/** The same of the lean platform, which is always the generic one. */
+function leanEnds(channels: Readonly<Record<string, object>>, httpPort: number, secrets: Secrets): LeanSettings {
+  const secret = secrets.read(WEBHOOK_SECRET);
+  const ends = Object.keys(channels).map((name) => {
+    const urls = [`http://127.0.0.1:${httpPort}/v1/webhooks/default/${name}`];
+    return [name, { token: secrets.read(tokenOf(name)), webhook: { urls, secret } }] as const;
+  });
+  return { defaults: {}, channels: Object.fromEntries(ends) };
 }

@@ -40,7 +40,11 @@ export function drawPlan(seed: number): Plan {
       lingerMs: shape.pick([0, 2]),
       bodyCacheBytes: shape.pick([0, 10_000]),
     },
-    channel: { ...drawChannel(chanceFor(seed, 'channel')), roomLimit: drawRoomLimit(chanceFor(seed, 'room limit')) },
+    channel: {
+      ...drawChannel(chanceFor(seed, 'channel')),
+      roomLimit: drawRoomLimit(chanceFor(seed, 'room limit')),
+      adaptive: chanceFor(seed, 'adaptive').hit(0.3),
+    },
     rooms,
     acts: drawActs(chanceFor(seed, 'acts'), processes, rooms),
     failpoints: drawFailpoints(seed),

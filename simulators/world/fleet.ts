@@ -23,7 +23,7 @@ import {
 import type { WorldPlatform } from './platform.ts';
 import { type Machine, SimProcess } from './process.ts';
 import { WorldSignals } from './signals.ts';
-import type { VirtualTime } from './time.ts';
+import { endOfTurn, type VirtualTime } from './time.ts';
 
 export interface FleetOptions {
   readonly plan: Plan;
@@ -254,6 +254,7 @@ export class Fleet {
         stores,
         clock: process.clock,
         chance: chance.uniform,
+        endOfTurn,
         references: REFERENCES,
         channels: this.#channels,
         platform: ({ channel }) => clients.get(channel) ?? null,
@@ -266,6 +267,7 @@ export class Fleet {
               onLine(`  ${name} ${event}`);
             },
             flush: () => undefined,
+            writes: () => true,
           },
           // A process that is killed never says that it no longer wants to be asked.
           metrics: { ...METRICS, beforeRender: new Set<() => void>() },
@@ -314,6 +316,9 @@ export class Fleet {
 
 const NO_LIMIT = { perSecond: 0, burst: 1 };
 
+/** A world is short: a few acks must do. */
+const ADAPTIVE = { floorMs: 50, quantile: 0.8, factor: 1, halfLifeMs: 5_000, minAcks: 3 };
+
 function channelOf(plan: Plan, channel: string, ackTimeoutMs: number): ChannelSettings {
   const { unlockedBy, minGapMs, maxAttempts, unknownPolicy, failurePolicy, maxConcurrentSends, echoesReference } =
     plan.channel;
@@ -338,6 +343,7 @@ function channelOf(plan: Plan, channel: string, ackTimeoutMs: number): ChannelSe
     channelLimit: NO_LIMIT,
     accountLimit: NO_LIMIT,
     echoesReference: echoesReference ? 'always' : 'never',
+    ...(plan.channel.adaptive === true ? { adaptiveAckTimeout: ADAPTIVE } : {}),
     ackOutage: { afterMs: 5_000, minTimeouts: 8, gapMs: 100 },
     probe: { initialMs: 100, maxMs: 1_000 },
   };

@@ -114,6 +114,8 @@ export interface ChannelPlan {
   readonly ackTimeoutMs: number;
   readonly muteAckTimeoutMs: number;
   readonly minGapMs: number;
+  /** X follows the acks; plans that were written down before that was possible have a fixed one. */
+  readonly adaptive?: boolean;
   /** What one room may be sent; plans that were written down before there was such a limit have none. */
   readonly roomLimit?: { readonly everyMs: number; readonly burst: number };
   readonly maxAttempts: number;

@@ -85,3 +85,17 @@ export class VirtualTime {
 function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
+
+/** How many microtasks may follow one another before a turn of the event loop counts as over. */
+const MICROTASKS = 12;
+
+/** The end of a turn where time is virtual: what is under way in microtasks comes first. */
+export function endOfTurn(callback: () => void): void {
+  let left = MICROTASKS;
+  const hop = (): void => {
+    left--;
+    if (left > 0) queueMicrotask(hop);
+    else callback();
+  };
+  queueMicrotask(hop);
+}

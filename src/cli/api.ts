@@ -1,5 +1,5 @@
-/** The HTTP API as the command line calls it. */
-import type { Problem } from '../errors.ts';
+/** The HTTP API as the command line calls it: the client, with failures in words for the person at the terminal. */
+import { RoomlineApiError, RoomlineClient, RoomlineConnectionError } from '../client/client.ts';
 
 export interface ApiAccess {
   /** Such as `http://127.0.0.1:8080`. */
@@ -14,8 +14,17 @@ export class CommandError extends Error {
 }
 
 /**
+ * @param retries none by default: who sits at the terminal decides
+ * @throws CommandError where no key is set
+ */
+export function clientOf({ url, key, fetch }: ApiAccess, retries = 0): RoomlineClient {
+  if (key === undefined) throw new CommandError('Set ROOMLINE_KEY to an API key ("roomline keys create").');
+  return new RoomlineClient({ url, key, fetch, retries });
+}
+
+/**
  * The answer's JSON.
- * @throws CommandError where there is no answer, or the answer is a refusal
+ * @throws RoomlineApiError, RoomlineConnectionError, CommandError where no key is set
  */
 export async function callApi(
   access: ApiAccess,
@@ -23,29 +32,17 @@ export async function callApi(
   path: string,
   body?: object,
 ): Promise<unknown> {
-  if (access.key === undefined) throw new CommandError('Set ROOMLINE_KEY to an API key ("roomline keys create").');
-  const headers = { authorization: `Bearer ${access.key}`, 'content-type': 'application/json' };
-  const response = await access
-    .fetch(new URL(path, access.url), {
-      method,
-      headers,
-      redirect: 'error',
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    })
-    .catch((cause: unknown) => {
-      throw new CommandError(`No answer from ${access.url}. Is Roomline running there? Set ROOMLINE_URL.`, { cause });
-    });
-  const answer: unknown = await response.json().catch((cause: unknown) => {
-    throw new CommandError(`${access.url} answered ${response.status} without JSON. Is it Roomline?`, { cause });
-  });
-  if (!response.ok) throw new CommandError(describe(answer as Partial<Problem>, response.status));
-  return answer;
+  return clientOf(access).call(method, path, body === undefined ? {} : { body });
 }
 
-function describe(problem: Partial<Problem>, status: number): string {
-  const { code = `HTTP ${status}`, detail = '', field, rule, action, requestId } = problem;
+/** What a person is told of a failed call; null for any other failure. */
+export function describeFailure(error: unknown): string | null {
+  if (error instanceof RoomlineConnectionError) return `${error.message} Is Roomline running there? Set ROOMLINE_URL.`;
+  if (!(error instanceof RoomlineApiError)) return null;
+  const { code, status, detail, field, rule, action, requestId, faults } = error;
   const where = field === undefined ? '' : ` (${field}${rule === undefined ? '' : `: ${rule}`})`;
-  const lines = [`${code}: ${detail}${where}`];
+  const lines = [`${code === 'unknown' ? `HTTP ${status}` : code}: ${detail}${where}`];
+  for (const fault of faults) lines.push(`${fault.path}: ${fault.rule}. ${fault.action} [${fault.code}]`);
   if (action !== undefined) lines.push(action);
   if (requestId !== undefined) lines.push(`request ${requestId}`);
   return lines.join('\n');

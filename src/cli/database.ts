@@ -1,7 +1,7 @@
 /** `roomline database`: what is known of the database's past, and what an operator decides where it has another one. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Config } from '../config.ts';
-import { explainHistory } from '../engine/ownership.ts';
+import { explainHistory } from '../engine/another-history.ts';
 import { CommandError } from './api.ts';
 import type { DatabaseStatus, DatabaseTool } from './database-tool.ts';
 

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Static } from 'typebox';
+import type { RebalanceRequest } from '../client/client.ts';
 import type {
   drainSchema,
   progressSchema,
@@ -9,7 +10,7 @@ import type {
   shardListSchema,
   workerListSchema,
 } from '../http/fleet-schemas.ts';
-import { type ApiAccess, CommandError, callApi } from './api.ts';
+import { type ApiAccess, CommandError, clientOf } from './api.ts';
 import { table } from './channels.ts';
 
 export interface FleetCommandContext {
@@ -29,9 +30,9 @@ interface RebalanceOptions {
   readonly force?: true;
   readonly ifMembership?: number;
   readonly weight: Readonly<Record<string, number | null>>;
-  readonly pin: readonly object[];
-  readonly unpin: readonly object[];
-  readonly move: readonly object[];
+  readonly pin: NonNullable<RebalanceRequest['pins']>;
+  readonly unpin: NonNullable<RebalanceRequest['pins']>;
+  readonly move: NonNullable<RebalanceRequest['moves']>;
   readonly json?: true;
 }
 
@@ -46,7 +47,7 @@ export function addFleetCommands(program: Command, { access, print, printError }
     .description('list the processes of the fleet and what they hold')
     .option('--json', 'for programs')
     .action(async (options: { json?: true }) => {
-      const list = (await callApi(access, 'GET', '/v1/ops/workers')) as WorkerList;
+      const list = await clientOf(access).operations.workers();
       print(options.json === true ? json(list) : describeWorkers(list));
     });
 
@@ -72,8 +73,8 @@ export function addFleetCommands(program: Command, { access, print, printError }
     .action(async (named: string, options: { undo?: true; force?: true; wait?: true; json?: true }) => {
       const { undo = false, force = false, wait = false } = options;
       if (undo && (force || wait)) throw new CommandError('--undo goes with neither --force nor --wait.');
-      const path = `/v1/ops/workers/${encodeURIComponent(named)}/drain${force ? '?force=true' : ''}`;
-      const drained = (await callApi(access, undo ? 'DELETE' : 'POST', path)) as Drained;
+      const { operations } = clientOf(access);
+      const drained = await (undo ? operations.undrain(named) : operations.drain(named, force ? { force } : {}));
       if (wait) await waitUntilEmpty(access, drained, printError);
       if (options.json === true) print(json(drained));
       else print(`${drained.name} (${drained.worker}) ${drainWords(undo, wait)}.\n`);
@@ -97,13 +98,13 @@ export function addFleetCommands(program: Command, { access, print, printError }
       if (options.progress === true) {
         const changes = pins.length + moves.length + Object.keys(weights).length;
         if (changes > 0 || dryRun || force) throw new CommandError('--progress goes with nothing that changes.');
-        const progress = (await callApi(access, 'GET', '/v1/ops/rebalance')) as Progress;
+        const progress = await clientOf(access).operations.progress();
         print(options.json === true ? json(progress) : describeProgress(progress));
         return;
       }
       const condition = ifMembership === undefined ? {} : { ifMembership };
       const body = { dryRun, force, weights, pins, moves, ...condition };
-      const answer = (await callApi(access, 'POST', '/v1/ops/shards/rebalance', body)) as RebalancedView;
+      const answer = await clientOf(access).operations.rebalance(body);
       print(options.json === true ? json(answer) : describeRebalanced(answer));
     });
 }
@@ -114,13 +115,7 @@ async function readShards(
 ): Promise<ShardList['shards']> {
   const shards: ShardList['shards'] = [];
   for (let after: number | null = null; ; ) {
-    const query = new URLSearchParams({
-      limit: String(PAGE),
-      ...(worker === undefined ? {} : { worker }),
-      ...(moving === undefined ? {} : { moving: 'true' }),
-      ...(after === null ? {} : { after: String(after) }),
-    });
-    const page = (await callApi(access, 'GET', `/v1/ops/shards?${query}`)) as ShardList;
+    const page: ShardList = await clientOf(access).operations.shards({ worker, moving, after, limit: PAGE });
     shards.push(...page.shards);
     after = page.after;
     if (after === null) return shards;
@@ -130,7 +125,7 @@ async function readShards(
 /** @throws CommandError where nobody takes what it holds */
 async function waitUntilEmpty(access: ApiAccess, { worker }: Drained, tell: (text: string) => void): Promise<void> {
   for (let told = -1; ; await delay(LOOK_EVERY_MS)) {
-    const { workers, planned } = (await callApi(access, 'GET', '/v1/ops/workers')) as WorkerList;
+    const { workers, planned } = await clientOf(access).operations.workers();
     const found = workers.find((each) => each.worker === worker);
     // One that is gone holds nothing, either.
     if (found === undefined || found.shards === 0) return;

@@ -12,6 +12,7 @@ const status = await runCommand(process.argv.slice(2), {
   print: (text) => process.stdout.write(text),
   printError: (text) => process.stderr.write(text),
   fetch,
+  stdin: process.stdin,
   serve: async (options) => (await import('../main.ts')).serve(options),
   migrate: async (databaseUrl, shards, serviceRole) =>
     (await import('../adapters/postgres/migrate.ts')).migrate(databaseUrl, {

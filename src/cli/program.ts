@@ -3,11 +3,13 @@ import { Command, InvalidArgumentError } from 'commander';
 import { type Config, ConfigError, loadConfig } from '../config.ts';
 import { ERRORS, RoomlineError } from '../errors.ts';
 import { createKey, type Scope } from '../http/keys.ts';
-import { type ApiAccess, CommandError, callApi } from './api.ts';
+import { type ApiAccess, CommandError, describeFailure } from './api.ts';
 import { addChannelsCommands } from './channels.ts';
 import { addDatabaseCommands } from './database.ts';
 import type { DatabaseTool } from './database-tool.ts';
 import { addFleetCommands } from './fleet.ts';
+import { addMessageCommands } from './messages.ts';
+import { addSteeringCommands } from './steering.ts';
 
 export interface CommandContext {
   readonly version: string;
@@ -15,6 +17,8 @@ export interface CommandContext {
   readonly print: (text: string) => void;
   readonly printError: (text: string) => void;
   readonly fetch: typeof fetch;
+  /** Nothing by default. */
+  readonly stdin?: AsyncIterable<Uint8Array | string>;
   readonly serve: (options: { configFile?: string; roles?: string }) => Promise<void>;
   readonly migrate: (databaseUrl: string, shards: number, serviceRole: string | undefined) => Promise<void>;
   readonly openDatabase: (config: Config) => Promise<DatabaseTool>;
@@ -30,8 +34,10 @@ export async function runCommand(args: readonly string[], context: CommandContex
     await program.parseAsync(args, { from: 'user' });
     return 0;
   } catch (error) {
-    if (error instanceof CommandError || error instanceof RoomlineError) {
-      context.printError(`${describe(error)}\n`);
+    const said =
+      error instanceof CommandError || error instanceof RoomlineError ? describe(error) : describeFailure(error);
+    if (said !== null) {
+      context.printError(`${said}\n`);
       return 1;
     }
     // Commander has said what is wrong with the line itself.
@@ -68,8 +74,11 @@ function createProgram(context: CommandContext): Command {
   });
   addChannelsCommands(program, { print: context.print, configOf: (options) => configOfChannels(context, options) });
   addKeyCommands(program, context);
-  addApiCommands(program, context);
-  addFleetCommands(program, { access: accessOf(context), print: context.print, printError: context.printError });
+  const { print, printError, stdin = nothing() } = context;
+  const access = accessOf(context);
+  addMessageCommands(program, { access, print, printError, stdin });
+  addSteeringCommands(program, { access, print });
+  addFleetCommands(program, { access, print, printError });
   return program;
 }
 
@@ -152,69 +161,8 @@ function addKeyCommands(program: Command, context: CommandContext): void {
     });
 }
 
-interface PublishOptions {
-  readonly text?: string;
-  readonly content?: object;
-  readonly tenant?: string;
-  readonly to?: string;
-  readonly messageId?: string;
-  readonly notBefore?: string;
-  readonly expiresAt?: string;
-  readonly ackTimeoutMs?: number;
-  readonly failurePolicy?: string;
-}
-
 function accessOf({ env, fetch }: CommandContext): ApiAccess {
   return { url: env.ROOMLINE_URL ?? DEFAULT_URL, key: env.ROOMLINE_KEY, fetch };
-}
-
-function addApiCommands(program: Command, context: CommandContext): void {
-  const access = accessOf(context);
-
-  program
-    .command('publish')
-    .description('hand in one message')
-    .argument('<channel>')
-    .argument('<room>')
-    .option('--text <text>', 'short for --content \'{"text":"…"}\'')
-    .option('--content <json>', 'what the platform gets', parseJson)
-    .option('--tenant <tenant>')
-    .option('--to <recipient>', 'address on the platform; the room by default')
-    .option('--message-id <id>', 'makes repeating the command harmless')
-    .option('--not-before <time>', 'ISO 8601')
-    .option('--expires-at <time>', 'ISO 8601')
-    .option('--ack-timeout-ms <ms>', 'in place of the one of the channel', Number)
-    .option('--failure-policy <policy>', 'move_on or hold')
-    .action(async (channel: string, room: string, options: PublishOptions) => {
-      const { text, content, ...wishes } = options;
-      if ((text === undefined) === (content === undefined)) {
-        throw new CommandError('Give either --text or --content.');
-      }
-      const message = { channel, room, content: content ?? { text }, ...wishes };
-      context.print(json(await callApi(access, 'POST', '/v1/messages', message)));
-    });
-
-  program
-    .command('message')
-    .description('show what became of a message')
-    .argument('<id>')
-    .action(async (id: string) => {
-      context.print(json(await callApi(access, 'GET', `/v1/messages/${encodeURIComponent(id)}`)));
-    });
-
-  program
-    .command('room')
-    .description('show what a room does and why')
-    .argument('<channel>')
-    .argument('<room>')
-    .option('--tenant <tenant>')
-    .option('--messages', 'list its newest messages instead')
-    .action(async (channel: string, room: string, options: { tenant?: string; messages?: true }) => {
-      const path = `/v1/rooms/${encodeURIComponent(channel)}/${encodeURIComponent(room)}`;
-      const query = options.tenant === undefined ? '' : `?tenant=${encodeURIComponent(options.tenant)}`;
-      const suffix = options.messages === true ? '/messages' : '';
-      context.print(json(await callApi(access, 'GET', `${path}${suffix}${query}`)));
-    });
 }
 
 function parseScopes(text: string): readonly Scope[] {
@@ -227,14 +175,8 @@ function isScope(text: string): text is Scope {
   return (SCOPES as readonly string[]).includes(text);
 }
 
-function parseJson(text: string): object {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new InvalidArgumentError('It is not JSON.');
-  }
-}
-
 function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
+
+async function* nothing(): AsyncGenerator<string> {}

@@ -97,6 +97,16 @@ export function channelRules(channel: ChannelConfig, config: Config): ConfigRule
     ...platformRules(channel, config),
     { path: `${path}.baseUrl`, inputs: [`${path}.baseUrl`], check: () => baseUrl(channel.baseUrl) },
     {
+      path: `${path}.ackTimeout.floorMs`,
+      inputs: [`${path}.ackTimeout`, `${path}.ackTimeoutMs`],
+      check: () =>
+        unless(
+          channel.ackTimeout.mode === 'fixed' || channel.ackTimeout.floorMs <= channel.ackTimeoutMs,
+          `must be at most ackTimeoutMs = ${channel.ackTimeoutMs} where the mode is adaptive`,
+          'lower it, or raise ackTimeoutMs, which the adaptive timeout never exceeds',
+        ),
+    },
+    {
       path: `${path}.backoff.maxMs`,
       inputs: [`${path}.backoff`],
       check: () =>

@@ -101,6 +101,25 @@ const channelPolicy = {
   failurePolicy: Type.Enum(['move_on', 'hold'], {
     description: 'After a final failure: go on with the next message, or wait for an operator.',
   }),
+  ackTimeout: section("Whether X follows the channel's own acks.", {
+    mode: Type.Enum(['fixed', 'adaptive'], {
+      description:
+        '`fixed`: X is ackTimeoutMs. `adaptive`: the time that `quantile` of the acks keep to, times `factor`; at least floorMs, at most ackTimeoutMs. What a message asks for itself is kept to either way.',
+    }),
+    floorMs: ms('Adaptive: X is never below this; at most ackTimeoutMs.'),
+    quantile: Type.Number({
+      description: 'Adaptive: the share of the acks that come within ackTimeoutMs for which X is to wait.',
+      minimum: 0.5,
+      maximum: 0.9999,
+    }),
+    factor: Type.Number({
+      description: 'Adaptive: X over the time that this share keeps to.',
+      minimum: 1,
+      maximum: 10,
+    }),
+    halfLifeMs: ms('Adaptive: what an ack weighs halves in this time, or with 1,000 further acks.', 1_000),
+    minAcks: integer('Adaptive: while fewer acks than this are remembered, X is ackTimeoutMs.', 10, 1_000),
+  }),
   ackOutage: section('When the channel counts as having stopped sending acks.', {
     afterMs: ms('No ack for this long ...'),
     minTimeouts: integer('... and at least this many ack timeouts in that time.', 1),
@@ -179,6 +198,7 @@ export const configSchema = section('Roomline', {
     host: text('Address to listen on.'),
     port: integer('Port to listen on; 0 takes a free one.', 0, 65_535),
     bodyLimitBytes: integer('Largest body of an API request.', 1_024, 64 * 1_048_576),
+    batchBodyLimitBytes: integer('Largest body of a batch of messages.', 1_024, 64 * 1_048_576),
     webhookBodyLimitBytes: integer('Largest body of a webhook request.', 1_024, 64 * 1_048_576),
     headersTimeoutMs: ms('Time for a request to send its headers.'),
     requestTimeoutMs: ms('Time for a request to arrive completely.'),
@@ -203,6 +223,19 @@ export const configSchema = section('Roomline', {
             pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,3})?Z$',
           }),
         ),
+        tenants: Type.Optional(
+          Type.Array(name('A tenant.'), {
+            description: 'The only tenants that the key can see, publish to and operate; all without it.',
+            minItems: 1,
+            uniqueItems: true,
+          }),
+        ),
+        limits: Type.Optional(
+          section('What the key may ask for; no limit without it (docs/api.md).', {
+            requests: Type.Optional(rate('Requests of every kind.')),
+            messages: Type.Optional(rate('Messages that it hands in, by themselves or in batches.')),
+          }),
+        ),
       }),
       { description: 'API keys as `roomline key create` prints them; JSON when given by environment.' },
     ),
@@ -222,6 +255,8 @@ export const configSchema = section('Roomline', {
     }),
     shards: integer('Hash buckets of rooms. Fixed when the database is created.', 1, 65_536),
     historyRetentionDays: integer('How many days settled messages stay readable.', 1, 3_650),
+    auditRetentionDays: integer('How many days it stays readable what operators did.', 30, 36_500),
+    chartRetentionDays: integer('How many days the minutes of charts stay readable.', 1, 3_650),
     dedupeDays: integer('How many days a message id is recognised; at least the retention of the queue.', 1, 3_650),
     allowUnsafeSettings: flag('Start although fsync or the like is off. For throw-away databases.'),
   }),
@@ -244,7 +279,8 @@ export const configSchema = section('Roomline', {
       ),
       requireVerifiedTls: flag('Refuse a server that is not on a loopback address without rediss://.'),
       keyPrefix: Type.String({
-        description: 'What every key begins with; two fleets on one Redis need two.',
+        description:
+          'What every key begins with; two fleets on one Redis need two. The same in all processes of one database: those that differ do not hear each other, find work by sweeping only and keep limits apart; event signals.divided says so.',
         pattern: '^[A-Za-z0-9._:-]{0,64}$',
       }),
       connectTimeoutMs: ms('Time to get a connection.'),
@@ -254,7 +290,18 @@ export const configSchema = section('Roomline', {
   ownership: section('The lease of a worker on its shards.', {
     leaseMs: ms('Life of a lease.', 500, 600_000),
     renewEveryMs: ms('How often it is renewed.', 50, 300_000),
-    pollEveryMs: ms('How often the fleet is looked at while others are there and no signals come.', 20, 60_000),
+    stallLimitMs: Type.Optional(
+      ms(
+        'A worker whose event loop stood still for longer ends, for its supervisor to start it again; the life of a lease where it is not given.',
+        500,
+        600_000,
+      ),
+    ),
+    pollEveryMs: ms(
+      'How often the fleet is looked at while others are there and no signals come; with more than 125 others at least 2 ms for each, so that all together look at most 500 times a second.',
+      20,
+      60_000,
+    ),
     weight: Type.Number({
       description: 'The part of the shards that this worker is to hold, against that of the others; 0: none.',
       minimum: 0,

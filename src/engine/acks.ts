@@ -52,7 +52,7 @@ export class Acks {
     const work: Promise<void>[] = [];
     const said = new Set<string>();
     for (const item of items) {
-      if (repeats(item, said)) this.#count(channel, 'ignored');
+      if (items.length > 1 && repeats(item, said)) this.#count(channel, 'ignored');
       else if (item.kind === 'watermark') work.push(this.#onWatermark(channel, item));
       else if (item.kind === 'unreadable' || item.kind === 'other') this.#count(channel, 'ignored');
       else if (item.kind === 'channel') this.#onChannel(channel, item.nack);
@@ -128,8 +128,8 @@ export class Acks {
     const { level } = item;
     const watermark = wholeMs(item.watermark);
     this.#seenAcks(channel);
-    if (room.settled > 0) await late.raise(room, room.settled, { level, at: watermark }, watermark);
     const covered = room.platformAt !== null && room.platformAt <= watermark;
+    if (room.settled > 0) await late.raise(room, room.settled, { level, at: watermark }, watermark, !covered);
     if (!covered || !(await this.#goesTo(room, item.to))) {
       this.#count(channel, 'late');
       return;

@@ -34,8 +34,31 @@ export class Batcher<Item, Result> {
   }
 
   submit(item: Item): Promise<Result> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ item, resolve, reject });
+    return new Promise((resolve, reject) => this.enqueue(item, resolve, reject));
+  }
+
+  /** The same for whom a promise would be one too many. What is called back later must not throw. */
+  enqueue(item: Item, resolve: (result: Result) => void, reject: (error: unknown) => void): void {
+    this.#waiting.push({ item, resolve, reject });
+    this.#running ??= this.#run();
+  }
+
+  /**
+   * Many items as one unit of work: they stand behind each other, and one promise answers them all in their order.
+   * @param rejected the result of an item whose flush was rejected
+   */
+  submitAll(items: readonly Item[], rejected: (error: unknown) => Result): Promise<Result[]> {
+    if (items.length === 0) return Promise.resolve([]);
+    return new Promise((resolveAll) => {
+      const results = new Array<Result>(items.length);
+      let open = items.length;
+      items.forEach((item, index) => {
+        const resolve = (result: Result): void => {
+          results[index] = result;
+          if (--open === 0) resolveAll(results);
+        };
+        this.#waiting.push({ item, resolve, reject: (error) => resolve(rejected(error)) });
+      });
       this.#running ??= this.#run();
     });
   }
@@ -60,18 +83,20 @@ export class Batcher<Item, Result> {
 
   async #flush(batch: readonly Waiting<Item, Result>[]): Promise<Waiting<Item, Result>[]> {
     const again: Waiting<Item, Result>[] = [];
+    let results: readonly (Result | typeof AGAIN)[];
     try {
-      const results = await this.#options.flush(batch.map((one) => one.item));
+      results = await this.#options.flush(batch.map((one) => one.item));
       if (results.length !== batch.length)
         throw new Error(`a flush answered ${results.length} of ${batch.length} items`);
-      batch.forEach((one, index) => {
-        const result = results[index] as Result | typeof AGAIN;
-        if (result === AGAIN) again.push(one);
-        else one.resolve(result);
-      });
     } catch (error) {
       for (const one of batch) one.reject(error);
+      return again;
     }
+    batch.forEach((one, index) => {
+      const result = results[index] as Result | typeof AGAIN;
+      if (result === AGAIN) again.push(one);
+      else one.resolve(result);
+    });
     return again;
   }
 }

@@ -41,9 +41,14 @@ export class Bodies {
     this.#bytes = 0;
   }
 
+  /** What is in memory of it. */
+  kept(address: RoomAddress, sequence: number): Uint8Array | undefined {
+    return this.#kept.get(keyOf(address, sequence));
+  }
+
   /** Null where the message has left the room. */
   read(address: RoomAddress, sequence: number): Promise<Uint8Array | null> {
-    const kept = this.#kept.get(keyOf(address, sequence));
+    const kept = this.kept(address, sequence);
     if (kept !== undefined) return Promise.resolve(kept);
     return this.#reads.submit({ shard: address.shard, id: address.id, sequence });
   }

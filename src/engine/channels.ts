@@ -8,11 +8,13 @@ import PQueue from 'p-queue';
 import type { ChannelView } from '../room/explain.ts';
 import type { Nack } from '../room/room.ts';
 import { forgetChannelState, recordChannelState } from '../telemetry.ts';
+import { AckWatch } from './ack-watch.ts';
 import { isOwnAffair, isUnreachable, reasonOf } from './conditions.ts';
 import type { Instruments } from './instruments.ts';
 import { type ChannelSettings, channelName } from './policy.ts';
 import type { ChannelCondition, ChannelKey, ChannelStore, Clock, SendResult, SharedRates } from './ports.ts';
 import { type Rate, Rates, strictest, UNLIMITED } from './rates.ts';
+import { Tallies } from './tallies.ts';
 
 export interface Permit {
   /** Gives the slot back. Idempotent. */
@@ -43,17 +45,12 @@ export interface ChannelRates {
 
 const NO_LIMITS: ChannelRates = { channel: UNLIMITED, account: UNLIMITED };
 
-/** Statistics that decide whether acks have stopped altogether. */
-interface AckWatch {
-  timeoutsInARow: number;
-  firstTimeoutAt: number;
-}
-
 /** Until a platform says how long, a limited channel waits this long. */
 const DEFAULT_RETRY_AFTER_MS = 1_000;
 
 export class Channel {
   readonly name: string;
+  readonly acks: AckWatch;
   #settings: ChannelSettings;
   readonly #dependencies: ChannelDependencies;
   readonly #queue: PQueue;
@@ -78,7 +75,6 @@ export class Channel {
   #conditionSince = 0;
   /** Two last definite answers with the rooms they concerned, newest first. */
   #answers: { readonly at: number; readonly room: number }[] = [];
-  #acks: AckWatch = { timeoutsInARow: 0, firstTimeoutAt: 0 };
   #saving: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -89,6 +85,8 @@ export class Channel {
     this.name = channelName(settings.key);
     this.#dependencies = dependencies;
     this.#queue = new PQueue({ concurrency: settings.maxConcurrentSends });
+    const inOutage = (): boolean => this.#condition.state === 'ack_outage';
+    this.acks = new AckWatch(settings, { ...dependencies, inOutage });
     recordChannelState(dependencies.instruments.metrics, this.name, 'open');
   }
 
@@ -100,12 +98,13 @@ export class Channel {
     return this.#condition;
   }
 
-  get view(): ChannelView {
+  get view(): Required<ChannelView> {
     const condition = this.#condition;
     return {
       state: condition.state,
       reason: 'reason' in condition ? condition.reason : null,
       until: condition.state === 'slowed' ? condition.until : null,
+      ackTimeoutMs: this.acks.timeoutMs() ?? this.#settings.policy.ackTimeoutMs,
     };
   }
 
@@ -261,17 +260,11 @@ export class Channel {
     return this.#answers.some((answer) => answer.at >= begunAt && answer.room !== room);
   }
 
-  // ------------------------------------------------------------------------------------------------------ ack outage
-
-  /** X for a message accepted now, where the condition overrides its policy. */
-  ackTimeoutMs(): number | null {
-    if (this.#condition.state !== 'ack_outage') return null;
-    return Math.max(this.settings.policy.minGapMs, this.settings.ackOutage.gapMs);
-  }
+  // ------------------------------------------------------------------------------------------------------------ acks
 
   /** @param settledRoom the room whose message in flight a status has settled; null for every other ack */
   reportAck(settledRoom: number | null = null): void {
-    this.#acks = { timeoutsInARow: 0, firstTimeoutAt: 0 };
+    this.acks.arrived();
     if (this.#condition.state === 'ack_outage') this.#change({ state: 'open' });
     if (settledRoom === null) return;
     if (settledRoom === this.#probingRoom) this.#reopen();
@@ -279,14 +272,9 @@ export class Channel {
   }
 
   reportAckTimeout(): void {
-    const now = this.#dependencies.clock.now();
-    if (this.#acks.timeoutsInARow === 0) this.#acks.firstTimeoutAt = now;
-    this.#acks.timeoutsInARow++;
-    const { minTimeouts, afterMs } = this.settings.ackOutage;
-    if (this.#condition.state !== 'open') return;
-    if (this.#acks.timeoutsInARow >= minTimeouts && now - this.#acks.firstTimeoutAt >= afterMs) {
-      this.#change({ state: 'ack_outage', since: now });
-    }
+    const stopped = this.acks.timedOut();
+    if (!stopped || this.#condition.state !== 'open') return;
+    this.#change({ state: 'ack_outage', since: this.#dependencies.clock.now() });
   }
 
   // ------------------------------------------------------------------------------------------------------- life cycle
@@ -316,6 +304,11 @@ export class Channel {
     const before = this.#condition;
     this.#condition = condition;
     this.#changedAt = at;
+    if (before.state === 'ack_outage' && condition.state === 'open') {
+      // The ack that ended it arrived elsewhere.
+      this.acks.arrived();
+      this.acks.outageEnded();
+    }
     if (before.state !== condition.state || reasonOf(before) !== reasonOf(condition)) this.#tell();
     if (condition.state === 'open' || condition.state === 'ack_outage') {
       this.#letGo();
@@ -335,6 +328,7 @@ export class Channel {
     const { concurrency } = this.#queue;
     const full = concurrency >= this.#settings.maxConcurrentSends;
     this.#settings = settings;
+    this.acks.configure(settings);
     this.#rate = rates.channel;
     this.#accountRate = rates.account;
     this.#configuredAt = this.#dependencies.clock.now();
@@ -482,6 +476,7 @@ export class Channel {
     if (before.state === condition.state && reasonOf(before) === reasonOf(condition)) return;
     const { instruments, store, clock, onStored } = this.#dependencies;
     this.#changedAt = clock.now();
+    if (before.state === 'ack_outage') this.acks.outageEnded();
     this.#tell();
     // What is stored serves restarts and people; deciding goes on from memory while the store is away.
     this.#saving = this.#saving
@@ -499,6 +494,8 @@ export interface ChannelsDependencies extends ChannelDependencies {
 }
 
 export class Channels {
+  /** Of channels that are configured no more, too. */
+  readonly tallies = new Tallies();
   readonly #channels = new Map<string, Channel>();
   readonly #dependencies: ChannelsDependencies;
   readonly #rates: Rates;

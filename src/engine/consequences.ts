@@ -11,7 +11,7 @@ import type { Telling } from './hints.ts';
 import type { Instruments } from './instruments.ts';
 import type { Late } from './late.ts';
 import type { AckInbox, Chance } from './ports.ts';
-import { reportHeld, reportSettled } from './report.ts';
+import { reportFailures, reportHeld, reportSettled } from './report.ts';
 import type { Posted, Resident } from './resident.ts';
 
 export interface ConsequencesDependencies {
@@ -40,16 +40,23 @@ export class Consequences {
     for (const fact of course.facts) {
       if (fact.kind !== 'settled') continue;
       bodies.drop(room, fact.sequence);
-      if (fact.outcome === 'acked') channel?.reportAck(fact.reason === 'ack' ? room.id : null);
-      else resident.ackArrivedAt = null;
+      // What settles by its acceptance tells nothing of acks.
+      if (fact.reason === 'ack') {
+        if (before.phase !== 'unknown') channel?.acks.settledBy(fact);
+        channel?.reportAck(room.id);
+      }
+      if (fact.outcome !== 'acked') resident.ackArrivedAt = null;
       if (fact.reason === 'ack_timeout') channel?.reportAckTimeout();
+      const { acceptedAt = null } = before.envelopes.find(({ sequence }) => sequence === fact.sequence) ?? {};
+      channels.tallies.of(room.key).settled(fact, acceptedAt);
       reportSettled(instruments, before, fact);
     }
+    reportFailures(instruments, before, room, course.facts);
     if (room.phase === 'held' && before.phase !== 'held') reportHeld(instruments, room);
   }
 
-  /** Effects that the row does not show: what concerns settled messages, and the channel. */
-  async run(room: Room, course: Course): Promise<void> {
+  /** Effects that the row does not show: what concerns settled messages, and the channel. Null where all is done. */
+  run(room: Room, course: Course): Promise<unknown> | null {
     const { channels, late } = this.#to;
     const work: Promise<unknown>[] = course.lateFacts.map((fact) => late.record({ address: room, fact }));
     for (const { sequence, cumulative, event } of course.late) {
@@ -58,14 +65,13 @@ export class Consequences {
     }
     if (course.channelSilent) channels.get(room.key)?.reportSilent();
     for (const nack of course.channelNacks) channels.reportNack(room.key, nack);
-    if (work.length > 0) await Promise.all(work);
+    return work.length > 0 ? Promise.all(work) : null;
   }
 
-  /** What the ack inbox has to say before these events are decided; rejects where it could not be read. */
-  evidence(room: Room, posted: readonly Posted[]): Promise<RoomEvent[]> {
+  /** What the ack inbox has to say before these events are decided, or null; rejects where it could not be read. */
+  evidence(room: Room, posted: readonly Posted[]): Promise<RoomEvent[]> | null {
     const { inbox, channels, chance } = this.#to;
-    const events = posted.map(({ event }) => event);
-    return inboxEvidence(inbox, room, events, channels.get(room.key)?.settings.echoesReference, chance);
+    return inboxEvidence(inbox, room, posted, channels.get(room.key)?.settings.echoesReference, chance);
   }
 
   /**

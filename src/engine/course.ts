@@ -59,19 +59,19 @@ export function isWide({ scope }: Nack): boolean {
 
 /**
  * What the ack inbox knows of the message in flight. Every timeout of a channel that does not echo our reference reads it
- * in the same decision.
+ * in the same decision. Null where it need not be asked.
  */
-export async function inboxEvidence(
+export function inboxEvidence(
   inbox: AckInbox,
   room: Room,
-  events: readonly RoomEvent[],
+  events: readonly { readonly event: RoomEvent }[],
   echoesReference: ChannelSettings['echoesReference'] | undefined,
   chance: Chance,
-): Promise<RoomEvent[]> {
-  if (echoesReference !== 'never' || room.platformId === null) return [];
-  if (!events.some(({ type }) => type === 'deadline_due')) return [];
-  const acks = await inbox.read(room.key, [room.platformId]);
-  return acks.map((ack) => inboxEvent(ack, headSequence(room), chance()));
+): Promise<RoomEvent[]> | null {
+  if (echoesReference !== 'never' || room.platformId === null) return null;
+  if (!events.some(({ event }) => event.type === 'deadline_due')) return null;
+  const acks = inbox.read(room.key, [room.platformId]);
+  return acks.then((found) => found.map((ack) => inboxEvent(ack, headSequence(room), chance())));
 }
 
 export function inboxEvent(ack: InboxAck, sequence: number | null, chance: number): RoomEvent {

@@ -4,6 +4,8 @@ import { headSequence, type Room } from '../room/room.ts';
 import type { Bodies } from './bodies.ts';
 import type { Channels, Permit } from './channels.ts';
 import type { Instruments } from './instruments.ts';
+import { splitBody } from './message.ts';
+import { OpenWork } from './open-work.ts';
 import type { Tenure } from './ownership.ts';
 import { channelName } from './policy.ts';
 import type { ChannelKey, Clock, LookupResult, PlatformChannel, SendRequest, SendResult } from './ports.ts';
@@ -30,12 +32,23 @@ export interface AttemptCallbacks {
   readonly onResult: (result: SendResult) => void;
 }
 
+/** An attempt under way. */
+interface Sending {
+  readonly room: Room;
+  readonly permit: Permit;
+  readonly callbacks: AttemptCallbacks;
+  /** In monotonic ms. */
+  readonly startedAt: number;
+  /** It is over, and what came of it is told. */
+  readonly over: () => void;
+}
+
 /** With less than this left of its time, a request with the links is left to the next attempt. */
 const LEAST_RESEND_MS = 250;
 
 export class Attempts {
   readonly #to: DispatchDependencies;
-  readonly #open = new Set<Promise<unknown>>();
+  readonly #open = new OpenWork();
   /** Uploads that go ahead of their messages. */
   readonly preparations: Preparations;
 
@@ -50,111 +63,127 @@ export class Attempts {
 
   /** Sends the attempt that `room` has just claimed; the permit is given back when the platform has answered. */
   send(room: Room, permit: Permit, callbacks: AttemptCallbacks): void {
-    this.track(this.#attempt(room, permit, callbacks));
+    const { instruments, bodies, clock, tenure } = this.#to;
+    const over = this.track();
+    instruments.metrics.openSends.inc({ channel: channelName(room.key) });
+    const sending: Sending = { room, permit, callbacks, startedAt: clock.monotonic(), over };
+    const sequence = headSequence(room);
+    const kept = bodies.kept(room, sequence);
+    if (kept !== undefined) {
+      this.#transmit(sending, kept);
+      return;
+    }
+    void bodies.read(room, sequence).then(
+      (body) => this.#transmit(sending, body),
+      (error: unknown) => {
+        tenure.storeFailed(error);
+        this.#ended(sending, notSent('store_unavailable', 'room'), false);
+      },
+    );
   }
 
   lookUp(room: Room, sequence: number, onResult: (result: LookupResult) => void): void {
     const lookup = this.#to.platform(room.key)?.lookup ?? null;
     if (lookup === null) return;
     const timeoutMs = this.#timeoutMs(room);
-    this.track(lookup(this.#to.references.encode(room, sequence), timeoutMs).then(onResult));
+    const over = this.track();
+    void lookup(this.#to.references.encode(room, sequence), timeoutMs).then(onResult).finally(over);
   }
 
-  /** Counts a piece of work that a graceful end waits for. */
-  track(work: Promise<unknown>): Promise<unknown> {
-    this.#open.add(work);
-    work.then(
-      () => this.#open.delete(work),
-      (error: unknown) => {
-        this.#open.delete(work);
-        throw error;
-      },
-    );
-    return work;
+  /** Counts a piece of work that a graceful end waits for, until the result is called. */
+  track(): () => void {
+    this.#open.begin();
+    return () => this.#open.end();
   }
 
   /** Does what has to be stored, however long the store takes, or until there is nothing to be done any more. */
-  insist(work: () => Promise<unknown>, ended: () => boolean): Promise<unknown> {
+  insist(work: () => Promise<unknown>, ended: () => boolean, onOver: () => void): void {
     const { clock, tenure } = this.#to;
-    const persist = async (): Promise<unknown> => {
+    const persist = async (): Promise<void> => {
       for (;;) {
         try {
-          return await work();
+          await work();
+          return;
         } catch (error) {
           tenure.storeFailed(error);
-          if (ended()) return null;
+          if (ended()) return;
           await new Promise<void>((resolve) => clock.after(STORE_RETRY_MS, resolve));
         }
       }
     };
-    return this.track(persist());
+    const over = this.track();
+    void persist().then(() => {
+      over();
+      onOver();
+    });
   }
 
   /** Nothing more is begun from here on: resolves when what is under way has ended. */
   async idle(): Promise<void> {
     await this.preparations.close();
-    while (this.#open.size > 0) await Promise.allSettled(this.#open);
+    while (this.#open.count > 0) await this.#open.none();
   }
 
-  async #attempt(room: Room, permit: Permit, callbacks: AttemptCallbacks): Promise<void> {
-    const { instruments, clock, channels } = this.#to;
-    const name = channelName(room.key);
-    const startedAt = clock.monotonic();
-    const begunAt = room.attempts.at(-1)?.begunAt ?? clock.now();
-    instruments.metrics.openSends.inc({ channel: name });
-    let result: SendResult;
-    try {
-      const sent = await this.#transmit(room, callbacks);
-      result = sent.result;
-      if (sent.reachedPlatform) channels.report(room.key, result, room.id, begunAt);
-    } finally {
-      instruments.metrics.openSends.dec({ channel: name });
-      permit.release();
-    }
-    this.#tell(room, result, clock.monotonic() - startedAt);
-    callbacks.onResult(result);
-  }
-
-  async #transmit(
-    room: Room,
-    { isWanted, onLeaving }: AttemptCallbacks,
-  ): Promise<{ result: SendResult; reachedPlatform: boolean }> {
-    const { bodies, clock, platform, references, tenure } = this.#to;
-    const sequence = headSequence(room);
+  #transmit(sending: Sending, body: Uint8Array | null): void {
+    const { room, callbacks } = sending;
+    const { clock, platform, references } = this.#to;
     const client = platform(room.key);
     const attempt = room.attempts.at(-1);
     const timeoutMs = this.#timeoutMs(room);
-    if (client === null || attempt === undefined) return notSent('channel_not_configured', 'room');
-    const body = await bodies.read(room, sequence).catch((error: unknown) => {
-      tenure.storeFailed(error);
-      return undefined;
-    });
-    if (body === undefined) return notSent('store_unavailable', 'room');
-    if (!isWanted()) return notSent('settled_meanwhile', 'room');
-    if (body === null) return notSent('body_gone', 'room');
+    let obstacle: SendResult | null = null;
+    if (client === null || attempt === undefined) obstacle = notSent('channel_not_configured', 'room');
+    else if (!callbacks.isWanted()) obstacle = notSent('settled_meanwhile', 'room');
+    else if (body === null) obstacle = notSent('body_gone', 'room');
     // The last thing before the bytes leave: a lease that ends before the send could would let another worker in.
-    const sameLife = tenure.proof()?.worker === attempt.worker;
-    if (!sameLife || !tenure.outlives(room.shard, timeoutMs)) return notSent('lease_not_trusted', 'channel');
-    onLeaving();
+    else if (!this.#mayStillSend(room, timeoutMs)) obstacle = notSent('lease_not_trusted', 'channel');
+    if (obstacle !== null || client === null || attempt === undefined || body === null) {
+      this.#ended(sending, obstacle ?? notSent('body_gone', 'room'), false);
+      return;
+    }
+    callbacks.onLeaving();
     const startedAt = clock.monotonic();
     const { worker, generation, number } = attempt;
+    const { requestId, ...message } = splitBody(body);
+    const sequence = headSequence(room);
     const request: SendRequest = {
       reference: references.encode(room, sequence),
-      body,
+      ...message,
       attempt: number,
       worker,
       generation,
       timeoutMs,
+      ...(requestId === null ? {} : { requestId }),
     };
     const prepared = this.preparations.take(room, sequence, body);
-    const result = await client.send(prepared === null ? request : { ...request, prepared });
-    if (result.kind !== 'refused' || result.preparedRefused !== true) return { result, reachedPlatform: true };
-    this.preparations.refused(room, sequence);
-    // Nothing was sent: with the links it is still the same attempt, in its time, and under its lease.
-    const leftMs = Math.floor(timeoutMs - (clock.monotonic() - startedAt));
-    const inTime = leftMs >= LEAST_RESEND_MS && tenure.outlives(room.shard, leftMs);
-    if (!inTime || !isWanted() || tenure.proof()?.worker !== attempt.worker) return { result, reachedPlatform: true };
-    return { result: await client.send({ ...request, timeoutMs: leftMs }), reachedPlatform: true };
+    void client.send(prepared === null ? request : { ...request, prepared }).then(async (result) => {
+      if (result.kind !== 'refused' || result.preparedRefused !== true) {
+        this.#ended(sending, result, true);
+        return;
+      }
+      this.preparations.refused(room, sequence);
+      // Nothing was sent: with the links it is still the same attempt, in its time, and under its lease.
+      const leftMs = Math.floor(timeoutMs - (clock.monotonic() - startedAt));
+      const again = leftMs >= LEAST_RESEND_MS && callbacks.isWanted() && this.#mayStillSend(room, leftMs);
+      this.#ended(sending, again ? await client.send({ ...request, timeoutMs: leftMs }) : result, true);
+    });
+  }
+
+  /** The lease of the life that claimed outlives the send. */
+  #mayStillSend(room: Room, timeoutMs: number): boolean {
+    const { tenure } = this.#to;
+    return tenure.proof()?.worker === room.attempts.at(-1)?.worker && tenure.outlives(room.shard, timeoutMs);
+  }
+
+  /** @param reachedPlatform what came of it says something of the channel */
+  #ended(sending: Sending, result: SendResult, reachedPlatform: boolean): void {
+    const { room, permit, callbacks, startedAt, over } = sending;
+    const { instruments, clock, channels } = this.#to;
+    if (reachedPlatform) channels.report(room.key, result, room.id, room.attempts.at(-1)?.begunAt ?? clock.now());
+    instruments.metrics.openSends.dec({ channel: channelName(room.key) });
+    permit.release();
+    this.#tell(room, result, clock.monotonic() - startedAt);
+    callbacks.onResult(result);
+    over();
   }
 
   #timeoutMs(room: Room): number {
@@ -163,8 +192,7 @@ export class Attempts {
 
   #tell(room: Room, result: SendResult, durationMs: number): void {
     const { instruments } = this.#to;
-    const name = channelName(room.key);
-    instruments.metrics.attempts.inc({ result: result.kind, channel: name });
+    instruments.metrics.attempts.inc({ result: result.kind, channel: channelName(room.key) });
     const sequence = headSequence(room);
     const { attempt } = room;
     instruments.telemetry.emit('attempt.finished', {
@@ -174,6 +202,7 @@ export class Attempts {
       result: result.kind,
       durationMs,
     });
+    if (result.kind !== 'unknown' && !instruments.log.writes('attempt.finished')) return;
     const where = {
       tenant: room.key.tenant,
       channel: room.key.channel,
@@ -192,7 +221,6 @@ export class Attempts {
  * A definite end without a byte sent: no attempt is used up. `channel`: the room asks for a permit again at once, which
  * waits for the lease; `room`: it backs off.
  */
-function notSent(code: string, scope: 'room' | 'channel'): { result: SendResult; reachedPlatform: boolean } {
-  const nack = { permanent: false, scope, retryAfterMs: null, code } as const;
-  return { result: { kind: 'refused', nack }, reachedPlatform: false };
+function notSent(code: string, scope: 'room' | 'channel'): SendResult {
+  return { kind: 'refused', nack: { permanent: false, scope, retryAfterMs: null, code } };
 }

@@ -11,12 +11,22 @@ import { Late } from './late.ts';
 import { OpenClaims } from './open-claims.ts';
 import { Ownership } from './ownership.ts';
 import type { ChannelSettings } from './policy.ts';
-import type { Chance, ChannelKey, PlatformChannel, SettableClock, SharedRates, Signals, Stores } from './ports.ts';
+import type {
+  Chance,
+  ChannelKey,
+  EndOfTurn,
+  PlatformChannel,
+  SettableClock,
+  SharedRates,
+  Signals,
+  Stores,
+} from './ports.ts';
 import type { References } from './reference.ts';
 import { Rooms } from './rooms.ts';
 import { defineService, type Service } from './service.ts';
 import { RoomWriter } from './settle.ts';
-import { createSweeper, readAll } from './sweeper.ts';
+import { StoreWork } from './store-work.ts';
+import { createSweeper } from './sweeper.ts';
 
 export interface EngineSettings {
   /** The name of the node, the same in every life. */
@@ -33,8 +43,10 @@ export interface EngineSettings {
   readonly bodyCacheBytes: number;
   readonly leaseMs: number;
   readonly renewEveryMs: number;
-  /** How often the fleet is looked at while no signals come. */
+  /** How often the fleet is looked at while no signals come, at most. */
   readonly pollEveryMs: number;
+  /** The same in all processes that hear each other's signals; left out: not known. */
+  readonly hears?: string;
   readonly sweepEveryMs: number;
   /** How often, beside that, what was written lately is looked at while no signals can be expected. */
   readonly sweepWithoutSignalsMs: number;
@@ -44,6 +56,7 @@ export interface EngineDependencies {
   readonly stores: Stores;
   readonly clock: SettableClock;
   readonly chance: Chance;
+  readonly endOfTurn: EndOfTurn;
   readonly references: References;
   readonly channels: readonly ChannelSettings[];
   readonly platform: (key: ChannelKey) => PlatformChannel | null;
@@ -66,8 +79,6 @@ export interface Engine {
   readonly rooms: Rooms;
   readonly channels: Channels;
   readonly ownership: Ownership;
-  /** The longest that a hand-over may take, in ms. */
-  readonly handOverMs: () => number;
   /** Takes these settings from now on, of a channel that is there or of a new one: its rooms go on under them. */
   configureChannel(settings: ChannelSettings): void;
   /** Its rooms keep their messages and wait; what is being sent goes on to its answer. */
@@ -84,9 +95,9 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     share: () => Math.max(1, ownership.shards.size) / settings.shards,
     sharedRates: to.sharedRates,
   });
-  const handOverMs = (): number => longestSendMs(channels) + HAND_OVER_MARGIN_MS;
   const bodies = new Bodies(stores.rooms, settings.bodyCacheBytes);
-  const late = new Late({ history: stores.history, clock, instruments });
+  const late = new Late({ history: stores.history, channels, clock, instruments });
+  const work = new StoreWork(clock);
   const ownership: Ownership = new Ownership({
     store: stores.ownership,
     clock,
@@ -100,13 +111,10 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     leaseMs: settings.leaseMs,
     renewEveryMs: settings.renewEveryMs,
     pollEveryMs: settings.pollEveryMs,
-    handOverMs,
+    hears: settings.hears ?? null,
+    work,
     onBegun: () => channels.restore(),
-    onAcquired: (shards) => {
-      // What comes after the read is told only once the signals of these shards arrive.
-      sweeper.lookNow();
-      return readAll(stores.rooms, shards, 'all', clock.now(), (stored) => void rooms.found(stored, 'take_over'));
-    },
+    onAcquired: (shards) => sweeper.acquired(shards),
     onLeaving: (leaving) => rooms.leave(leaving),
     isQuiet: (shard) => openClaims.isQuiet(shard),
     onReleased: (released) => rooms.forget(released),
@@ -119,7 +127,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
   });
   const openClaims = new OpenClaims((shard) => ownership.becameQuiet(shard));
   const writer = new RoomWriter({
-    store: stores.rooms,
+    store: { compareAndSet: (...batch) => work.watch('writes', stores.rooms.compareAndSet(...batch)) },
     clock,
     lanes: settings.lanes,
     maxRows: settings.maxBatchRows,
@@ -140,6 +148,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     tenure: ownership,
     telling: new Telling(to.signals, clock),
     openClaims,
+    endOfTurn: to.endOfTurn,
     instruments,
   });
   const { rooms: store, inbox } = stores;
@@ -202,7 +211,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     scope.onStop(() => conditions.service.stop());
     await conditions.service.start();
     scope.onStop(() => rooms.drain());
-    scope.onStop(() => ownership.leave(handOverMs()));
+    scope.onStop(() => ownership.leave(settings.leaseMs));
     scope.onStop(() => intake.close());
   });
   return {
@@ -212,7 +221,6 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     rooms,
     channels,
     ownership,
-    handOverMs,
     configureChannel(one) {
       channels.configure(one);
       rooms.reconfigured(one.key);
@@ -223,11 +231,4 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
       await removed;
     },
   };
-}
-
-/** What a hand-over may take beyond a send, in ms. */
-const HAND_OVER_MARGIN_MS = 1_000;
-
-function longestSendMs(channels: Channels): number {
-  return Math.max(0, ...channels.all().map(({ settings }) => settings.sendTimeoutMs));
 }

@@ -18,8 +18,6 @@ export interface FleetOperationsOptions {
   readonly audit: Pick<AuditStore, 'list'>;
   readonly signals: Pick<Signals, 'publish'> | null;
   readonly clock: Pick<Clock, 'monotonic'>;
-  /** The longest that a hand-over may take. */
-  readonly handOverMs: () => number;
 }
 
 /** Who asks. */
@@ -215,9 +213,9 @@ export class FleetOperations {
     detail: AuditNote['detail'],
     by: Actor,
   ): Promise<boolean> {
-    const { store, signals, handOverMs } = this.#to;
+    const { store, signals } = this.#to;
     const note = { ...by, action, subject: FLEET_SUBJECT, detail };
-    if (!(await store.change(membership, change, handOverMs(), note))) return false;
+    if (!(await store.change(membership, change, note))) return false;
     signals?.publish({ kind: 'ownership', worker: null });
     return true;
   }

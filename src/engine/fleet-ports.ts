@@ -59,10 +59,16 @@ export interface FleetNews {
   readonly membership: number;
   /** The membership that the present distribution was planned for. */
   readonly planned: number;
-  /** No other process is registered. */
-  readonly alone: boolean;
-  /** Until the first lease of another would end, in ms; null where there is no other. */
+  /** Other processes that are registered and not fenced. */
+  readonly others: number;
+  /** Of these, how many say that they hear other signals than this one. */
+  readonly unheard: number;
+  /**
+   * Until the first lease of another would end, in ms, 0 where more than a whole one is left; null where there is no
+   * other.
+   */
   readonly nextLeaseEndMs: number | null;
+  readonly databaseTimeMs: number;
 }
 
 /** A shard that goes from `from` to `to`; `to` null withdraws its heir. */
@@ -78,6 +84,8 @@ export interface WorkerRegistration {
   readonly roles: readonly string[];
   readonly weight: number;
   readonly leaseMs: number;
+  /** The same in all processes that hear each other's signals; null: not known. */
+  readonly hears: string | null;
 }
 
 export interface OwnershipStore {
@@ -99,17 +107,16 @@ export interface OwnershipStore {
   renew(
     worker: string,
     leaseMs: number,
-  ): Promise<{
-    readonly databaseTimeMs: number;
-    readonly anotherHistory: AnotherHistory | null;
-    readonly news: FleetNews;
-  } | null>;
+  ): Promise<{ readonly anotherHistory: AnotherHistory | null; readonly news: FleetNews } | null>;
   /** What has changed, without a renewal. */
   glance(worker: string): Promise<FleetNews>;
-  /** Workers whose lease has ended and that are not fenced yet. */
-  expiredWorkers(): Promise<string[]>;
   /**
-   * Fences a worker whose lease has ended, in a transaction of its own; waits for its open batches, and ends what
+   * Workers that are not fenced yet and whose lease has ended, or has more than its whole life left: the database's clock
+   * was set back since it was renewed, and if its worker lives it renews it soon.
+   */
+  expiredWorkers(): Promise<{ readonly worker: string; readonly leaseLeftMs: number }[]>;
+  /**
+   * Fences a worker whose lease has so ended, in a transaction of its own; waits for its open batches, and ends what
    * blocks it longer than 500 ms. False where the worker's lease is alive after all.
    */
   fence(worker: string): Promise<boolean>;
@@ -122,11 +129,12 @@ export interface OwnershipStore {
   view(): Promise<FleetView>;
   /**
    * Stores a plan for `membership`. A shard whose owner is none or fenced changes hands at once; to any other an heir is
-   * given, to whom its owner hands it over within `handOverMs`. A shard whose owner is not the move's is left as it is,
-   * and the plan counts as made only where there was none such.
+   * given, to whom its owner hands it over within the life of its own lease: long enough for it to hear of that and for
+   * the longest send that its lease allows. A shard whose owner is not the move's is left as it is, and the plan counts
+   * as made only where there was none such.
    * @returns false where the membership is another, or a shard was left: plan again
    */
-  applyPlan(membership: number, moves: readonly ShardMove[], handOverMs: number): Promise<boolean>;
+  applyPlan(membership: number, moves: readonly ShardMove[]): Promise<boolean>;
   /** All that the worker owns; nothing for a fenced one. */
   ownShards(worker: string): Promise<OwnShard[]>;
   /**

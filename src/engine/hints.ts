@@ -28,7 +28,7 @@ export class Telling {
   changed(room: Omit<Hint, 'ackedAt'>, facts: readonly Fact[] = [], ackArrivedAt: number | null = null): void {
     if (this.#signals === null) return;
     const { shard, id, version, tail } = room;
-    const acked = facts.some((fact) => fact.kind === 'settled' && fact.outcome === 'acked');
+    const acked = facts.some((fact) => fact.kind === 'settled' && fact.reason === 'ack');
     const ageMs = acked && ackArrivedAt !== null ? this.#clock.monotonic() - ackArrivedAt : 0;
     this.#signals.publish({
       kind: 'room',
@@ -85,7 +85,9 @@ export class Hints {
     const now = clock.monotonic();
     if (now - (this.#toldAcks.get(name) ?? Number.NEGATIVE_INFINITY) < ACKS_EVERY_MS) return;
     this.#toldAcks.set(name, now);
-    signals.publish({ kind: 'acks', channel: { tenant: channel.tenant, channel: channel.channel } });
+    const delaysMs = this.#to.channels.get(channel)?.acks.takeUntold() ?? [];
+    const told = delaysMs.length === 0 ? {} : { delaysMs };
+    signals.publish({ kind: 'acks', channel: { tenant: channel.tenant, channel: channel.channel }, ...told });
   }
 
   /** Intake learnt only now that a message is in the store: somebody must tell its room. */
@@ -105,9 +107,12 @@ export class Hints {
       case 'room':
         this.#onRoom(signal, false);
         return;
-      case 'acks':
-        this.#to.channels.get(signal.channel)?.reportAck();
+      case 'acks': {
+        const channel = this.#to.channels.get(signal.channel);
+        channel?.acks.told(signal.delaysMs ?? []);
+        channel?.reportAck();
         return;
+      }
       case 'channels':
         this.#to.onChannels();
         return;

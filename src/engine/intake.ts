@@ -35,7 +35,13 @@ export interface IntakeDependencies {
 
 const RETRY_MS = 200;
 
-type Outcome = AppendResult | { readonly kind: 'refused'; readonly error: unknown };
+/** What the store refuses of a message. */
+export interface Refused {
+  readonly kind: 'refused';
+  readonly error: unknown;
+}
+
+type Outcome = AppendResult | Refused;
 
 export class Intake {
   readonly #to: IntakeDependencies;
@@ -85,17 +91,54 @@ export class Intake {
       const outcome = await this.#lane.submit(message);
       metrics.intakeCommitSeconds.observe({ source: message.source }, (this.#to.clock.monotonic() - receivedAt) / 1000);
       const answer = this.#answer(outcome);
-      const { supersedes } = message;
-      if (supersedes !== null && answer.kind === 'accepted') {
-        await this.#superseding.supersede(answer.address, answer.sequence, supersedes);
-      }
+      if (answer.kind === 'refused') throw answer.error;
+      await this.#supersede(message, answer);
       return answer;
     } finally {
       this.#count(message.source, -1);
     }
   }
 
-  #count(source: NewMessage['source'], change: 1 | -1): void {
+  /**
+   * Takes messages that came by HTTP in one request as one unit of work. Resolves once each of them is committed or
+   * refused, and what they supersede is decided; messages of one room are numbered in the order of the batch.
+   * @throws RoomlineError `overloaded` where they do not all fit: nothing was accepted. A batch that is larger than the
+   * bound fits where nothing else waits.
+   */
+  async acceptAll(messages: readonly NewMessage[]): Promise<readonly (IntakeResult | Refused)[]> {
+    const { metrics } = this.#to.instruments;
+    const { outstanding } = this;
+    const full = outstanding > 0 && outstanding + messages.length > this.#to.maxWaiting;
+    if (this.#closed || full) {
+      throw new RoomlineError('overloaded', { detail: 'intake is full', retryAfterMs: 1_000 });
+    }
+    this.#count('http', messages.length);
+    metrics.intakeReceived.inc({ source: 'http' }, messages.length);
+    const receivedAt = this.#to.clock.monotonic();
+    try {
+      const outcomes = await this.#lane.submitAll(messages, (error): Outcome => ({ kind: 'refused', error }));
+      metrics.intakeCommitSeconds.observe({ source: 'http' }, (this.#to.clock.monotonic() - receivedAt) / 1000);
+      const answers = outcomes.map((outcome) => this.#answer(outcome));
+      if (messages.every(({ supersedes }) => supersedes === null)) return answers;
+      return await Promise.all(
+        answers.map((answer, index) =>
+          this.#supersede(messages[index] as NewMessage, answer).then(
+            () => answer,
+            (error: unknown): Refused => ({ kind: 'refused', error }),
+          ),
+        ),
+      );
+    } finally {
+      this.#count('http', -messages.length);
+    }
+  }
+
+  async #supersede({ supersedes }: NewMessage, answer: IntakeResult | Refused): Promise<void> {
+    if (supersedes === null || answer.kind !== 'accepted') return;
+    await this.#superseding.supersede(answer.address, answer.sequence, supersedes);
+  }
+
+  #count(source: NewMessage['source'], change: number): void {
     this.#outstanding[source] += change;
     this.#to.instruments.metrics.intakeOutstanding.set({ source }, this.#outstanding[source]);
   }
@@ -107,31 +150,19 @@ export class Intake {
     await this.#lane.idle();
   }
 
-  #answer(outcome: Outcome): IntakeResult {
+  #answer(outcome: Outcome): IntakeResult | Refused {
     const { references } = this.#to;
     switch (outcome.kind) {
       case 'refused':
-        throw outcome.error;
+        return outcome;
       case 'appended': {
         const { row, sequence } = outcome;
         const address = { shard: row.shard, id: row.id };
-        return {
-          kind: 'accepted',
-          address,
-          sequence,
-          reference: references.encode(address, sequence),
-          duplicate: false,
-        };
+        return accepted(references, address, sequence, false);
       }
       case 'duplicate': {
         const { address, sequence } = outcome;
-        return {
-          kind: 'accepted',
-          address,
-          sequence,
-          reference: references.encode(address, sequence),
-          duplicate: true,
-        };
+        return accepted(references, address, sequence, true);
       }
       case 'conflict':
         return {
@@ -226,4 +257,17 @@ export class Intake {
 /** SHA-256 of a body: what decides whether a repeated message id brings the same message. */
 export function bodyDigest(body: Uint8Array): Uint8Array {
   return createHash('sha256').update(body).digest();
+}
+
+/** The reference is made for those who ask for it: a queue does not. */
+function accepted(references: References, address: RoomAddress, sequence: number, duplicate: boolean): IntakeResult {
+  return {
+    kind: 'accepted',
+    address,
+    sequence,
+    get reference() {
+      return references.encode(address, sequence);
+    },
+    duplicate,
+  };
 }

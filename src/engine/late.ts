@@ -4,12 +4,16 @@ import { judgeLate, type LateEvent } from '../room/ack.ts';
 import type { RoomEvent } from '../room/events.ts';
 import type { Nack, RoomAddress, RoomRow } from '../room/room.ts';
 import { Batcher } from './batcher.ts';
+import type { Channels } from './channels.ts';
 import type { Instruments } from './instruments.ts';
 import { channelName } from './policy.ts';
-import type { ChannelKey, Clock, HistoryStore, LateFact } from './ports.ts';
+import type { Clock, HistoryStore, LateFact, SettledChange, SettledState } from './ports.ts';
+
+const MAX_ROWS = 200;
 
 export interface LateDependencies {
   readonly history: HistoryStore;
+  readonly channels: Channels;
   readonly clock: Clock;
   readonly instruments: Instruments;
 }
@@ -17,17 +21,21 @@ export interface LateDependencies {
 export class Late {
   readonly #to: LateDependencies;
   readonly #facts: Batcher<LateFact, void>;
+  readonly #reads: Batcher<RoomAddress & { readonly sequence: number }, SettledState | null>;
+  readonly #changes: Batcher<SettledChange, boolean>;
 
   constructor(dependencies: LateDependencies) {
     this.#to = dependencies;
     const { history } = dependencies;
     this.#facts = new Batcher<LateFact, void>({
-      maxRows: 200,
+      maxRows: MAX_ROWS,
       flush: async (facts) => {
         await history.recordLate(facts);
         return facts.map(() => undefined);
       },
     });
+    this.#reads = new Batcher({ maxRows: MAX_ROWS, flush: (wanted) => history.readSettledStates(wanted) });
+    this.#changes = new Batcher({ maxRows: MAX_ROWS, flush: (changes) => history.updateSettled(changes) });
   }
 
   /** Resolves when the fact is on disk. */
@@ -41,7 +49,7 @@ export class Late {
    */
   async judge(room: RoomRow, sequence: number, event: RoomEvent, cumulative: boolean): Promise<Nack | null> {
     if (event.type === 'ack' && cumulative) {
-      await this.raise(room, sequence, event, null);
+      await this.raise(room, sequence, event, null, event.sequence === sequence);
       return null;
     }
     if (event.type !== 'ack' && event.type !== 'nack') throw new Error(`a late ${event.type} cannot be judged`);
@@ -49,31 +57,59 @@ export class Late {
       event.type === 'ack'
         ? { type: 'ack', level: event.level, at: event.at }
         : { type: 'nack', nack: event.nack, at: event.at };
-    return this.#judgeOne(room, room.key, sequence, late);
+    return this.#judgeOne(room, sequence, late);
   }
 
-  /** Raises the levels of settled messages up to `sequence`; with a watermark, of those the platform had by then. */
+  /**
+   * Raises the levels of settled messages up to `sequence`; with a watermark, of those the platform had by then.
+   * @param own it is the ack that message `sequence` may have been waiting for, not one that implies it
+   */
   async raise(
-    room: RoomAddress,
+    room: RoomRow,
     sequence: number,
     ack: Pick<Extract<RoomEvent, { type: 'ack' }>, 'level' | 'at'>,
     watermark: number | null,
+    own: boolean,
   ): Promise<number> {
-    return this.#to.history.raiseLevels(room, sequence, ack.level, ack.at, watermark);
+    const { history, channels } = this.#to;
+    const acks = channels.get(room.key)?.acks;
+    // Read for its times only, where they count.
+    const entry = own && acks?.isAdaptive === true ? await this.#read(room, sequence) : null;
+    const raised = await history.raiseLevels(room, sequence, ack.level, ack.at, watermark);
+    const covers = watermark === null || (entry?.platformAt ?? Number.POSITIVE_INFINITY) <= watermark;
+    if (entry !== null && covers) acks?.cameLate(entry, ack.level);
+    return raised;
   }
 
-  async #judgeOne(address: RoomAddress, channel: ChannelKey, sequence: number, event: LateEvent): Promise<Nack | null> {
-    const { history, clock, instruments } = this.#to;
+  #read({ shard, id }: RoomAddress, sequence: number): Promise<SettledState | null> {
+    return this.#reads.submit({ shard, id, sequence });
+  }
+
+  async #judgeOne(room: RoomRow, sequence: number, event: LateEvent): Promise<Nack | null> {
+    const { channels, clock, instruments } = this.#to;
+    const { key } = room;
     for (;;) {
-      const entry = await history.readSettled(address, sequence);
+      const entry = await this.#read(room, sequence);
       // Retention has removed it: there is nothing left to correct.
       if (entry === null) return null;
       const verdict = judgeLate(entry, event);
       if (verdict.kind === 'ignored') return null;
-      if (!(await history.updateSettled(entry, verdict, clock.now()))) continue;
+      if (!(await this.#changes.submit({ state: entry, verdict, key, at: clock.now() }))) continue;
+      if (event.type === 'ack') {
+        channels.get(key)?.acks.cameLate(entry, event.level);
+        if (entry.outcome === 'assumed') channels.tallies.of(key).count('lateAcks');
+      }
       if (verdict.deadLetter !== null) {
-        instruments.metrics.deadLetters.inc({ reason: verdict.deadLetter, channel: channelName(channel) });
-        instruments.telemetry.emit('message.dead_lettered', { room: entry.key, sequence, reason: verdict.deadLetter });
+        instruments.metrics.deadLetters.inc({ reason: verdict.deadLetter, channel: channelName(key) });
+        instruments.telemetry.emit('message.dead_lettered', { room: key, sequence, reason: verdict.deadLetter });
+        instruments.telemetry.emit('failure.seen', {
+          channel: { tenant: key.tenant, channel: key.channel },
+          kind: 'refused',
+          code: verdict.next.lateNackCode ?? 'no_code',
+          again: false,
+          deadLetter: true,
+          sample: { address: entry.address, sequence },
+        });
       }
       return event.type === 'nack' ? event.nack : null;
     }

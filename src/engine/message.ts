@@ -33,6 +33,9 @@ export interface MessageLimits {
 
 export const MESSAGE_LIMITS: MessageLimits = { maxBytes: 1_048_576, maxContentBytes: 262_144, maxDepth: 32 };
 
+/** Messages in one batch. */
+export const MAX_BATCH = 5_000;
+
 /** The tenant of messages that name none. */
 export const DEFAULT_TENANT = 'default';
 
@@ -59,7 +62,6 @@ type Fields = Readonly<Partial<Record<Field, unknown>>>;
 
 /** A byte order mark is no JSON: it is kept, so that the parser refuses it. */
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-const encoder = new TextEncoder();
 
 /**
  * Reads and checks one message. `body` of the result is `{"to":…,"content":…}` with `content` written anew: white space
@@ -67,19 +69,49 @@ const encoder = new TextEncoder();
  * numbers that a double cannot hold exactly are refused.
  */
 export function parseMessage(raw: Uint8Array, limits: MessageLimits, findChannel: FindChannel): ParsedMessage {
+  return orError(() => {
+    if (raw.length > limits.maxBytes) {
+      throw new RoomlineError('body_too_large', { rule: `at most ${limits.maxBytes} bytes` });
+    }
+    return read(parseJson(raw), limits, findChannel);
+  });
+}
+
+/** Checks one message of a batch, as `readBatch` gave it, by the rules of `parseMessage`. */
+export function checkMessage(value: unknown, limits: MessageLimits, findChannel: FindChannel): ParsedMessage {
+  return orError(() => read(value, limits, findChannel));
+}
+
+/**
+ * The messages of a batch, `{"messages":[…]}`, each still to be checked.
+ * @throws RoomlineError where it is no batch; `batch_too_large`
+ */
+export function readBatch(raw: Uint8Array): readonly unknown[] {
+  const value = parseJson(raw);
+  if (!isObject(value)) throw new RoomlineError('field_type', { field: 'body', rule: 'one JSON object' });
+  const unknown = Object.keys(value).find((name) => name !== 'messages');
+  if (unknown !== undefined) throw new RoomlineError('field_unknown', { field: printable(unknown), rule: 'messages' });
+  const { messages } = value;
+  const field = 'messages';
+  if (messages === undefined) throw new RoomlineError('field_missing', { field, rule: 'required' });
+  if (!Array.isArray(messages)) throw new RoomlineError('field_type', { field, rule: 'an array' });
+  const rule = `1 to ${MAX_BATCH} messages`;
+  if (messages.length === 0) throw new RoomlineError('field_invalid', { field, rule });
+  if (messages.length > MAX_BATCH) throw new RoomlineError('batch_too_large', { field, rule });
+  return messages;
+}
+
+function orError(work: () => NewMessageDraft): ParsedMessage {
   try {
-    return { ok: read(raw, limits, findChannel) };
+    return { ok: work() };
   } catch (error) {
     if (error instanceof RoomlineError) return { error };
     throw error;
   }
 }
 
-function read(raw: Uint8Array, limits: MessageLimits, findChannel: FindChannel): NewMessageDraft {
-  if (raw.length > limits.maxBytes) {
-    throw new RoomlineError('body_too_large', { rule: `at most ${limits.maxBytes} bytes` });
-  }
-  const fields = readFields(parseJson(raw), limits);
+function read(value: unknown, limits: MessageLimits, findChannel: FindChannel): NewMessageDraft {
+  const fields = readFields(value, limits);
   const tenant = fields.tenant === undefined ? DEFAULT_TENANT : text('tenant', fields.tenant);
   const channel = text('channel', required(fields, 'channel'));
   const room = checkId('room', required(fields, 'room'));
@@ -99,19 +131,41 @@ function read(raw: Uint8Array, limits: MessageLimits, findChannel: FindChannel):
   if (rules === null) {
     throw new RoomlineError('channel_unknown', { field: 'channel', rule: 'the name of a configured channel' });
   }
-  const contentBytes = encoder.encode(content);
-  if (contentBytes.length > limits.maxContentBytes) {
+  const before = `{"to":${JSON.stringify(to)},"content":`;
+  const body = Buffer.from(`${before}${content}}`);
+  if (body.length - Buffer.byteLength(before) - 1 > limits.maxContentBytes) {
     throw new RoomlineError('payload_too_large', { field: 'content', rule: `at most ${limits.maxContentBytes} bytes` });
   }
   rules.checkContent?.(to, given);
-  const body = bodyOf(to, contentBytes);
   const key: RoomKey = { tenant, channel, room };
   const digest = hash('sha256', body, 'buffer');
   return { key, messageId, body, digest, notBefore, expiresAt, ackTimeoutMs, failurePolicy, supersedes };
 }
 
-function bodyOf(to: string, content: Uint8Array): Uint8Array {
-  return Buffer.concat([encoder.encode(`{"to":${JSON.stringify(to)},"content":`), content, encoder.encode('}')]);
+const REQUEST_ID_BEGINS = '{"requestId":"';
+const QUOTE = 0x22;
+const OPENING_BRACE = Buffer.of(0x7b);
+
+/**
+ * Gives drafts the id of the request that brought them, ahead of all else in their bodies. The digest stays that of the
+ * body without it: a message published again by another request is the same.
+ * @param requestId of characters that JSON never escapes
+ */
+export function stampWith(requestId: string): (draft: NewMessageDraft) => NewMessageDraft {
+  const before = Buffer.from(`${REQUEST_ID_BEGINS}${requestId}",`, 'latin1');
+  return (draft) => ({ ...draft, body: Buffer.concat([before, draft.body.subarray(1)]) });
+}
+
+/** A stored body as a platform is given it, and the id of the request that brought it; null where none did. */
+export function splitBody(stored: Uint8Array): { readonly body: Uint8Array; readonly requestId: string | null } {
+  const text = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength);
+  const begins = REQUEST_ID_BEGINS.length;
+  if (text.toString('latin1', 0, begins) !== REQUEST_ID_BEGINS) return { body: stored, requestId: null };
+  const end = text.indexOf(QUOTE, begins);
+  return {
+    body: Buffer.concat([OPENING_BRACE, text.subarray(end + '",'.length)]),
+    requestId: text.toString('latin1', begins, end),
+  };
 }
 
 /** @throws RoomlineError `body_not_utf8`, `body_malformed_json` */

@@ -1,6 +1,9 @@
 /** What operators configure and do; the data path asks none of it. */
+
+import type { RoomAddress } from '../room/room.ts';
 import type { FleetMember, FleetView, ShardMove, ShardRow } from './fleet-ports.ts';
-import type { ChannelKey } from './ports.ts';
+import type { PipelineStore } from './pipeline-ports.ts';
+import type { ChannelKey, DeadLetter } from './ports.ts';
 
 /** A channel that operators configured by the API. */
 export interface StoredChannelSettings {
@@ -124,11 +127,100 @@ export interface FleetStore {
   /**
    * Stores a change and the note as a whole, and has the shards distributed anew.
    * @param membership what it was decided from
-   * @param handOverMs how long the owners of moved shards may take to hand them over
    * @returns false, with nothing stored, where the membership is another, the worker is gone or one of the shards has
    *   another owner
    */
-  change(membership: number, change: FleetChange, handOverMs: number, note: AuditNote): Promise<boolean>;
+  change(membership: number, change: FleetChange, note: AuditNote): Promise<boolean>;
+}
+
+export const LETTER_STATES = ['open', 'replayed', 'discarded'] as const;
+export type LetterState = (typeof LETTER_STATES)[number];
+
+/** A dead letter and what operators did about it. */
+export interface StoredLetter extends DeadLetter {
+  /** The room's name; null of a payload that intake refused. */
+  readonly room: string | null;
+  readonly state: LetterState;
+  readonly closedAt: number | null;
+  /** The name of the key. */
+  readonly closedBy: string | null;
+  /** The message that it was replayed as. */
+  readonly replayedAs: { readonly address: RoomAddress; readonly sequence: number } | null;
+}
+
+/** A payload that intake refused, as it came. */
+export interface LetterPayload {
+  readonly payload: Uint8Array;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+/** Where a list of letters goes on: the time and the id of the last one. */
+export interface LetterPlace {
+  readonly at: number;
+  readonly id: number;
+}
+
+/** Null for whatever is not asked for. */
+export interface LetterFilter {
+  readonly channel: ChannelKey | null;
+  /** Goes before `channel`. */
+  readonly room: RoomAddress | null;
+  readonly kind: DeadLetter['kind'] | null;
+  readonly reason: string | null;
+  /** The platform's code; only letters of messages have one. */
+  readonly code: string | null;
+  readonly state: LetterState | null;
+  /** The first ms that counts, and the first that does not any more. */
+  readonly from: number | null;
+  readonly until: number | null;
+}
+
+export interface LetterPage {
+  readonly letters: readonly StoredLetter[];
+  /** Where to go on; null at the end. A page that looked at many and found few is short, and goes on all the same. */
+  readonly next: LetterPlace | null;
+}
+
+export interface LetterStore {
+  page(filter: LetterFilter, order: 'newest' | 'oldest', after: LetterPlace | null, limit: number): Promise<LetterPage>;
+  /** Those of these ids that there are, in no order. */
+  read(ids: readonly number[]): Promise<(StoredLetter & { readonly refused: LetterPayload | null })[]>;
+  /** Idempotent: a letter that has a link keeps it. One that was discarded meanwhile was replayed all the same. */
+  markReplayed(
+    links: readonly { readonly id: number; readonly address: RoomAddress; readonly sequence: number }[],
+    at: number,
+    by: string,
+  ): Promise<void>;
+  /** Closes those that are open, and stores the note where there was one. @returns their ids */
+  discard(ids: readonly number[], at: number, note: AuditNote): Promise<number[]>;
+}
+
+export const FAILURE_KINDS = ['refused', 'unknown', 'interrupted', 'intake'] as const;
+/** How an attempt failed, or that intake refused a payload. */
+export type FailureKind = (typeof FAILURE_KINDS)[number];
+
+/** Failures that have everything in common but their messages. */
+export interface FailureGroup {
+  /** 32 hexadecimal digits: a digest of channel, kind and code. */
+  readonly fingerprint: string;
+  /** Null for what never came to a channel. */
+  readonly channel: ChannelKey | null;
+  readonly kind: FailureKind;
+  readonly code: string;
+  readonly count: number;
+  /** Messages that failed for good with it. */
+  readonly deadLetters: number;
+  readonly firstSeen: number;
+  readonly lastSeen: number;
+  /** One of its messages, a late one. */
+  readonly sample: { readonly address: RoomAddress; readonly sequence: number } | null;
+}
+
+export interface FailureStore {
+  /** Adds to what is stored. Each fingerprint once. */
+  merge(counted: readonly FailureGroup[]): Promise<void>;
+  /** Those seen last, first. */
+  list(channel: ChannelKey | null, since: number, limit: number): Promise<FailureGroup[]>;
 }
 
 /** What operators configure and do; the data path asks none of it. */
@@ -136,4 +228,7 @@ export interface OperatorStores {
   readonly settings: ChannelSettingsStore;
   readonly audit: AuditStore;
   readonly fleet: FleetStore;
+  readonly pipeline: PipelineStore;
+  readonly letters: LetterStore;
+  readonly failures: FailureStore;
 }

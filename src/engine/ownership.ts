@@ -7,22 +7,20 @@
  *   O3  a dead worker is fenced in a transaction of its own, and its rooms are read only after that commit
  *   O4  after a claim whose commit is unknown the generation rises before anything is decided again
  *   O5  in a database whose past is not the known one no life begins or goes on, until an operator has decided
- *   O6  in a shard with an heir nothing is claimed or taken over; it is handed over when its last claim is sent,
- *       answered and stored, and is not taken back because the answer to that was lost
+ *   O6  in a shard that is to be an heir's nothing is claimed or taken over from when it begins to leave; it is handed
+ *       over after that, when its last claim is sent, answered and stored, and is not taken back because the answer to
+ *       that was lost
  *   O7  what is owned is what the store said after the last hand-over, never what it said before
+ *   O8  while the database's clock may have been set, nobody is fenced: a lease that seems to have ended may be trusted
  */
 
 import { type Lease, outlives } from '../room/shard.ts';
 import { errorFields } from '../telemetry.ts';
-import type {
-  AnotherHistory,
-  DatabaseIdentity,
-  FleetNews,
-  OwnershipStore,
-  OwnShard,
-  ShardMove,
-} from './fleet-ports.ts';
+import { nameOfHistory } from './another-history.ts';
+import type { AnotherHistory, FleetNews, OwnershipStore, OwnShard, ShardMove } from './fleet-ports.ts';
+import { FleetWatch } from './fleet-watch.ts';
 import type { Instruments } from './instruments.ts';
+import { LEAVE_EVERY_MS, LeavingPace } from './leaving.ts';
 import { planOf } from './plan.ts';
 import {
   type Chance,
@@ -33,6 +31,7 @@ import {
   type Signals,
 } from './ports.ts';
 import { defineService, type Loop, runLoop, type Service } from './service.ts';
+import type { StoreWork } from './store-work.ts';
 
 /** What the rest of the engine asks of ownership. */
 export interface Tenure {
@@ -73,10 +72,11 @@ export interface OwnershipOptions {
   readonly weight: number;
   readonly leaseMs: number;
   readonly renewEveryMs: number;
-  /** How often the fleet is looked at while no signals come. */
+  /** How often the fleet is looked at while no signals come, at most. */
   readonly pollEveryMs: number;
-  /** The longest that a hand-over may take: a send and a little more. */
-  readonly handOverMs: () => number;
+  /** The same in all processes that hear each other's signals; null: not known. */
+  readonly hears: string | null;
+  readonly work: StoreWork;
   /** Called in every life once the clock is set and before shards are taken; the life waits for it. */
   readonly onBegun: () => Promise<void>;
   /** Reads the rooms of shards that have just become ours. */
@@ -110,8 +110,9 @@ export class Ownership implements Tenure {
   readonly service: Service;
   readonly #options: OwnershipOptions;
   readonly #shards = new Set<number>();
-  /** Those of our shards that have an heir. */
+  /** Those of our shards that have an heir, as far as they have begun to leave. */
   readonly #leaving = new Set<number>();
+  readonly #pace: LeavingPace;
   readonly #reading = new Set<Promise<void>>();
   /** Registered, as far as is known, without a life having come of it. */
   readonly #unborn = new Set<string>();
@@ -121,7 +122,7 @@ export class Ownership implements Tenure {
   #tending: Loop | null = null;
   /** What the last renewal told, until it has been acted on. */
   #news: FleetNews | null = null;
-  #alone = true;
+  readonly #watch: FleetWatch;
   #departure: Departure | null = null;
   #doubted = false;
   #clockIsSet = false;
@@ -131,6 +132,8 @@ export class Ownership implements Tenure {
 
   constructor(options: OwnershipOptions) {
     this.#options = options;
+    this.#watch = new FleetWatch(options);
+    this.#pace = new LeavingPace(options.clock, options.leaseMs);
     const { clock, onFailure, signals } = options;
     const timers = { schedule: (delayMs: number, callback: () => void) => clock.after(delayMs, callback) };
     this.service = defineService('ownership', async (scope) => {
@@ -179,7 +182,7 @@ export class Ownership implements Tenure {
 
   /** No other process is known: there is nobody whose signals could be missed. */
   get alone(): boolean {
-    return this.#alone;
+    return this.#watch.alone;
   }
 
   /** It has a lease. */
@@ -268,7 +271,7 @@ export class Ownership implements Tenure {
   /** Hands every shard over to whoever lives. Resolves when that is done, or nobody takes them, at the latest after the limit. */
   async leave(limitMs: number): Promise<void> {
     const life = this.#life;
-    if (life === null || this.#alone) return;
+    if (life === null || this.alone) return;
     const departed = Promise.withResolvers<void>();
     this.#departure = { done: departed.resolve, announced: false };
     const cancel = this.#options.clock.after(limitMs, departed.resolve);
@@ -286,6 +289,7 @@ export class Ownership implements Tenure {
     try {
       if (this.#life === null) await this.#begin();
       else await this.#renew(this.#life);
+      this.#checkWork();
       if (!this.#storeUp) {
         this.#storeUp = true;
         instruments.log.event('dependency.back', { dependency: 'postgres', durationMs: 0 });
@@ -295,22 +299,23 @@ export class Ownership implements Tenure {
       this.#tending?.wake();
       return renewEveryMs;
     } catch (error) {
+      this.#options.work.forget();
       this.storeFailed(error);
       return Math.min(renewEveryMs, STORE_RETRY_MS);
     }
   }
 
   async #begin(): Promise<void> {
-    const { store, clock, leaseMs, newWorkerId, name, roles, weight } = this.#options;
+    const { store, clock, leaseMs, newWorkerId, name, roles, weight, hears } = this.#options;
     const worker = newWorkerId();
     const sentAt = clock.monotonic();
-    const registration = { worker, name, roles, weight, leaseMs };
+    const registration = { worker, name, roles, weight, leaseMs, hears };
     const registered = await store.register(registration).catch((error: unknown) => {
       if (error instanceof OutcomeUnknownError) this.#unborn.add(worker);
       throw error;
     });
     const { databaseTimeMs, generation, anotherHistory } = registered;
-    clock.synchronize(databaseTimeMs, sentAt, clock.monotonic());
+    this.#watch.noteTime(databaseTimeMs, sentAt);
     this.#clockIsSet = true;
     this.#noteHistory(anotherHistory);
     if (anotherHistory !== null) return;
@@ -337,9 +342,10 @@ export class Ownership implements Tenure {
       this.#lose(life, renewed === null ? 'lease_ended' : 'another_history');
       return;
     }
-    clock.synchronize(renewed.databaseTimeMs, sentAt, clock.monotonic());
+    this.#watch.noteTime(renewed.news.databaseTimeMs, sentAt);
     life.lease = { renewedAtMonotonicMs: sentAt, lifeMs: leaseMs };
-    this.#learn(renewed.news);
+    this.#news = renewed.news;
+    this.#watch.learn(renewed.news);
     if (this.#doubted) {
       this.#doubted = false;
       void this.renewGeneration();
@@ -347,9 +353,15 @@ export class Ownership implements Tenure {
     this.#options.onTrusted();
   }
 
-  #learn(news: FleetNews): void {
-    this.#news = news;
-    this.#alone = news.alone;
+  /** A worker that holds a lease and can do nothing under it is in the way of those who could. */
+  #checkWork(): void {
+    const { work, leaseMs, instruments, onFailure } = this.#options;
+    const { failingMs } = work;
+    instruments.metrics.storeFailingSeconds.set(failingMs / 1_000);
+    if (failingMs < UNABLE_LEASES * leaseMs) return;
+    work.forget();
+    instruments.log.event('ownership.unable', { durationMs: Math.round(failingMs) });
+    onFailure(new Error('the lease is renewed, and nothing else of the store works'));
   }
 
   // ------------------------------------------------------------------------------------------------ the fleet
@@ -369,24 +381,16 @@ export class Ownership implements Tenure {
       const promised = await this.#reconcile(life);
       await this.#handOver(life, promised);
       if (this.#life !== life) return 0;
+      if (this.#pace.more) return LEAVE_EVERY_MS;
       const departure = this.#departure;
       if (plan === 'changed' || (plan === 'elsewhere' && departure !== null)) return PLAN_AGAIN_MS;
       // Whoever keeps a shard after that has nobody who would take it.
       if (departure?.announced === true && this.#leaving.size === 0) departure.done();
-      return this.#nextTendMs(news);
+      return this.#watch.nextLookMs(news);
     } catch (error) {
       this.storeFailed(error);
       return STORE_RETRY_MS;
     }
-  }
-
-  #nextTendMs({ nextLeaseEndMs }: FleetNews): number {
-    const { signals, pollEveryMs, chance } = this.#options;
-    // Renewals wake it, too.
-    const due = this.#alone || signals?.live === true ? Number.POSITIVE_INFINITY : pollEveryMs;
-    if (nextLeaseEndMs === null) return due;
-    // Not all at the same moment: whoever comes first fences and plans for all.
-    return Math.min(due, Math.max(nextLeaseEndMs, 0) + LEASE_END_MARGIN_MS + chance() * LEASE_END_SPREAD_MS);
   }
 
   async #takeNews(life: Life): Promise<FleetNews> {
@@ -397,20 +401,17 @@ export class Ownership implements Tenure {
       departure.announced = true;
       // A renewal may have looked just before.
       this.#news = null;
-      this.#learn(await store.glance(life.worker));
     }
-    const news = this.#news ?? (await store.glance(life.worker));
-    this.#learn(news);
+    const news = this.#news ?? (await this.#watch.glance(life.worker));
     this.#news = null;
     return news;
   }
 
   /** True where somebody was fenced. */
   async #fenceExpired(life: Life, news: FleetNews): Promise<boolean> {
-    if (news.nextLeaseEndMs === null || news.nextLeaseEndMs > 0) return false;
     const { store, instruments } = this.#options;
     let fenced = false;
-    for (const worker of await store.expiredWorkers()) {
+    for (const worker of await this.#watch.dead(news)) {
       if (worker === life.worker || !(await store.fence(worker))) continue;
       fenced = true;
       instruments.log.event('ownership.taken_over', { worker: life.worker, holder: worker, shards: 0 });
@@ -420,31 +421,37 @@ export class Ownership implements Tenure {
 
   /** `elsewhere`: somebody else is at it; `changed`: what was planned from has changed meanwhile. */
   async #plan(life: Life, news: FleetNews, fenced: boolean): Promise<'done' | 'elsewhere' | 'changed'> {
-    const { store, handOverMs } = this.#options;
+    const { store } = this.#options;
     if (!fenced && news.planned >= news.membership) return 'done';
     const view = await store.beginPlan(life.worker);
     if (view === null) return 'elsewhere';
     const moves = planOf(view);
-    const done = await store.applyPlan(view.membership, moves, handOverMs());
+    const done = await store.applyPlan(view.membership, moves);
     this.#tell(moves.flatMap(concerned));
     return done ? 'done' : 'changed';
   }
 
   /** Takes up what has become ours, and begins to give up what has an heir; returns that. */
   async #reconcile(life: Life): Promise<readonly OwnShard[]> {
-    const owned = await this.#options.store.ownShards(life.worker);
+    const { store, work } = this.#options;
+    const owned = await work.watch('reads', store.ownShards(life.worker));
     if (this.#life !== life) return [];
     const present = new Set(owned.map(({ shard }) => shard));
     this.#drop([...this.#shards].filter((shard) => !present.has(shard)));
     const promised = owned.filter(({ heir }) => heir !== null);
-    const leaving = new Set(promised.map(({ shard }) => shard).filter((shard) => !this.#leaving.has(shard)));
+    const leaving = new Set(
+      this.#pace.next(
+        promised.map(({ shard }) => shard).filter((shard) => !this.#leaving.has(shard)),
+        this.#options.signals?.live === true,
+      ),
+    );
     const kept = owned.filter(({ shard, heir }) => heir === null && this.#leaving.delete(shard));
     for (const shard of leaving) this.#leaving.add(shard);
     const fresh = owned.map(({ shard }) => shard).filter((shard) => !this.#shards.has(shard));
     this.#acquire(life, fresh);
     if (leaving.size > 0) this.#options.onLeaving(leaving);
     if (kept.length > 0) this.#options.onTrusted();
-    return promised;
+    return promised.filter(({ shard }) => this.#leaving.has(shard));
   }
 
   #acquire({ worker, generation }: Life, shards: readonly number[]): void {
@@ -514,7 +521,7 @@ export class Ownership implements Tenure {
     }
     const { stored, seen } = found;
     const reason = stored.systemIdentifier === seen.systemIdentifier ? 'timeline' : 'cluster';
-    log.event('database.another_history', { reason, stored: nameOf(stored), seen: nameOf(seen) });
+    log.event('database.another_history', { reason, stored: nameOfHistory(stored), seen: nameOfHistory(seen) });
     telemetry.emit('database.another_history', { reason });
   }
 
@@ -552,26 +559,12 @@ export class Ownership implements Tenure {
 }
 
 const STORE_RETRY_MS = 250;
+/** So many leases long nothing but renewals works, and the process ends. */
+const UNABLE_LEASES = 3;
 /** Somebody else is planning, or what was planned from has changed meanwhile. */
 const PLAN_AGAIN_MS = 50;
-/** A lease that seems to end may just be renewed. */
-const LEASE_END_MARGIN_MS = 20;
-const LEASE_END_SPREAD_MS = 150;
 
 /** Whom a move concerns at once: an owner that is to hand over, or who got the shard of nobody. */
 function concerned({ from, to }: ShardMove): string[] {
   return [from, to].filter((worker) => worker !== null);
-}
-
-function nameOf({ systemIdentifier, timeline }: DatabaseIdentity): string {
-  return `cluster ${systemIdentifier}, timeline ${timeline}`;
-}
-
-/** For readiness: what is wrong, and what to do about it. */
-export function explainHistory({ stored, seen }: AnotherHistory): string {
-  const what =
-    stored.systemIdentifier === seen.systemIdentifier
-      ? `another timeline (${seen.timeline}, was ${stored.timeline})`
-      : `another cluster (${seen.systemIdentifier}, was ${stored.systemIdentifier})`;
-  return `${what}: rooms are held until an operator decides: roomline database status`;
 }

@@ -1,4 +1,5 @@
 import type { Envelope, Policy, Room } from '../room/room.ts';
+import type { AdaptiveAckTimeout } from './ack-delay.ts';
 import type { ChannelKey, RateLimit, StoredEnvelope, StoredRoom } from './ports.ts';
 
 /** What the engine knows of one configured channel; all durations in ms. */
@@ -8,6 +9,8 @@ export interface ChannelSettings {
   /** Name of the platform's adapter. */
   readonly platform: string;
   readonly policy: Policy;
+  /** X follows the channel's acks, up to the policy's; left out: it is the policy's. */
+  readonly adaptiveAckTimeout?: AdaptiveAckTimeout;
   readonly sendTimeoutMs: number;
   readonly maxConcurrentSends: number;
   /** What the platform takes of this sender, and of all senders of its account; `perSecond` 0: no limit. */
@@ -19,8 +22,21 @@ export interface ChannelSettings {
   readonly probe: { readonly initialMs: number; readonly maxMs: number };
 }
 
-export function channelName(key: ChannelKey): string {
-  return `${key.tenant}/${key.channel}`;
+/** Names made before, by tenant and channel: asked for many times for each message. Bounded against names that callers think up. */
+const names = new Map<string, Map<string, string>>();
+const MAX_NAMES = 10_000;
+let namesKept = 0;
+
+export function channelName({ tenant, channel }: ChannelKey): string {
+  const known = names.get(tenant)?.get(channel);
+  if (known !== undefined) return known;
+  const name = `${tenant}/${channel}`;
+  if (namesKept < MAX_NAMES) {
+    const ofTenant = names.get(tenant) ?? new Map<string, string>();
+    names.set(tenant, ofTenant.set(channel, name));
+    namesKept++;
+  }
+  return name;
 }
 
 /** The channel's policy with the message's own wishes laid over it. */
@@ -38,6 +54,7 @@ export function envelopeOf(stored: StoredEnvelope, policy: Policy): Envelope {
           ...policy,
           ackTimeoutMs: stored.ackTimeoutMs ?? policy.ackTimeoutMs,
           failurePolicy: stored.failurePolicy ?? policy.failurePolicy,
+          ...(stored.ackTimeoutMs === null ? {} : { ownAckTimeout: true }),
         }
       : policy,
   };

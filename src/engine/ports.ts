@@ -34,6 +34,9 @@ export interface SettableClock extends Clock {
   synchronize(databaseTimeMs: number, sentAtMonotonicMs: number, receivedAtMonotonicMs: number): void;
 }
 
+/** Calls back when everything else that this turn of the event loop brings is done. */
+export type EndOfTurn = (callback: () => void) => void;
+
 /** Uniform in [0, 1). */
 export type Chance = () => number;
 
@@ -45,9 +48,12 @@ export interface NewMessage {
   readonly shard: number;
   /** The publisher's id, unique within its room; 1 to 256 bytes. */
   readonly messageId: string;
-  /** UTF-8 JSON `{"to": …, "content": …}`: what the platform's adapter turns into its request. */
+  /**
+   * UTF-8 JSON `{"to": …, "content": …}`: what the platform's adapter turns into its request. A `requestId` ahead of that
+   * is of the HTTP request that brought it, and goes to the platform beside the body.
+   */
   readonly body: Uint8Array;
-  /** SHA-256 of `body`. */
+  /** SHA-256 of `body` without the request id. */
   readonly digest: Uint8Array;
   readonly acceptedAt: number;
   readonly notBefore: number | null;
@@ -171,24 +177,37 @@ export class OutcomeUnknownError extends Error {
 
 // ------------------------------------------------------------------------------------------------- history and inbox
 
-export interface HistoryEntry extends SettledMessage {
+/** What late statuses and late answers need of a settled message. */
+export interface SettledState extends SettledMessage {
   readonly address: RoomAddress;
-  readonly key: RoomKey;
   readonly sequence: number;
-  readonly messageId: string;
-  readonly body: Uint8Array;
-  readonly acceptedAt: number;
   readonly settledAt: number;
   readonly reason: string;
-  readonly code: string | null;
-  readonly possiblyDelivered: boolean;
   readonly platformId: string | null;
   readonly platformAt: number | null;
   readonly attempts: readonly Attempt[];
-  readonly firstClaimVersion: number;
-  readonly settleVersion: number;
   /** Raised with every change of the entry; compared and set. */
   readonly revision: number;
+}
+
+export interface HistoryEntry extends SettledState {
+  readonly key: RoomKey;
+  readonly messageId: string;
+  readonly body: Uint8Array;
+  readonly acceptedAt: number;
+  readonly code: string | null;
+  readonly possiblyDelivered: boolean;
+  readonly firstClaimVersion: number;
+  readonly settleVersion: number;
+}
+
+/** What a late ack or nack, judged by this state, makes of the message. */
+export interface SettledChange {
+  readonly state: SettledState;
+  readonly verdict: Exclude<LateVerdict, { kind: 'ignored' }>;
+  /** Of its room. */
+  readonly key: ChannelKey;
+  readonly at: number;
 }
 
 export interface WaitingMessage extends StoredEnvelope {
@@ -201,8 +220,13 @@ export interface HistoryStore {
   /** A settled message, or null. */
   readSettled(address: RoomAddress, sequence: number): Promise<HistoryEntry | null>;
   readWaiting(address: RoomAddress, sequence: number): Promise<WaitingMessage | null>;
-  /** Compare-and-set on `revision`; false where it has changed. A dead letter is written with it. */
-  updateSettled(entry: HistoryEntry, verdict: Exclude<LateVerdict, { kind: 'ignored' }>, now: number): Promise<boolean>;
+  /** In the order asked for; null for a message that has not settled, or that retention has removed. */
+  readSettledStates(wanted: readonly (RoomAddress & { readonly sequence: number })[]): Promise<(SettledState | null)[]>;
+  /**
+   * Compare-and-set on `revision`, each by itself; false where it has changed, if only by a change earlier in the batch.
+   * Dead letters are written with it.
+   */
+  updateSettled(changes: readonly SettledChange[]): Promise<boolean[]>;
   /**
    * Raises the level of every settled message of the room up to sequence `upTo` that has a lower one. Idempotent.
    * @param watermark only messages that the platform accepted at or before this time of its own clock; null for all
@@ -293,6 +317,19 @@ export interface SharedRates {
   take(name: string, limit: RateLimit, want: number): Promise<{ readonly granted: number; readonly waitMs: number }>;
 }
 
+export interface Spent {
+  /** In how many ms it may be asked again; 0: the cost was taken. */
+  readonly waitMs: number;
+  /** Tokens that are not paid back yet. */
+  readonly debt: number;
+}
+
+/** Limits of callers that all processes keep together. */
+export interface SharedBudgets {
+  /** Takes `cost` where one token is there; what is lacking is owed, and paid first. Rejects while it is away. */
+  spend(name: string, limit: RateLimit, cost: number): Promise<Spent>;
+}
+
 // ------------------------------------------------------------------------------------------------------------- signals
 
 /**
@@ -313,13 +350,13 @@ export type Signal =
   | { readonly kind: 'ownership'; readonly worker: string | null }
   /** The condition or the settings of a channel have changed. */
   | { readonly kind: 'channels' }
-  /** Acks of this channel arrive. Told now and then while they do. */
-  | { readonly kind: 'acks'; readonly channel: ChannelKey }
+  /** Acks of this channel arrive. Told now and then while they do. `delaysMs`: how long some took since the answer. */
+  | { readonly kind: 'acks'; readonly channel: ChannelKey; readonly delaysMs?: readonly number[] }
   /** Signals of this process went nowhere: whoever holds shards looks at the rows. */
   | { readonly kind: 'missed' };
 
 export interface Signals {
-  /** Signals can be expected to arrive, so that sweeps may be rare. */
+  /** Signals can be expected to arrive, so that sweeps may be rare; about rooms of shards that were just followed, soon. */
   readonly live: boolean;
   /** Raised whenever signals of others may have been missed. */
   readonly lapses: number;
@@ -328,6 +365,8 @@ export interface Signals {
   /** From now on signals about rooms of these shards come in. */
   follow(shards: readonly number[]): void;
   unfollow(shards: readonly number[]): void;
+  /** Signals about rooms of these followed shards can be expected to arrive. */
+  hears(shards: readonly number[]): boolean;
   /** Calls back for every signal of another process; about rooms, of followed shards. The result ends that. */
   listen(listener: (signal: Signal) => void): () => void;
 }
@@ -368,6 +407,8 @@ export interface SendRequest {
   readonly worker: string;
   readonly generation: number;
   readonly timeoutMs: number;
+  /** Of the request that published the message, for the traces of whoever it goes to. */
+  readonly requestId?: string;
   /** What was uploaded for this body by this channel; it goes instead of the links. */
   readonly prepared?: Prepared;
 }

@@ -11,6 +11,7 @@ import type { PreparationResult } from '../telemetry.ts';
 import type { Bodies } from './bodies.ts';
 import type { Channels } from './channels.ts';
 import type { Instruments } from './instruments.ts';
+import { splitBody } from './message.ts';
 import { channelName } from './policy.ts';
 import type { ChannelKey, Clock, PlatformChannel, Prepared, PrepareResult, Preparer } from './ports.ts';
 
@@ -177,7 +178,7 @@ export class Preparations {
       if (entries?.get(entry.sequence) === entry) entries.delete(entry.sequence);
       return;
     }
-    const work = body === null || signal.aborted ? null : preparer.plan(body);
+    const work = body === null || signal.aborted ? null : preparer.plan(splitBody(body).body);
     if (body === null || work === null) {
       this.#end(entry);
       return;

@@ -1,6 +1,7 @@
-import type { Settled } from '../room/events.ts';
-import { headSequence, type Room, type RoomRow } from '../room/room.ts';
+import type { Fact, Settled } from '../room/events.ts';
+import { type Attempt, headSequence, type Room, type RoomRow } from '../room/room.ts';
 import type { Instruments } from './instruments.ts';
+import type { FailureKind } from './operator-ports.ts';
 import { channelName } from './policy.ts';
 
 /** Tells logs, metrics and listeners that a message has settled. `room` is its room as it was before. */
@@ -19,6 +20,35 @@ export function reportSettled(instruments: Instruments, room: Room, fact: Settle
   telemetry.emit('message.dead_lettered', { room: key, sequence, reason });
   const where = { tenant: key.tenant, channel: key.channel, room: hash(key.room), sequence };
   log.event('message.dead_lettered', { ...where, outcome, reason });
+}
+
+/** Tells listeners which attempts have failed by what was stored. */
+export function reportFailures({ telemetry }: Instruments, before: Room, after: Room, facts: readonly Fact[]): void {
+  if (!telemetry.wants('failure.seen')) return;
+  const tell = (sequence: number, attempts: readonly Attempt[], deadLetter: boolean): void => {
+    const known = sequence === headSequence(before) ? before.attempts : [];
+    for (const attempt of attempts) {
+      const failure = failureOf(attempt);
+      if (failure === null) continue;
+      const told = failureOf(known.find(({ number }) => number === attempt.number));
+      const again = told?.code === failure.code && told.kind === failure.kind;
+      const last = deadLetter && attempt === attempts.at(-1);
+      if (again && !last) continue;
+      const sample = { address: { shard: after.shard, id: after.id }, sequence };
+      const { tenant, channel } = after.key;
+      telemetry.emit('failure.seen', { channel: { tenant, channel }, ...failure, again, deadLetter: last, sample });
+    }
+  };
+  for (const fact of facts) if (fact.kind === 'settled') tell(fact.sequence, fact.attempts, fact.deadLetter);
+  tell(headSequence(after), after.attempts, false);
+}
+
+/** Null of one that is open or went well. One that was accepted and then nacked keeps its result. */
+function failureOf(attempt: Attempt | undefined): { readonly kind: FailureKind; readonly code: string } | null {
+  if (attempt === undefined || attempt.result === null) return null;
+  const { result, code } = attempt;
+  if (result === 'accepted') return code === null ? null : { kind: 'refused', code };
+  return { kind: result, code: code ?? 'no_code' };
 }
 
 /** A room waits for an operator from now on. */

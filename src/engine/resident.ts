@@ -36,6 +36,8 @@ export interface Resident {
   ackArrivedAt: number | null;
   /** Version at which a sweep found it claimable but not attended to. */
   suspectVersion: number | null;
+  /** Called when the present decision has ended. */
+  readonly whenDecided: (() => void)[];
 }
 
 export function newResident(room: Room): Resident {
@@ -52,6 +54,7 @@ export function newResident(room: Room): Resident {
     lookedUp: null,
     ackArrivedAt: null,
     suspectVersion: null,
+    whenDecided: [],
   };
 }
 

@@ -20,36 +20,26 @@ import {
   hasHead,
   headEnvelope,
   headSequence,
-  lacksHeadEnvelope,
   type Room,
   type RoomAddress,
   type RoomRow,
   withEnvelopes,
 } from '../room/room.ts';
 import type { Permit } from './channels.ts';
-import { Consequences, type ConsequencesDependencies } from './consequences.ts';
-import { type Course, inboxEvent, lookupEvents, newCourse, resultEvent, step, stepAll } from './course.ts';
+import type { ConsequencesDependencies } from './consequences.ts';
+import { lookupEvents, resultEvent } from './course.ts';
 import { Deadlines } from './deadlines.ts';
+import { Deciding, type Keeper, NOBODY_WAITS } from './deciding.ts';
 import type { Attempts } from './dispatch.ts';
 import type { Hint } from './hints.ts';
 import type { OpenClaims } from './open-claims.ts';
 import type { Tenure } from './ownership.ts';
 import { channelName, envelopeOf } from './policy.ts';
-import type { ChannelKey, Clock, NewMessage, RoomStore, StoredRoom } from './ports.ts';
+import type { ChannelKey, Clock, EndOfTurn, NewMessage, RoomStore, StoredRoom } from './ports.ts';
 import { RoomReader } from './reader.ts';
-import {
-  attemptKey,
-  decideAgain,
-  giveBack,
-  isFull,
-  leaveQueue,
-  newResident,
-  type Posted,
-  putOffUnknown,
-  type Resident,
-  takeHint,
-} from './resident.ts';
-import type { RoomWriter, Written } from './settle.ts';
+import { attemptKey, giveBack, isFull, leaveQueue, newResident, type Resident, takeHint } from './resident.ts';
+import { type Glance, SetAside } from './set-aside.ts';
+import type { RoomWriter } from './settle.ts';
 
 export interface RoomsDependencies extends ConsequencesDependencies {
   readonly clock: Clock;
@@ -58,12 +48,9 @@ export interface RoomsDependencies extends ConsequencesDependencies {
   readonly attempts: Attempts;
   readonly tenure: Tenure;
   readonly openClaims: OpenClaims;
+  readonly endOfTurn: EndOfTurn;
 }
 
-/** How long a room waits after the store failed before it is tried again. */
-const STORE_RETRY_MS = 250;
-/** How long a room waits after its claim was refused; meanwhile the lease is looked at. */
-const FENCED_RETRY_MS = 50;
 /** How long a graceful end waits for the store after the last send must have ended. */
 const DRAIN_STORE_MS = 2_000;
 
@@ -71,9 +58,9 @@ export class Rooms {
   readonly #to: RoomsDependencies;
   readonly #residents = new Map<number, Resident>();
   readonly #deadlines: Deadlines;
-  readonly #consequences: Consequences;
   readonly #reader: RoomReader;
-  readonly #decisions = new Set<Promise<void>>();
+  readonly #deciding: Deciding;
+  readonly #setAside = new SetAside();
   /** Rooms that could not go on while the lease could not be trusted, and stand in no queue. */
   readonly #turnedAway = new Set<Resident>();
   #draining = false;
@@ -85,12 +72,19 @@ export class Rooms {
     const { clock, store, channels } = dependencies;
     this.#deadlines = new Deadlines(clock, (id, lateMs) => this.#onDeadline(id, lateMs));
     this.#reader = new RoomReader(store, channels);
-    this.#consequences = new Consequences(dependencies);
+    const keeper = this.#keeper();
+    this.#deciding = new Deciding({ ...dependencies, reader: this.#reader }, keeper);
   }
 
   /** Rooms in memory; those at rest are not. */
   get size(): number {
     return this.#residents.size;
+  }
+
+  /** Every room of the shards held here that may have something waiting, for whoever counts. */
+  *glances(): Generator<Glance> {
+    for (const resident of this.#residents.values()) if (this.#holds(resident.room)) yield resident;
+    for (const one of this.#setAside.all()) if (this.#holds(one.room)) yield one;
   }
 
   // ------------------------------------------------------------------------------------------------------ what comes in
@@ -120,7 +114,7 @@ export class Rooms {
       return null;
     }
     if (isFull(resident)) throw new RoomlineError('not_ready', { detail: 'the store is away' });
-    return this.#enqueue(resident, event);
+    return this.#deciding.enqueue(resident, event);
   }
 
   /** The room as this process knows it, or as the store has it. */
@@ -132,6 +126,7 @@ export class Rooms {
 
   /** Intake appended messages of one room: `row` as that transaction left it. */
   appended(row: RoomRow, messages: readonly { readonly message: NewMessage; readonly sequence: number }[]): void {
+    this.#to.channels.tallies.of(row.key).count('accepted', messages.length);
     if (!this.#to.tenure.keeps(row.shard)) this.#to.telling.changed(row);
     if (!this.#holds(row)) return;
     const policy = this.#reader.policyOf(row.key);
@@ -141,16 +136,19 @@ export class Rooms {
     for (const { message, sequence } of messages) this.#to.bodies.keep(row, sequence, message.body);
     const resident = this.#residents.get(row.id);
     if (resident === undefined) this.#attend(this.#admit(withEnvelopes({ ...row, envelopes: [] }, envelopes)));
-    else this.#tell(resident, { type: 'tail_raised', tail: row.tail, envelopes });
+    else this.#deciding.tell(resident, { type: 'tail_raised', tail: row.tail, envelopes });
   }
 
   /** The room is said to be at this version and tail. False where memory has nothing of it. */
   hinted(hint: Hint): boolean {
     const resident = this.#residents.get(hint.id);
-    if (resident === undefined) return false;
+    if (resident === undefined) {
+      this.#setAside.outdate(hint);
+      return false;
+    }
     const { clock, channels } = this.#to;
     if (hint.ackedAt !== null) channels.get(resident.room.key)?.reportAck(hint.id);
-    if (takeHint(resident, hint, clock)) this.#wake(resident);
+    if (takeHint(resident, hint, clock)) this.#deciding.wake(resident);
     return true;
   }
 
@@ -168,7 +166,7 @@ export class Rooms {
     if (resident.deciding) return true;
     if (room.version > resident.room.version || room.tail > resident.room.tail) {
       resident.stale = true;
-      this.#wake(resident);
+      this.#deciding.wake(resident);
       return true;
     }
     const served = this.#to.channels.get(room.key) !== null;
@@ -194,6 +192,7 @@ export class Rooms {
       resident.stale = true;
       if (!resident.deciding && resident.posted.length === 0) this.#residents.delete(resident.room.id);
     }
+    this.#setAside.forget(shards);
   }
 
   /** These shards have heirs: nothing further is claimed in them. A claim that is being stored keeps its permit: it is sent. */
@@ -215,7 +214,7 @@ export class Rooms {
       this.#to.attempts.preparations.forget(resident.room.id);
       if (gone) leaveQueue(resident);
       resident.stale = true;
-      this.#wake(resident);
+      this.#deciding.wake(resident);
     }
   }
 
@@ -252,180 +251,10 @@ export class Rooms {
     await this.#quiet();
   }
 
+  /** Decisions of now have ended, and no request is open. */
   async #quiet(): Promise<void> {
-    await Promise.all(this.#decisions);
+    await this.#deciding.quiet();
     await this.#to.attempts.idle();
-  }
-
-  // --------------------------------------------------------------------------------------------------------- deciding
-
-  #enqueue(resident: Resident, event: RoomEvent): Promise<Verdict> {
-    if (event.type === 'ack') resident.ackArrivedAt ??= this.#to.clock.monotonic();
-    return new Promise((resolve, reject) => {
-      resident.posted.push({ event, rechecked: false, resolve, reject });
-      this.#wake(resident);
-    });
-  }
-
-  /** For events that nobody waits for; they are decided until the store takes them. */
-  #tell(resident: Resident, event: RoomEvent): void {
-    resident.posted.push({ event, rechecked: false, resolve: () => undefined, reject: () => undefined });
-    this.#wake(resident);
-  }
-
-  /** Begins to decide about the room, unless that is under way. */
-  #wake(resident: Resident): void {
-    if (resident.deciding) return;
-    const decision = this.#decide(resident).finally(() => this.#decisions.delete(decision));
-    this.#decisions.add(decision);
-  }
-
-  async #decide(resident: Resident): Promise<void> {
-    resident.deciding = true;
-    try {
-      do {
-        if (!(await this.#refresh(resident))) break;
-        await this.#decideOnce(resident);
-      } while (resident.stale || resident.posted.length > 0 || this.#canClaimNow(resident));
-    } finally {
-      resident.deciding = false;
-    }
-    this.#attend(resident);
-  }
-
-  /** Reads the row where it has to be. False where the room is gone, or the engine has ended and the store is away. */
-  async #refresh(resident: Resident): Promise<boolean> {
-    for (;;) {
-      if (!resident.stale && !lacksHeadEnvelope(resident.room)) return true;
-      try {
-        const room = await this.#reader.read(resident.room);
-        resident.failing = false;
-        if (room === null) return this.#abandon(resident, new Error('the room is gone from the store'));
-        this.#consequences.read(resident.room, room);
-        resident.stale = false;
-        // The store is the truth, even where it has gone back in time.
-        resident.room = room;
-        // Where messages are missing that must be there nothing can be decided; to ask at once again changes nothing.
-        if (lacksHeadEnvelope(resident.room)) await this.#pause(STORE_RETRY_MS);
-        return true;
-      } catch (error) {
-        this.#to.tenure.storeFailed(error);
-        if (this.#ended) return this.#abandon(resident, error);
-        await this.#putOff(resident);
-      }
-    }
-  }
-
-  #abandon(resident: Resident, error: unknown): false {
-    for (const one of resident.posted.splice(0)) one.reject(error);
-    this.#forget(resident);
-    return false;
-  }
-
-  async #putOff(resident: Resident): Promise<void> {
-    resident.failing = true;
-    await this.#pause(STORE_RETRY_MS);
-  }
-
-  async #decideOnce(resident: Resident): Promise<void> {
-    const posted = resident.posted.splice(0);
-    const evidence = await this.#evidence(resident.room, posted);
-    if (evidence === null) {
-      decideAgain(resident, posted);
-      return this.#putOff(resident);
-    }
-    const before = resident.room;
-    const course = this.#course(resident, [...evidence, ...posted.map((one) => one.event)]);
-    if (putOffUnknown(course, posted)) {
-      decideAgain(resident, posted);
-      return;
-    }
-    if (course.room.version === resident.room.version) {
-      // Nothing to store: what was learnt stays in memory.
-      resident.room = course.room;
-      await this.#afterwards(resident, before, course, posted);
-      return;
-    }
-    if (course.claims) this.#to.openClaims.begin(before.shard);
-    resident.writing = course.room.version;
-    const written = await this.#write(before, course);
-    resident.writing = 0;
-    if (written?.kind === 'committed') {
-      resident.failing = false;
-      resident.room = { ...course.room, tail: Math.max(course.room.tail, written.tail) };
-      for (const ack of written.inbox) this.#deliver(before, inboxEvent(ack, course.acceptedAs, this.#to.chance()));
-      await this.#afterwards(resident, before, course, posted);
-      return;
-    }
-    if (course.claims) {
-      this.#to.openClaims.end(before.shard);
-      giveBack(resident);
-    }
-    decideAgain(resident, posted);
-    if (written === null) await this.#putOff(resident);
-    if (written?.kind === 'fenced') {
-      this.#to.tenure.suspect(course.room.attempts.at(-1)?.generation ?? 0);
-      await this.#pause(FENCED_RETRY_MS);
-    }
-  }
-
-  /** Runs the events through `transition`, and claims in the same breath where a permit is to be had. */
-  #course(resident: Resident, events: readonly RoomEvent[]): Course {
-    const now = this.#to.clock.now();
-    const channel = this.#to.channels.get(resident.room.key);
-    const course = newCourse(resident.room, channel?.settings.echoesReference !== 'always');
-    stepAll(course, events, now, this.#to.tenure.mayTakeOver(resident.room.shard));
-    // A room that has just found its channel silent, or refusing, waits for its turn as a probe.
-    const closes = course.channelSilent || course.channelNacks.length > 0;
-    if (closes || !this.#mayClaim(course.room)) return course;
-    const permit = resident.permit ?? channel?.tryAcquire() ?? null;
-    const proof = this.#to.tenure.proof();
-    resident.permit = permit;
-    if (permit === null || proof === null) return course;
-    step(course, { type: 'permit_granted', ...proof }, now);
-    course.verdicts.pop();
-    course.claims = course.room.phase === 'sending';
-    return course;
-  }
-
-  /** Null where it is not known what became of the write. */
-  async #write(before: Room, course: Course): Promise<Written | null> {
-    const { writer, tenure } = this.#to;
-    const { room: next, facts, claims } = course;
-    try {
-      return await writer.write({ expectedVersion: before.version, next, facts, claims });
-    } catch (error) {
-      tenure.storeFailed(error);
-      // A claim that may yet commit is refused from here on: the generation rises before the row is read again.
-      if (claims) await tenure.renewGeneration();
-      return null;
-    }
-  }
-
-  async #afterwards(resident: Resident, before: Room, course: Course, posted: readonly Posted[]): Promise<void> {
-    this.#consequences.committed(resident, before, course, this.#to.tenure.keeps(before.shard));
-    const claimed = course.claims ? resident.permit : null;
-    if (claimed !== null) {
-      resident.permit = null;
-      this.#send(resident, claimed);
-    } else if (course.claims) this.#to.openClaims.end(before.shard);
-    try {
-      await this.#consequences.run(resident.room, course);
-      const first = course.verdicts.length - posted.length;
-      for (const [index, one] of posted.entries()) one.resolve(course.verdicts[first + index] as Verdict);
-    } catch (error) {
-      for (const one of posted) one.reject(error);
-    }
-  }
-
-  /** Null where the inbox could not be read. */
-  async #evidence(room: Room, posted: readonly Posted[]): Promise<RoomEvent[] | null> {
-    try {
-      return await this.#consequences.evidence(room, posted);
-    } catch (error) {
-      this.#to.tenure.storeFailed(error);
-      return null;
-    }
   }
 
   // ----------------------------------------------------------------------------------------------------------- effects
@@ -443,7 +272,7 @@ export class Rooms {
     for (const effect of pendingEffects(room)) {
       switch (effect.type) {
         case 'load_envelopes':
-          this.#wake(resident);
+          this.#deciding.wake(resident);
           return;
         case 'request_permit':
           this.#queueForPermit(resident);
@@ -454,7 +283,7 @@ export class Rooms {
               this.#turnedAway.add(resident);
               break;
             }
-            this.#tell(resident, { type: 'taken_over', chance: this.#to.chance() });
+            this.#deciding.tell(resident, { type: 'taken_over', chance: this.#to.chance() });
             return;
           }
           break;
@@ -488,7 +317,7 @@ export class Rooms {
         return;
       }
       resident.permit = permit;
-      this.#wake(resident);
+      this.#deciding.wake(resident);
     });
     if (!granted) resident.cancelRequest = cancel;
   }
@@ -502,28 +331,50 @@ export class Rooms {
     instruments.metrics.claims.inc();
     const repeats = room.attempts.some((one) => one.number !== room.attempt && one.result !== 'refused');
     if (repeats) instruments.metrics.possibleDuplicates.inc({ channel: channelName(room.key) });
+    const tally = this.#to.channels.tallies.of(room.key);
+    tally.begun(room, repeats);
     const { ackArrivedAt } = resident;
     resident.ackArrivedAt = null;
     attempts.send(room, permit, {
       isWanted: () => resident.room.settled === room.settled,
       onLeaving: () => {
         if (ackArrivedAt === null) return;
-        instruments.metrics.ackToNextSendSeconds.observe((clock.monotonic() - ackArrivedAt) / 1000);
+        const gapMs = clock.monotonic() - ackArrivedAt;
+        instruments.metrics.ackToNextSendSeconds.observe(gapMs / 1000);
+        tally.time('ackToNextSend', gapMs);
       },
       onResult: (result) => {
         resident.open.delete(key);
-        const ackTimeoutMs = this.#to.channels.get(room.key)?.ackTimeoutMs() ?? null;
-        const stored = this.#deliver(room, resultEvent(room, result, ackTimeoutMs, this.#to.chance()));
-        void stored.then(() => this.#to.openClaims.end(room.shard));
+        const ackTimeoutMs = this.#to.channels.get(room.key)?.acks.timeoutMs(headEnvelope(room)?.policy) ?? null;
+        const event = resultEvent(room, result, ackTimeoutMs, this.#to.chance());
+        this.#deliver(room, event, () => this.#to.openClaims.end(room.shard));
       },
     });
   }
 
   /** Hands a request's outcome to its room, whoever holds it now and however long the store takes. */
-  #deliver(address: RoomAddress, event: RoomEvent): Promise<unknown> {
-    return this.#to.attempts.insist(
-      () => this.post(address, event),
-      () => this.#ended,
+  #deliver(address: RoomAddress, event: RoomEvent, onStored: () => void = NOBODY_WAITS): void {
+    const { attempts, tenure } = this.#to;
+    const ended = (): boolean => this.#ended;
+    const resident = this.#residents.get(address.id);
+    if (resident === undefined || !tenure.clockIsSet || isFull(resident)) {
+      attempts.insist(() => this.post(address, event), ended, onStored);
+      return;
+    }
+    const over = attempts.track();
+    const again = (error: unknown): void => {
+      tenure.storeFailed(error);
+      over();
+      attempts.insist(() => this.post(address, event), ended, onStored);
+    };
+    this.#deciding.tell(
+      resident,
+      event,
+      () => {
+        over();
+        onStored();
+      },
+      again,
     );
   }
 
@@ -545,13 +396,28 @@ export class Rooms {
     this.#to.instruments.metrics.timeoutLatenessSeconds.observe(lateMs / 1000);
     const begunAt = room.attempts.at(-1)?.begunAt ?? 0;
     const channelAnswered = this.#to.channels.get(room.key)?.answeredSince(begunAt, id) ?? false;
-    this.#tell(resident, { type: 'deadline_due', channelAnswered, chance: this.#to.chance() });
+    this.#deciding.tell(resident, { type: 'deadline_due', channelAnswered, chance: this.#to.chance() });
   }
 
   // ----------------------------------------------------------------------------------------------------------- helpers
 
+  #keeper(): Keeper {
+    const ended = (): boolean => this.#ended;
+    return {
+      attend: (resident) => this.#attend(resident),
+      send: (resident, permit) => this.#send(resident, permit),
+      forget: (resident) => this.#forget(resident),
+      deliver: (address, event) => this.#deliver(address, event),
+      mayClaim: (room) => this.#mayClaim(room),
+      get ended() {
+        return ended();
+      },
+    };
+  }
+
   #admit(room: Room): Resident {
     const resident = newResident(room);
+    this.#setAside.drop(room.id);
     this.#residents.set(room.id, resident);
     return resident;
   }
@@ -564,6 +430,7 @@ export class Rooms {
     if (held && (resident.permit !== null || resident.cancelRequest !== null || nextDeadline(room) !== null)) return;
     if (held && (hasHead(room) || room.phase !== 'idle') && room.phase !== 'held' && room.reason !== 'paused') return;
     this.#forget(resident);
+    if (held && hasHead(room)) this.#setAside.keep(room);
   }
 
   #forget(resident: Resident): void {
@@ -573,10 +440,6 @@ export class Rooms {
     this.#turnedAway.delete(resident);
     this.#to.attempts.preparations.forget(resident.room.id);
     this.#residents.delete(resident.room.id);
-  }
-
-  #canClaimNow(resident: Resident): boolean {
-    return resident.permit !== null && this.#mayClaim(resident.room);
   }
 
   #mayClaim(room: Room): boolean {
@@ -592,9 +455,5 @@ export class Rooms {
 
   #isOurs(resident: Resident): boolean {
     return this.#residents.get(resident.room.id) === resident;
-  }
-
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => this.#to.clock.after(ms, resolve));
   }
 }

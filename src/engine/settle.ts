@@ -8,7 +8,7 @@ import type { Instruments } from './instruments.ts';
 import type { ClaimProof, Clock, RoomStore, RoomWrite, WriteResult } from './ports.ts';
 
 export interface WriterOptions {
-  readonly store: RoomStore;
+  readonly store: Pick<RoomStore, 'compareAndSet'>;
   readonly clock: Clock;
   readonly lanes: number;
   readonly maxRows: number;
@@ -35,10 +35,13 @@ export class RoomWriter {
     });
   }
 
-  /** Rejects where it is not known what became of the write. */
-  write(write: RoomWrite): Promise<Written> {
+  /**
+   * Calls back once, never before it returns.
+   * @param onUnknown it is not known what became of the write
+   */
+  write(write: RoomWrite, onWritten: (written: Written) => void, onUnknown: (error: unknown) => void): void {
     const lane = this.#lanes[write.next.id % this.#lanes.length] as Batcher<RoomWrite, Written>;
-    return lane.submit(write);
+    lane.enqueue(write, onWritten, onUnknown);
   }
 }
 

@@ -33,11 +33,19 @@ export interface SweeperOptions {
 
 const PAGE = 500;
 
+/** Shards that are read and looked at before the next ones. */
+const SHARDS_AT_ONCE = 256;
+
 /** Where no others are known, it is asked so often whether there are. */
 const ALONE_LOOK_MS = 1_000;
 
 export interface Sweeper {
   readonly service: Service;
+  /**
+   * Takes up the rooms of shards that have just become ours. Resolves when all are read.
+   * @throws what the store throws; the next sweep finds what was missed then
+   */
+  acquired(shards: readonly number[]): Promise<void>;
   /** Signals were missed: the next look is now. */
   lookNow(): void;
 }
@@ -72,6 +80,7 @@ export function createSweeper(options: SweeperOptions): Sweeper {
   });
   return {
     service,
+    acquired: (shards) => looking.takeUp(shards),
     lookNow() {
       looking.owe();
       wake();
@@ -88,6 +97,11 @@ class Looking {
   #lapses = 0;
   /** Something may have been missed since the last look. */
   #owed = true;
+  /** Shards whose rooms are being read for the first time, and how often that has begun. */
+  readonly #fresh = new Set<number>();
+  /** Shards whose rooms have been read, and whose signals may have come too late for what was written meanwhile. */
+  readonly #unheard = new Set<number>();
+  #begun = 0;
 
   constructor(options: SweeperOptions) {
     this.#options = options;
@@ -104,7 +118,10 @@ class Looking {
 
   isDue(): boolean {
     const { signals, ownership } = this.#options;
-    const blind = signals === null ? !ownership.alone : !signals.live;
+    const blind = signals === null ? !ownership.alone : !signals.live || this.#unheard.size > 0;
+    for (const shard of this.#unheard) {
+      if (signals?.hears([shard]) !== false || !ownership.holds(shard)) this.#unheard.delete(shard);
+    }
     const lapses = signals?.lapses ?? 0;
     // What was written before signals could be expected again is looked at once they can.
     if (blind || this.#wasBlind || lapses !== this.#lapses) this.#owed = true;
@@ -115,26 +132,58 @@ class Looking {
 
   async look(): Promise<void> {
     const { store, ownership, hints } = this.#options;
-    const shards = [...ownership.shards];
+    // Fresh ones have a look of their own, which comes late only where no signals do.
+    const shards = [...ownership.shards].filter((shard) => this.#wasBlind || !this.#fresh.has(shard));
     // Before there are any it only remembers from when on to look.
     if (shards.length === 0 && this.#seen !== null) return;
     this.#owed = false;
+    const begun = this.#fresh.size === 0 ? this.#begun : null;
     try {
       const { now, rooms } = await store.changedSince(shards, this.#seen);
-      // Shards that have come since it asked have not been looked at.
-      if (!this.#owed || this.#seen === null) this.#seen = now;
+      // Shards that have come since it asked, or were fresh then, have not been looked at.
+      if ((!this.#owed && begun === this.#begun) || this.#seen === null) this.#seen = now;
       hints.compare(rooms);
     } catch (error) {
       this.#owed = true;
       ownership.storeFailed(error);
     }
   }
+
+  /** Reads the rooms of shards, and then those that were written before the shards' signals arrived. */
+  async takeUp(shards: readonly number[]): Promise<void> {
+    this.#begun++;
+    for (const shard of shards) this.#fresh.add(shard);
+    try {
+      for (let first = 0; first < shards.length; first += SHARDS_AT_ONCE) {
+        await this.#takeUp(shards.slice(first, first + SHARDS_AT_ONCE));
+      }
+    } catch (error) {
+      this.#owed = true;
+      throw error;
+    } finally {
+      for (const shard of shards) this.#fresh.delete(shard);
+    }
+  }
+
+  async #takeUp(shards: readonly number[]): Promise<void> {
+    const { store, rooms, clock, hints, signals } = this.#options;
+    const { now: since } = await store.changedSince([], null);
+    await readAll(store, shards, 'all', clock.now(), (stored) => void rooms.found(stored, 'take_over'));
+    const heard = signals?.hears(shards) === true;
+    hints.compare((await store.changedSince(shards, since)).rooms);
+    for (const shard of shards) this.#fresh.delete(shard);
+    if (!heard) for (const shard of shards) this.#unheard.add(shard);
+  }
 }
 
 /** How many rooms are in memory, and how many of them wait for a permit, at the moment of asking. */
 function tellQueues({ rooms, channels, instruments }: SweeperOptions): void {
   instruments.metrics.roomsActive.set(rooms.size);
-  for (const channel of channels.all()) instruments.metrics.permitQueue.set({ channel: channel.name }, channel.queued);
+  const { permitQueue, ackTimeoutSeconds } = instruments.metrics;
+  for (const { name, queued, view } of channels.all()) {
+    permitQueue.set({ channel: name }, queued);
+    ackTimeoutSeconds.set({ channel: name }, view.ackTimeoutMs / 1000);
+  }
 }
 
 async function sweep(options: SweeperOptions): Promise<void> {
@@ -159,7 +208,7 @@ async function sweep(options: SweeperOptions): Promise<void> {
 }
 
 /** Calls back for every room that the scan finds, page by page. */
-export async function readAll(
+async function readAll(
   store: RoomStore,
   shards: readonly number[],
   which: 'all' | 'due',

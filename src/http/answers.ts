@@ -1,8 +1,8 @@
 /** What the HTTP side asks, answered by the engine and its stores. */
 import { randomUUID } from 'node:crypto';
-import type { Channels } from '../engine/channels.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { NewMessageDraft } from '../engine/message.ts';
+import type { PipelineStore } from '../engine/pipeline-ports.ts';
 import type {
   ChannelKey,
   Clock,
@@ -16,10 +16,10 @@ import type {
 } from '../engine/ports.ts';
 import type { References } from '../engine/reference.ts';
 import { RoomlineError } from '../errors.ts';
-import type { ChannelView as ChannelCondition } from '../room/explain.ts';
 import type { RoomKey, RoomRow } from '../room/room.ts';
 import { shardOf } from '../room/shard.ts';
 import type { HttpDependencies, Page, WebhookReceipt } from './dependencies.ts';
+import { conditionOf } from './pipeline-answers.ts';
 import type { MessageView, RoomView } from './schemas.ts';
 import { viewOfRoom, viewOfSettled, viewOfWaiting } from './views.ts';
 
@@ -31,12 +31,15 @@ export interface AnswerSources {
   readonly shards: number;
   readonly platform: (key: ChannelKey) => PlatformChannel | null;
   readonly wallClockMs: () => number;
+  /** Absent: only what this process itself holds counts as held. */
+  readonly pipeline?: Pick<PipelineStore, 'heldShards'>;
 }
 
 type Answers = Pick<
   HttpDependencies,
   | 'findChannel'
   | 'publish'
+  | 'publishAll'
   | 'findMessage'
   | 'findRoom'
   | 'listMessages'
@@ -68,6 +71,8 @@ export function admitted(
 export function createAnswers(from: AnswerSources): Answers {
   const { engine, stores, references, clock, shards, platform, wallClockMs } = from;
 
+  const timeNow = (): number => Math.floor(clock.now());
+
   async function findRow(key: RoomKey): Promise<RoomRow | null> {
     return (await stores.rooms.findRoom(key, shardOf(key, shards)))?.row ?? null;
   }
@@ -76,28 +81,32 @@ export function createAnswers(from: AnswerSources): Answers {
     const target = references.decode(id);
     if (target === null) return null;
     const { address, sequence } = target;
+    const asOf = timeNow();
     // A message settles between two reads at most once: what was not waiting then is settled now.
     const waiting = await stores.history.readWaiting(address, sequence);
     if (waiting !== null) {
       const room = await engine.rooms.view(address);
-      if (room !== null && room.settled < sequence) return viewOfWaiting(id, waiting, room);
+      if (room !== null && room.settled < sequence) return viewOfWaiting(id, waiting, room, asOf);
     }
     const settled = await stores.history.readSettled(address, sequence);
-    return settled === null ? null : viewOfSettled(id, settled);
+    return settled === null ? null : viewOfSettled(id, settled, asOf);
   }
 
   async function findRoom(key: RoomKey): Promise<RoomView | null> {
     const row = await findRow(key);
     const room = row === null ? null : await engine.rooms.view(row);
     if (room === null) return null;
-    return viewOfRoom(room, conditionOf(engine.channels, key), engine.ownership.holds(room.shard), clock.now());
+    const { shard } = room;
+    const held = engine.ownership.holds(shard) || (await from.pipeline?.heldShards([shard]))?.has(shard) === true;
+    return viewOfRoom(room, conditionOf(engine.channels, key), held, timeNow());
   }
 
   async function listMessages(key: RoomKey, page: Page): Promise<readonly MessageView[] | null> {
     const row = await findRow(key);
     if (row === null) return null;
+    const asOf = timeNow();
     const entries = await stores.history.listRoom(row, page.before, page.limit);
-    return entries.map((entry) => viewOf(references.encode(row, entry.sequence), entry, row));
+    return entries.map((entry) => viewOf(references.encode(row, entry.sequence), entry, row, asOf));
   }
 
   /** The channel of another sender whose statuses come to the same address. Its own secret must have signed, too. */
@@ -111,14 +120,22 @@ export function createAnswers(from: AnswerSources): Answers {
     return null;
   }
 
+  function admit(draft: NewMessageDraft): NewMessage {
+    // Until it is decided which past is the true one, what this one takes may be lost with it.
+    if (engine.ownership.anotherHistory !== null) throw new RoomlineError('another_history', { retryAfterMs: 5_000 });
+    const fallbackId = draft.messageId ?? `http:${randomUUID()}`;
+    return admitted(draft, { shards, now: clock.now(), source: 'http', fallbackId });
+  }
+
   return {
     findChannel: (tenant, channel) => platform({ tenant, channel }),
 
     async publish(draft) {
-      // Until it is decided which past is the true one, what this one takes may be lost with it.
-      if (engine.ownership.anotherHistory !== null) throw new RoomlineError('another_history', { retryAfterMs: 5_000 });
-      const fallbackId = `http:${randomUUID()}`;
-      return engine.intake.accept(admitted(draft, { shards, now: clock.now(), source: 'http', fallbackId }));
+      return engine.intake.accept(admit(draft));
+    },
+
+    async publishAll(drafts) {
+      return engine.intake.acceptAll(drafts.map(admit));
     },
 
     findMessage: (id) => fromStore(findMessage(id)),
@@ -195,11 +212,6 @@ async function fromStore<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-function viewOf(id: string, entry: HistoryEntry | WaitingMessage, row: RoomRow): MessageView {
-  return 'outcome' in entry ? viewOfSettled(id, entry) : viewOfWaiting(id, entry, row);
-}
-
-/** A channel that is configured no more is as good as stopped. */
-function conditionOf(channels: Channels, key: ChannelKey): ChannelCondition {
-  return channels.get(key)?.view ?? { state: 'stopped', reason: 'channel_not_configured', until: null };
+function viewOf(id: string, entry: HistoryEntry | WaitingMessage, row: RoomRow, asOf: number): MessageView {
+  return 'outcome' in entry ? viewOfSettled(id, entry, asOf) : viewOfWaiting(id, entry, row, asOf);
 }

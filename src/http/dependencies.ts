@@ -1,11 +1,14 @@
 /** What the HTTP side needs of the engine and of the process. */
 import type { FleetOperations } from '../engine/fleet-operations.ts';
+import type { Refused } from '../engine/intake.ts';
 import type { FindChannel, NewMessageDraft } from '../engine/message.ts';
-import type { ChannelKey, IntakeResult, RefusedCall, WebhookCall } from '../engine/ports.ts';
+import type { ChannelKey, IntakeResult, RefusedCall, SharedBudgets, WebhookCall } from '../engine/ports.ts';
 import type { RoomKey } from '../room/room.ts';
 import type { Log, Metrics } from '../telemetry.ts';
 import type { ChannelAdmin } from './channel-admin.ts';
+import type { PipelineAnswers } from './pipeline-answers.ts';
 import type { ChannelView, MessageView, Readiness, RoomView } from './schemas.ts';
+import type { SteeringDesk } from './steering.ts';
 
 export type WebhookReceipt =
   /** Everything that the call carried is on disk. */
@@ -21,6 +24,8 @@ export interface HttpDependencies {
   readonly findChannel: FindChannel;
   /** Resolves after the commit. @throws RoomlineError `overloaded`, with nothing accepted */
   readonly publish: (draft: NewMessageDraft) => Promise<IntakeResult>;
+  /** Resolves after the commit, in the order of the drafts. @throws RoomlineError `overloaded`, with nothing accepted */
+  readonly publishAll: (drafts: readonly NewMessageDraft[]) => Promise<readonly (IntakeResult | Refused)[]>;
   /** Null for an id that is no reference of ours, or of a message whose history has gone. */
   readonly findMessage: (id: string) => Promise<MessageView | null>;
   readonly findRoom: (key: RoomKey) => Promise<RoomView | null>;
@@ -29,8 +34,12 @@ export interface HttpDependencies {
   readonly channels: () => readonly ChannelView[];
   /** Absent: channels are configured in files only. */
   readonly channelAdmin?: ChannelAdmin;
+  /** Absent: nothing is told of stages, lingering rooms and charts. */
+  readonly pipeline?: PipelineAnswers;
   /** Absent: nothing is told of workers and shards. */
   readonly fleet?: FleetOperations;
+  /** Absent: rooms and messages cannot be steered, and dead letters not be seen. */
+  readonly steering?: SteeringDesk;
   /**
    * Resolves once everything that the call carries is on disk.
    * @throws RoomlineError where nothing of it can be read, or where the store is away (`not_ready`)
@@ -40,6 +49,10 @@ export interface HttpDependencies {
   readonly answerHandshake: (channel: ChannelKey, call: WebhookCall) => string | null;
   readonly readiness: () => Promise<readonly Readiness[]>;
   readonly metricsText: () => Promise<{ readonly contentType: string; readonly text: string }>;
+  /** Absent or null: each process keeps the limits of keys by itself. */
+  readonly sharedBudgets?: SharedBudgets | null;
+  /** In ms, for the limits of keys; the process's own clock where it is absent. */
+  readonly monotonicMs?: () => number;
   /** Unix time in ms, for the expiry of keys. */
   readonly wallClockMs: () => number;
   readonly log: Log;

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, preHandlerHookHandler, RouteOptions } from 'fastify';
 import { RoomlineError } from '../errors.ts';
 import { problemSchema } from './schemas.ts';
 
@@ -23,6 +23,7 @@ export function addEndpoint(
     app.route({
       ...each,
       schema: { ...each.schema, response },
+      ...(each.schema?.querystring === undefined ? {} : { preHandler: onlyFiniteNumbers }),
       handler: (request, reply) => inTime(each.handler(request, reply), answerTimeoutMs),
     });
   }
@@ -40,15 +41,20 @@ export function addEndpoint(
   });
 }
 
+/** The validator reads "Infinity" as a number, and then compares it with no bound. */
+const onlyFiniteNumbers: preHandlerHookHandler = (request, _reply, done) => {
+  const found = Object.entries(request.query as object).find(
+    ([, value]) => typeof value === 'number' && !Number.isFinite(value),
+  );
+  done(found === undefined ? undefined : new RoomlineError('field_type', { field: found[0], rule: 'must be integer' }));
+};
+
 /** The work itself goes on; the caller is told to ask again. */
-async function inTime<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    late.reject(new RoomlineError('not_ready', { detail: 'No answer in time; whether it took effect is not known' }));
-  }, timeoutMs);
-  try {
-    return await Promise.race([work, late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+function inTime<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new RoomlineError('not_ready', { detail: 'No answer in time; whether it took effect is not known' }));
+    }, timeoutMs);
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }

@@ -4,8 +4,12 @@ import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { RoomlineError } from '../errors.ts';
 import { type Identity, requireScope, type Scope, type StoredKey, verifyKey } from './keys.ts';
+import type { KeyBudgets } from './limits.ts';
 
 export type Guard = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+
+/** A guard of every request: a promise would be one too many. */
+export type QuickGuard = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
 
 const identities = new WeakMap<FastifyRequest, Identity>();
 
@@ -16,13 +20,45 @@ export function identityOf(request: FastifyRequest): Identity {
   return identity;
 }
 
-/** Runs before the body is read. */
-export function createAuthorizer(keys: readonly StoredKey[], wallClockMs: () => number): (scope: Scope) => Guard {
-  return (scope) => async (request) => {
-    const identity = verifyKey(request.headers.authorization, keys, wallClockMs());
-    requireScope(identity, scope);
-    identities.set(request, identity);
+/**
+ * What a route shows and changes: things of tenants, which it keeps apart itself by `ownsTenant`, or the deployment as
+ * a whole, which is not there for a key that is bound to tenants.
+ */
+export type Reach = 'tenants' | 'deployment';
+
+export type Authorize = (scope: Scope, reach?: Reach) => Guard;
+
+const scopes = new WeakMap<Guard, Scope>();
+
+/** The scope that an authorizer demands; null for any other guard. */
+export function scopeOf(guard: unknown): Scope | null {
+  return scopes.get(guard as Guard) ?? null;
+}
+
+/** Its guards run before the body is read. */
+export function createAuthorizer(
+  keys: readonly StoredKey[],
+  wallClockMs: () => number,
+  budgets: KeyBudgets,
+): Authorize {
+  return (scope, reach = 'deployment') => {
+    const guard: Guard = async (request, reply) => {
+      const identity = verifyKey(request.headers.authorization, keys, wallClockMs());
+      const spent = budgets.spend(identity.name, 'requests', 1, reply);
+      if (spent !== undefined) await spent;
+      requireScope(identity, scope);
+      if (reach === 'deployment' && identity.tenants !== null) throw new RoomlineError('not_found');
+      identities.set(request, identity);
+    };
+    scopes.set(guard, scope);
+    return guard;
   };
+}
+
+/** Whether things of the tenant are there for whoever asks; where they are not, the answer is that there are none. */
+export function ownsTenant(request: FastifyRequest, tenant: string): boolean {
+  const { tenants } = identityOf(request);
+  return tenants === null || tenants.includes(tenant);
 }
 
 /** Requests between the arrival of their headers and the end of their answer. */
@@ -32,10 +68,12 @@ export class OpenRequests {
   readonly #bySocket = new WeakMap<Socket, Set<FastifyReply>>();
 
   /** Counts a request until its connection is done with it, however that ends. */
-  readonly track: Guard = async (request, reply) => {
+  readonly track: QuickGuard = (request, reply, done) => {
     const { socket } = request.raw;
-    const ofSocket = this.#bySocket.get(socket) ?? new Set();
-    this.#bySocket.set(socket, ofSocket.add(reply));
+    const known = this.#bySocket.get(socket);
+    const ofSocket = known ?? new Set<FastifyReply>();
+    if (known === undefined) this.#bySocket.set(socket, ofSocket);
+    ofSocket.add(reply);
     this.#count++;
     reply.raw.once('close', () => {
       ofSocket.delete(reply);
@@ -43,12 +81,13 @@ export class OpenRequests {
       if (this.#count > 0) return;
       for (const resolve of this.#whenNone.splice(0)) resolve();
     });
+    done();
   };
 
   /** Refuses what exceeds the limit before its body is read. */
-  limit(most: number): Guard {
-    return async () => {
-      if (this.#count > most) throw new RoomlineError('overloaded', { detail: 'Too many requests are open' });
+  limit(most: number): QuickGuard {
+    return (_request, _reply, done) => {
+      done(this.#count > most ? new RoomlineError('overloaded', { detail: 'Too many requests are open' }) : undefined);
     };
   }
 
@@ -63,4 +102,28 @@ export class OpenRequests {
     if (this.#count === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenNone.push(resolve));
   }
+}
+
+/** Bounds what the bodies of a kind of request may take together; a body is refused before it is read. */
+export class BodyBudget {
+  readonly #maxBytes: number;
+  readonly #bodyLimitBytes: number;
+  #bytes = 0;
+
+  /** @param bodyLimitBytes of one body: what it counts where the caller did not say its length */
+  constructor(maxBytes: number, bodyLimitBytes: number) {
+    this.#maxBytes = maxBytes;
+    this.#bodyLimitBytes = bodyLimitBytes;
+  }
+
+  readonly guard: Guard = async (request, reply) => {
+    const bytes = Math.min(Number(request.headers['content-length'] ?? this.#bodyLimitBytes), this.#bodyLimitBytes);
+    if (this.#bytes + bytes > this.#maxBytes) {
+      throw new RoomlineError('overloaded', { detail: 'Too many large requests are open' });
+    }
+    this.#bytes += bytes;
+    reply.raw.once('close', () => {
+      this.#bytes -= bytes;
+    });
+  };
 }

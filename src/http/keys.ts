@@ -1,4 +1,5 @@
 import { createHash, randomBytes as cryptoRandomBytes, timingSafeEqual } from 'node:crypto';
+import type { RateLimit } from '../engine/ports.ts';
 import { RoomlineError } from '../errors.ts';
 
 /** What a key may do: hand in messages, look at them, or act as an operator. */
@@ -12,11 +13,24 @@ export interface StoredKey {
   readonly scopes: readonly Scope[];
   /** RFC 3339 time from which the key is refused. */
   readonly expiresAt?: string;
+  /** The only tenants that there are for it; all where it is absent. */
+  readonly tenants?: readonly string[];
+  /** What it may ask for in a second; no limit where it is absent. */
+  readonly limits?: KeyLimits;
+}
+
+/** 0 per second is no limit. */
+export interface KeyLimits {
+  readonly requests?: RateLimit;
+  /** Messages handed in, by themselves or in batches. */
+  readonly messages?: RateLimit;
 }
 
 export interface Identity {
   readonly name: string;
   readonly scopes: readonly Scope[];
+  /** Null for all. */
+  readonly tenants: readonly string[] | null;
 }
 
 export interface CreatedKey {
@@ -57,7 +71,7 @@ export function verifyKey(header: string | undefined, keys: readonly StoredKey[]
   }
   if (match === undefined) throw new RoomlineError('unauthorized');
   if (match.expiresAt !== undefined && nowMs >= Date.parse(match.expiresAt)) throw new RoomlineError('unauthorized');
-  return { name: match.name, scopes: match.scopes };
+  return { name: match.name, scopes: match.scopes, tenants: match.tenants ?? null };
 }
 
 /** @throws RoomlineError `forbidden_scope` */

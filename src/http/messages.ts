@@ -1,57 +1,112 @@
-/** Publishing one message, and asking what became of it. */
-import type { FastifyInstance } from 'fastify';
-import { MESSAGE_LIMITS, parseMessage } from '../engine/message.ts';
-import { RoomlineError } from '../errors.ts';
+/** Publishing messages, one or many at once, and asking what became of one. */
+import type { Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Refused } from '../engine/intake.ts';
+import {
+  checkMessage,
+  type FindChannel,
+  MESSAGE_LIMITS,
+  type MessageLimits,
+  type NewMessageDraft,
+  parseMessage,
+  readBatch,
+  stampWith,
+} from '../engine/message.ts';
+import type { IntakeResult } from '../engine/ports.ts';
+import { type ErrorCode, type Problem, RoomlineError, toProblem } from '../errors.ts';
 import type { HttpDependencies } from './dependencies.ts';
 import { addEndpoint } from './endpoint.ts';
-import type { Guard } from './guard.ts';
-import type { Scope } from './keys.ts';
-import { acceptedSchema, messageSchema } from './schemas.ts';
+import { type Authorize, BodyBudget, type Guard, identityOf, ownsTenant } from './guard.ts';
+import type { KeyBudgets } from './limits.ts';
+import { acceptedSchema, batchAcceptedSchema, messageSchema } from './schemas.ts';
 
 export interface MessageRouteOptions {
-  readonly authorize: (scope: Scope) => Guard;
+  readonly authorize: Authorize;
+  readonly budgets: KeyBudgets;
   readonly bodyLimitBytes: number;
+  readonly batchBodyLimitBytes: number;
   readonly answerTimeoutMs: number;
 }
 
+/** Largest bodies of batches that may be read and worked on at once; further ones are refused with 503. */
+const BATCHES_AT_ONCE = 8;
+/** Messages of a batch that are checked before other work of the process has its turn. */
+const CHECKED_PER_TURN = 250;
+
 export function addMessageRoutes(app: FastifyInstance, to: HttpDependencies, options: MessageRouteOptions): void {
-  const { authorize, bodyLimitBytes, answerTimeoutMs } = options;
-  const maxBytes = Math.min(bodyLimitBytes, MESSAGE_LIMITS.maxBytes);
+  const { authorize, budgets, bodyLimitBytes, batchBodyLimitBytes, answerTimeoutMs } = options;
+  const findChannelFor =
+    (request: FastifyRequest): FindChannel =>
+    (tenant, channel) =>
+      ownsTenant(request, tenant) ? to.findChannel(tenant, channel) : null;
+  const spend = (request: FastifyRequest, reply: FastifyReply, messages: number) =>
+    budgets.spend(identityOf(request).name, 'messages', messages, reply);
+  const limits = { ...MESSAGE_LIMITS, maxBytes: Math.min(bodyLimitBytes, MESSAGE_LIMITS.maxBytes) };
+  const turns = new Turns();
   addEndpoint(app, answerTimeoutMs, {
     method: 'POST',
     url: '/v1/messages',
     bodyLimit: bodyLimitBytes,
-    onRequest: [authorize('publish'), onlyIdentityEncoding],
+    onRequest: [authorize('publish', 'tenants'), onlyIdentityEncoding],
     schema: { response: { 202: acceptedSchema } },
     handler: async (request, reply) => {
-      const raw = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-      const parsed = parseMessage(raw, { ...MESSAGE_LIMITS, maxBytes }, to.findChannel);
+      await turns.before(request.raw.socket);
+      const idempotencyKey = idempotencyKeyOf(request);
+      const parsed = parseMessage(bytesOf(request), limits, findChannelFor(request));
       if ('error' in parsed) {
         to.metrics.intakeRefused.inc({ source: 'http', code: parsed.error.code });
         throw parsed.error;
       }
-      const result = await to.publish(parsed.ok);
+      const draft = identified(stampWith(request.id)(parsed.ok), idempotencyKey);
+      const spent = spend(request, reply, 1);
+      if (spent !== undefined) await spent;
+      const result = await to.publish(draft);
       if (result.kind === 'conflict') {
         to.metrics.intakeRefused.inc({ source: 'http', code: 'message_id_conflict' });
-        const detail = `The message id belongs to ${result.reference}, number ${result.sequence} of its room`;
-        throw new RoomlineError('message_id_conflict', { field: 'messageId', rule: 'unique in its room', detail });
+        throw conflictWith(result);
       }
-      const { reference: id, sequence, duplicate } = result;
-      const status = `/v1/messages/${id}`;
-      reply.code(202).header('location', status);
-      return { id, room: parsed.ok.key.room, sequence, duplicate, status };
+      const answer = acceptedAnswer(draft, result);
+      reply.code(202).header('location', answer.status);
+      return answer;
+    },
+  });
+
+  addEndpoint(app, answerTimeoutMs, {
+    method: 'POST',
+    // A colon that begins no parameter is written twice.
+    url: '/v1/messages::batch',
+    bodyLimit: batchBodyLimitBytes,
+    onRequest: [
+      authorize('publish', 'tenants'),
+      onlyIdentityEncoding,
+      new BodyBudget(BATCHES_AT_ONCE * batchBodyLimitBytes, batchBodyLimitBytes).guard,
+    ],
+    schema: { response: { 202: batchAcceptedSchema } },
+    // A socket takes large texts much slower than the bytes that they are.
+    onSend: async (_request, _reply, payload) => (typeof payload === 'string' ? Buffer.from(payload) : payload),
+    handler: async (request, reply) => {
+      // Whatever comes later on this connection is numbered later.
+      const { items, publishing } = await turns.take(request.raw.socket, async () => {
+        const checked = await checkBatch(request, limits, findChannelFor(request));
+        await spend(request, reply, checked.length);
+        return { items: checked, publishing: publishValid(checked, to) };
+      });
+      const answer = answerBatch(items, await publishing, request, to);
+      reply.code(202);
+      return answer;
     },
   });
 
   addEndpoint(app, answerTimeoutMs, {
     method: 'GET',
     url: '/v1/messages/:id',
-    onRequest: authorize('read'),
+    onRequest: authorize('read', 'tenants'),
     schema: { response: { 200: messageSchema } },
     handler: async (request) => {
       const { id } = request.params as { id: string };
       const message = await to.findMessage(id);
-      if (message === null) throw new RoomlineError('message_not_found');
+      if (message === null || !ownsTenant(request, message.tenant)) throw new RoomlineError('message_not_found');
       return message;
     },
   });
@@ -63,3 +118,113 @@ const onlyIdentityEncoding: Guard = async (request) => {
   if (encoding === undefined || encoding === 'identity') return;
   throw new RoomlineError('unsupported_media_type', { field: 'content-encoding', rule: 'none' });
 };
+
+const MAX_IDEMPOTENCY_KEY = 250;
+
+/** Null where the caller sent none. */
+function idempotencyKeyOf({ headers }: FastifyRequest): string | null {
+  const key = headers['idempotency-key'];
+  if (key === undefined) return null;
+  if (typeof key === 'string' && key.length <= MAX_IDEMPOTENCY_KEY && /^[\x21-\x7e]+$/.test(key)) return key;
+  const rule = `1 to ${MAX_IDEMPOTENCY_KEY} visible ASCII characters`;
+  throw new RoomlineError('field_invalid', { field: 'idempotency-key', rule });
+}
+
+/** A message's own id decides; the idempotency key stands for one that has none. */
+function identified(draft: NewMessageDraft, idempotencyKey: string | null): NewMessageDraft {
+  return draft.messageId === null && idempotencyKey !== null ? { ...draft, messageId: idempotencyKey } : draft;
+}
+
+function bytesOf({ body }: FastifyRequest): Buffer {
+  return Buffer.isBuffer(body) ? body : Buffer.alloc(0);
+}
+
+type BatchItem = NewMessageDraft | RoomlineError;
+type BatchResult = { readonly index: number } & (ReturnType<typeof acceptedAnswer> | { readonly error: Problem });
+
+async function checkBatch(
+  request: FastifyRequest,
+  limits: MessageLimits,
+  findChannel: FindChannel,
+): Promise<readonly BatchItem[]> {
+  const key = idempotencyKeyOf(request);
+  const stamp = stampWith(request.id);
+  const items: BatchItem[] = [];
+  for (const [index, message] of readBatch(bytesOf(request)).entries()) {
+    if (index > 0 && index % CHECKED_PER_TURN === 0) await nextTurn();
+    const parsed = checkMessage(message, limits, findChannel);
+    items.push('error' in parsed ? parsed.error : identified(stamp(parsed.ok), key && `${key}:${index}`));
+  }
+  return items;
+}
+
+async function publishValid(
+  items: readonly BatchItem[],
+  to: HttpDependencies,
+): Promise<readonly (IntakeResult | Refused)[]> {
+  const drafts = items.filter((item): item is NewMessageDraft => !(item instanceof RoomlineError));
+  return drafts.length === 0 ? [] : to.publishAll(drafts);
+}
+
+/** @param results of the items that are no errors, in their order */
+function answerBatch(
+  items: readonly BatchItem[],
+  results: readonly (IntakeResult | Refused)[],
+  { id: requestId }: FastifyRequest,
+  to: HttpDependencies,
+): { accepted: number; refused: number; results: BatchResult[] } {
+  const refused = new Map<ErrorCode, number>();
+  const of = results.values();
+  const refuse = (index: number, error: unknown): BatchResult => {
+    const problem = toProblem(error, requestId);
+    refused.set(problem.code, (refused.get(problem.code) ?? 0) + 1);
+    return { index, error: problem };
+  };
+  const answers = items.map((item, index): BatchResult => {
+    if (item instanceof RoomlineError) return refuse(index, item);
+    const result = of.next().value;
+    if (result === undefined) throw new Error('a batch was answered for fewer messages than it has');
+    if (result.kind === 'accepted') return { index, ...acceptedAnswer(item, result) };
+    return refuse(index, result.kind === 'conflict' ? conflictWith(result) : result.error);
+  });
+  let count = 0;
+  for (const [code, times] of refused) {
+    count += times;
+    to.metrics.intakeRefused.inc({ source: 'http', code }, times);
+    to.log.event('http.items_refused', { requestId, code, count: times });
+  }
+  return { accepted: answers.length - count, refused: count, results: answers };
+}
+
+function acceptedAnswer(draft: NewMessageDraft, result: IntakeResult & { readonly kind: 'accepted' }) {
+  const { reference: id, sequence, duplicate } = result;
+  return { id, room: draft.key.room, sequence, duplicate, status: `/v1/messages/${id}` };
+}
+
+function conflictWith({ reference, sequence }: IntakeResult): RoomlineError {
+  const detail = `The message id belongs to ${reference}, number ${sequence} of its room`;
+  return new RoomlineError('message_id_conflict', { field: 'messageId', rule: 'unique in its room', detail });
+}
+
+/** Keeps the order of requests that one connection brings while another of its requests is being worked on. */
+class Turns {
+  readonly #last = new WeakMap<Socket, Promise<void>>();
+
+  /** Resolves when all that took their turn before have ended it. */
+  async before(socket: Socket): Promise<void> {
+    await this.#last.get(socket);
+  }
+
+  async take<T>(socket: Socket, work: () => Promise<T>): Promise<T> {
+    const before = this.#last.get(socket);
+    const working = before === undefined ? work() : before.then(work);
+    this.#last.set(
+      socket,
+      working.then(
+        () => undefined,
+        () => undefined,
+      ),
+    );
+    return working;
+  }
+}

@@ -8,7 +8,7 @@ import { RoomlineError } from '../errors.ts';
 import type { Log } from '../telemetry.ts';
 import type { ChannelAdmin, Operator, Precondition } from './channel-admin.ts';
 import { addEndpoint, type Endpoint } from './endpoint.ts';
-import { type Guard, identityOf } from './guard.ts';
+import { type Authorize, identityOf, ownsTenant } from './guard.ts';
 import {
   auditListSchema,
   managedChannelListSchema,
@@ -43,7 +43,7 @@ const auditQuery = Type.Object(
 );
 
 export interface OperatorChannelOptions {
-  readonly authorizeOperator: Guard;
+  readonly authorize: Authorize;
   readonly answerTimeoutMs: number;
   readonly log: Log;
 }
@@ -51,14 +51,17 @@ export interface OperatorChannelOptions {
 export function addOperatorChannelRoutes(
   app: FastifyInstance,
   channels: ChannelAdmin,
-  { authorizeOperator: onRequest, answerTimeoutMs, log }: OperatorChannelOptions,
+  { authorize, answerTimeoutMs, log }: OperatorChannelOptions,
 ): void {
+  const onRequest = authorize('operate', 'tenants');
   addEndpoint(app, answerTimeoutMs, {
     method: 'GET',
     url: '/v1/ops/channels',
     onRequest,
     schema: { querystring: noQuery, response: { 200: managedChannelListSchema } },
-    handler: async () => ({ channels: await channels.list() }),
+    handler: async (request) => {
+      return { channels: (await channels.list()).filter(({ tenant }) => ownsTenant(request, tenant)) };
+    },
   });
 
   const url = '/v1/ops/channels/:tenant/:channel';
@@ -121,9 +124,16 @@ export function addOperatorChannelRoutes(
     handler: async (request) => {
       const { subject = null, before = null, limit = DEFAULT_PAGE } = request.query as Static<typeof auditQuery>;
       const entries = await channels.audit({ subject, before, limit });
-      return { entries, before: entries.length === limit ? (entries.at(-1)?.id ?? null) : null };
+      const shown = entries.filter((entry) => ownsSubject(request, entry.subject));
+      return { entries: shown, before: entries.length === limit ? (entries.at(-1)?.id ?? null) : null };
     },
   });
+}
+
+/** Of what was done, a key that is bound to tenants sees what was done to their channels and rooms. */
+function ownsSubject(request: FastifyRequest, subject: string): boolean {
+  const tenant = /^(?:channel|room):([^/]+)\//.exec(subject)?.[1];
+  return tenant === undefined ? identityOf(request).tenants === null : ownsTenant(request, tenant);
 }
 
 function keyOf(request: FastifyRequest): ChannelKey {
@@ -131,6 +141,7 @@ function keyOf(request: FastifyRequest): ChannelKey {
   for (const [field, name] of [['tenant', tenant] as const, ['channel', channel] as const]) {
     if (!NAME.test(name)) throw new RoomlineError('field_invalid', { field, rule: NAME.source });
   }
+  if (!ownsTenant(request, tenant)) throw new RoomlineError('channel_not_found');
   return { tenant, channel };
 }
 
@@ -159,22 +170,22 @@ function preconditionOf(request: FastifyRequest): Precondition {
 }
 
 /** @throws RoomlineError that repeats nothing of the body: a secret may be anywhere in it */
-export function objectIn(request: FastifyRequest): Readonly<Record<string, unknown>> {
+export function objectIn(request: FastifyRequest, maxDepth = MAX_DEPTH): Readonly<Record<string, unknown>> {
   const settings = parseJson(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0));
   if (typeof settings !== 'object' || settings === null || Array.isArray(settings)) {
     throw new RoomlineError('field_type', { field: 'body', rule: 'one JSON object' });
   }
-  checkStorable(settings, MAX_DEPTH);
+  checkStorable(settings, maxDepth, maxDepth);
   return settings as Readonly<Record<string, unknown>>;
 }
 
-function checkStorable(value: unknown, depthLeft: number): void {
+function checkStorable(value: unknown, depthLeft: number, maxDepth: number): void {
   if (typeof value === 'string') checkText(value);
   if (typeof value !== 'object' || value === null) return;
-  if (depthLeft === 0) throw new RoomlineError('body_too_deep', { field: 'body', rule: `at most ${MAX_DEPTH} levels` });
+  if (depthLeft === 0) throw new RoomlineError('body_too_deep', { field: 'body', rule: `at most ${maxDepth} levels` });
   for (const [name, inner] of Object.entries(value)) {
     checkText(name);
-    checkStorable(inner, depthLeft - 1);
+    checkStorable(inner, depthLeft - 1, maxDepth);
   }
 }
 

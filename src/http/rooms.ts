@@ -6,29 +6,32 @@ import { RoomlineError } from '../errors.ts';
 import type { RoomKey } from '../room/room.ts';
 import type { HttpDependencies } from './dependencies.ts';
 import { addEndpoint } from './endpoint.ts';
-import type { Guard } from './guard.ts';
-import type { Scope } from './keys.ts';
+import { type Authorize, ownsTenant } from './guard.ts';
 import { channelListSchema, messageListSchema, roomSchema } from './schemas.ts';
 
 const MAX_PAGE = 200;
-const DEFAULT_PAGE = 50;
+export const DEFAULT_PAGE = 50;
 
 export const tenantQuery = Type.Object(
   { tenant: Type.Optional(Type.String({ description: `Tenant of the channel; "${DEFAULT_TENANT}" by default.` })) },
   { additionalProperties: false },
 );
 
+export const limitQuery = Type.Optional(
+  Type.Integer({ minimum: 1, maximum: MAX_PAGE, description: `${DEFAULT_PAGE} by default.` }),
+);
+
 export const pageQuery = Type.Object(
   {
     ...tenantQuery.properties,
     before: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Page marker.' })),
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_PAGE, description: `${DEFAULT_PAGE} by default.` })),
+    limit: limitQuery,
   },
   { additionalProperties: false },
 );
 
 export interface RoomRouteOptions {
-  readonly authorize: (scope: Scope) => Guard;
+  readonly authorize: Authorize;
   readonly answerTimeoutMs: number;
 }
 
@@ -37,7 +40,7 @@ export function addRoomRoutes(app: FastifyInstance, to: HttpDependencies, option
   addEndpoint(app, answerTimeoutMs, {
     method: 'GET',
     url: '/v1/rooms/:channel/:room',
-    onRequest: authorize('read'),
+    onRequest: authorize('read', 'tenants'),
     schema: { querystring: tenantQuery, response: { 200: roomSchema } },
     handler: async (request) => (await to.findRoom(roomKeyOf(request))) ?? noSuchRoom(),
   });
@@ -45,12 +48,10 @@ export function addRoomRoutes(app: FastifyInstance, to: HttpDependencies, option
   addEndpoint(app, answerTimeoutMs, {
     method: 'GET',
     url: '/v1/rooms/:channel/:room/messages',
-    onRequest: authorize('read'),
+    onRequest: authorize('read', 'tenants'),
     schema: { querystring: pageQuery, response: { 200: messageListSchema } },
     handler: async (request) => {
       const { before = null, limit = DEFAULT_PAGE } = request.query as Static<typeof pageQuery>;
-      checkFinite('before', before);
-      checkFinite('limit', limit);
       const messages = (await to.listMessages(roomKeyOf(request), { before, limit })) ?? noSuchRoom();
       const last = messages.at(-1)?.sequence ?? 1;
       return { messages, before: messages.length === limit && last > 1 ? last : null };
@@ -60,28 +61,23 @@ export function addRoomRoutes(app: FastifyInstance, to: HttpDependencies, option
   addEndpoint(app, answerTimeoutMs, {
     method: 'GET',
     url: '/v1/channels',
-    onRequest: authorize('read'),
+    onRequest: authorize('read', 'tenants'),
     schema: { response: { 200: channelListSchema } },
-    handler: async () => ({ channels: to.channels() }),
+    handler: async (request) => ({ channels: to.channels().filter(({ tenant }) => ownsTenant(request, tenant)) }),
   });
 }
 
-function roomKeyOf(request: FastifyRequest): RoomKey {
+export function roomKeyOf(request: FastifyRequest): RoomKey {
   const { channel, room } = request.params as { channel: string; room: string };
   const { tenant = DEFAULT_TENANT } = request.query as Static<typeof tenantQuery>;
-  return {
+  const key = {
     tenant: checkId('tenant', tenant),
     channel: checkId('channel', channel),
     room: checkId('room', room),
   };
+  return ownsTenant(request, tenant) ? key : noSuchRoom();
 }
 
-/** The validator reads "Infinity" as a whole number, and then compares it with no bound. */
-function checkFinite(field: string, value: number | null): void {
-  if (value !== null && !Number.isFinite(value))
-    throw new RoomlineError('field_type', { field, rule: 'must be integer' });
-}
-
-function noSuchRoom(): never {
+export function noSuchRoom(): never {
   throw new RoomlineError('room_not_found');
 }

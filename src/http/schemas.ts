@@ -47,6 +47,19 @@ export const acceptedSchema = Type.Object({
   status: text('Where to ask what became of it.'),
 });
 
+export const batchAcceptedSchema = Type.Object({
+  accepted: integer('Messages that are durable now, duplicates included.'),
+  refused: integer('Messages that are not; each has an error in `results`.'),
+  results: Type.Array(
+    Type.Object({
+      index: integer('Place of the message in the batch, from 0.'),
+      ...Type.Partial(acceptedSchema).properties,
+      error: Type.Optional(problemSchema),
+    }),
+    { description: 'One for each message in the order of the batch: what POST /v1/messages answers, or an error.' },
+  ),
+});
+
 const attemptSchema = Type.Object({
   number: integer('1, 2, 3 … within the message.'),
   worker: text('The process that sent it, named anew at every start.'),
@@ -65,6 +78,9 @@ export const messageSchema = Type.Object({
   room: text('The room.'),
   sequence: integer('Its number in its room.'),
   messageId: text("The publisher's id, or the one given in its place."),
+  requestId: textOrNull('Of the request that published it; null for one that came by the queue.'),
+  replays: Type.Optional(text('The message whose dead letter it is a replay of; only where it is one.')),
+  asOf: integer('When this was so: engine time, ms since 1970.'),
   state: oneOf(['waiting', 'settled'], 'Waiting includes in flight.'),
   outcome: oneOfOrNull(OUTCOMES, 'Null while it waits.'),
   order: oneOfOrNull(
@@ -96,6 +112,7 @@ export const roomSchema = Type.Object({
   tenant: text('Tenant of the room.'),
   channel: text('Channel of the room.'),
   room: text('The room.'),
+  asOf: integer('When this was so: engine time, ms since 1970.'),
   phase: oneOf(PHASES, 'What the room is doing.'),
   reason: textOrNull('Why it waits or is held.'),
   explanation: text('One line that says why it waits.'),
@@ -122,6 +139,7 @@ const channelSchema = Type.Object({
   since: integerOrNull('Since when it is stopped or without acks, ms since 1970.'),
   until: integerOrNull('Until when it is slowed, ms since 1970.'),
   waitingRooms: integer('Rooms that stand in its permit queue at this worker.'),
+  ackTimeoutMs: integerOrNull('How long a message accepted now waits for its ack, in ms, unless it says so itself.'),
 });
 export type ChannelView = Static<typeof channelSchema>;
 export const channelListSchema = Type.Object({ channels: Type.Array(channelSchema) });

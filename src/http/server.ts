@@ -4,12 +4,16 @@ import { type FastifyInstance, fastify } from 'fastify';
 import { defineService, type Service } from '../engine/service.ts';
 import { RoomlineError } from '../errors.ts';
 import type { HttpDependencies } from './dependencies.ts';
+import { addDocsRoutes } from './docs.ts';
 import { createAuthorizer, OpenRequests } from './guard.ts';
 import type { StoredKey } from './keys.ts';
+import { KeyBudgets } from './limits.ts';
 import { addMessageRoutes } from './messages.ts';
+import { type Route, routeOf } from './openapi.ts';
 import { addOperationRoutes } from './operations.ts';
 import { addOperatorChannelRoutes } from './operator-channels.ts';
 import { addOperatorFleetRoutes } from './operator-fleet.ts';
+import { addPipelineRoutes } from './pipeline.ts';
 import {
   answerBrokenRequest,
   answerExpectation,
@@ -18,6 +22,7 @@ import {
   requestIdOf,
 } from './problems.ts';
 import { addRoomRoutes } from './rooms.ts';
+import { addSteeringRoutes } from './steering.ts';
 import { addWebhookRoutes } from './webhooks.ts';
 
 export interface HttpServerOptions {
@@ -25,6 +30,7 @@ export interface HttpServerOptions {
   /** 0 takes a free one. */
   readonly port: number;
   readonly bodyLimitBytes: number;
+  readonly batchBodyLimitBytes: number;
   readonly webhookBodyLimitBytes: number;
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
@@ -121,26 +127,32 @@ function buildServer(
   app.setNotFoundHandler(() => {
     throw new RoomlineError('not_found');
   });
+  const routes: Route[] = [];
+  app.addHook('onRoute', (added) => {
+    const route = routeOf(added);
+    if (route !== null) routes.push(route);
+  });
   app.addHook('onRequest', open.track);
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
-      throw new RoomlineError('field_missing', { field: 'host', rule: 'required by HTTP/1.1' });
-    }
-    if (request.raw.url !== undefined && request.raw.url.length > MAX_URL_LENGTH) {
-      throw new RoomlineError('field_invalid', { field: 'url', rule: `at most ${MAX_URL_LENGTH} characters` });
-    }
+      done(new RoomlineError('field_missing', { field: 'host', rule: 'required by HTTP/1.1' }));
+    } else if (request.raw.url !== undefined && request.raw.url.length > MAX_URL_LENGTH) {
+      done(new RoomlineError('field_invalid', { field: 'url', rule: `at most ${MAX_URL_LENGTH} characters` }));
+    } else done();
   });
 
-  const authorize = createAuthorizer(options.keys, to.wallClockMs);
-  const { bodyLimitBytes, webhookBodyLimitBytes } = options;
+  const monotonicMs = to.monotonicMs ?? (() => performance.now());
+  const budgets = new KeyBudgets(options.keys, to.sharedBudgets ?? null, monotonicMs);
+  const authorize = createAuthorizer(options.keys, to.wallClockMs, budgets);
+  const { bodyLimitBytes, batchBodyLimitBytes, webhookBodyLimitBytes } = options;
   const answerTimeoutMs = options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS;
   const authorizeOperator = authorize('operate');
   addOperationRoutes(app, to, { isStopping, authorizeOperator, answerTimeoutMs });
   const limit = open.limit(options.maxOpenRequests ?? MAX_OPEN_REQUESTS);
   const bound = (scope: FastifyInstance): void => {
-    scope.addHook('onRequest', async () => {
-      if (isStopping()) throw new RoomlineError('not_ready', { detail: 'This process is stopping' });
+    scope.addHook('onRequest', (_request, _reply, done) => {
+      done(isStopping() ? new RoomlineError('not_ready', { detail: 'This process is stopping' }) : undefined);
     });
     scope.addHook('onRequest', limit);
   };
@@ -150,12 +162,15 @@ function buildServer(
       bound(scope);
       scope.removeAllContentTypeParsers();
       scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-      addMessageRoutes(scope, to, { authorize, bodyLimitBytes, answerTimeoutMs });
+      addMessageRoutes(scope, to, { authorize, budgets, bodyLimitBytes, batchBodyLimitBytes, answerTimeoutMs });
       addRoomRoutes(scope, to, { authorize, answerTimeoutMs });
+      if (to.pipeline !== undefined) addPipelineRoutes(scope, to.pipeline, { authorize, answerTimeoutMs });
+      addDocsRoutes(scope, { routes, answerTimeoutMs });
       const { channelAdmin, fleet, log } = to;
       if (channelAdmin !== undefined) {
-        addOperatorChannelRoutes(scope, channelAdmin, { authorizeOperator, answerTimeoutMs, log });
+        addOperatorChannelRoutes(scope, channelAdmin, { authorize, answerTimeoutMs, log });
       }
+      if (to.steering !== undefined) addSteeringRoutes(scope, to, to.steering, { authorize, answerTimeoutMs });
       if (fleet !== undefined) addOperatorFleetRoutes(scope, fleet, { authorizeOperator, answerTimeoutMs, log });
     });
   if (serves('webhook'))

@@ -1,16 +1,21 @@
 /** From what the stores hold to what the API shows. */
+import { replayedBy } from '../engine/dead-letters.ts';
+import { splitBody } from '../engine/message.ts';
 import type { HistoryEntry, WaitingMessage } from '../engine/ports.ts';
 import { type ChannelView as ChannelState, explain } from '../room/explain.ts';
 import { hasHead, headSequence, possiblyDelivered, type Room, type RoomRow } from '../room/room.ts';
 import type { MessageView, RoomView } from './schemas.ts';
 
-export function viewOfSettled(id: string, entry: HistoryEntry): MessageView {
+export function viewOfSettled(id: string, entry: HistoryEntry, asOf: number): MessageView {
   const { key, outcome } = entry;
   return {
     id,
     ...key,
     sequence: entry.sequence,
     messageId: entry.messageId,
+    requestId: splitBody(entry.body).requestId,
+    ...replaysIn(entry.messageId),
+    asOf,
     state: 'settled',
     outcome,
     order: outcome === 'acked' ? 'proven' : outcome === 'assumed' ? 'assumed' : null,
@@ -31,7 +36,7 @@ export function viewOfSettled(id: string, entry: HistoryEntry): MessageView {
 }
 
 /** @param row the room of the message: what is known of its head is kept there */
-export function viewOfWaiting(id: string, message: WaitingMessage, row: RoomRow): MessageView {
+export function viewOfWaiting(id: string, message: WaitingMessage, row: RoomRow, asOf: number): MessageView {
   const isHead = headSequence(row) === message.sequence;
   const cancelledBy = message.cancelledBy ?? (isHead && row.mark === 'cancel' ? 'operator' : null);
   return {
@@ -39,6 +44,9 @@ export function viewOfWaiting(id: string, message: WaitingMessage, row: RoomRow)
     ...message.key,
     sequence: message.sequence,
     messageId: message.messageId,
+    requestId: splitBody(message.body).requestId,
+    ...replaysIn(message.messageId),
+    asOf,
     state: 'waiting',
     outcome: null,
     order: null,
@@ -63,6 +71,7 @@ export function viewOfRoom(room: Room, channel: ChannelState, held: boolean, now
   const { phase, reason, paused, since, until, settled, tail } = room;
   return {
     ...room.key,
+    asOf: now,
     phase,
     reason,
     explanation: explain(room, channel, held, now),
@@ -73,4 +82,9 @@ export function viewOfRoom(room: Room, channel: ChannelState, held: boolean, now
     tail,
     counts: { accepted: tail, settled, waiting: tail - settled },
   };
+}
+
+function replaysIn(messageId: string): Pick<MessageView, 'replays'> {
+  const replays = replayedBy(messageId);
+  return replays === null ? {} : { replays };
 }

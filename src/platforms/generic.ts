@@ -37,6 +37,7 @@ export function createGenericChannel(
       'roomline-attempt': String(request.attempt),
       'roomline-worker': request.worker,
       'roomline-generation': String(request.generation),
+      ...(request.requestId === undefined ? {} : { 'x-request-id': request.requestId }),
     };
     const body = withReference(request.reference, request.body);
     const outcome = await sends.exchange({ method: 'POST', path, headers, body, timeoutMs: request.timeoutMs });

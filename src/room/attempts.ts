@@ -33,7 +33,7 @@ export function acceptAttempt(room: Room, highestLevel: Attempt['highestLevel'],
 }
 
 /** Whether this level lets the next message go: the policy's does, and the highest that the head can get. */
-export function unlocks(room: Room, level: AckLevel, policy: Policy): boolean {
+export function unlocks(room: Pick<Room, 'attempts'>, level: AckLevel, policy: Policy): boolean {
   const highest = room.attempts.findLast((attempt) => attempt.highestLevel !== undefined)?.highestLevel;
   return reaches(level, policy.unlockedBy) || (highest !== undefined && reaches(level, highest));
 }

@@ -5,6 +5,8 @@ export interface ChannelView {
   readonly state: 'open' | 'slowed' | 'stopped' | 'ack_outage';
   readonly reason: string | null;
   readonly until: number | null;
+  /** X at present, in ms; left out where the channel is not known. */
+  readonly ackTimeoutMs?: number;
 }
 
 /** R7: the one line that says why a room waits, for people. Carries no recipient and no body. */
@@ -22,7 +24,7 @@ export function explain(room: Room, channel: ChannelView, held: boolean, now: nu
     case 'sending':
       return `${head} is being sent (attempt ${room.attempt})${room.mark === null ? '' : `; ${room.mark} follows its answer`}${of}`;
     case 'awaiting_ack':
-      return `${head} was accepted and waits up to ${left(room.until, now)} for its ack${levelLine(room)}${of}`;
+      return `${head} was accepted and waits up to ${left(room.until, now)} for its ack${levelLine(room)}${adaptedLine(room, channel)}${of}`;
     case 'backing_off':
       return `${head} ${noAnswer(room) ? 'got no answer' : 'was refused'} (${lastCode(room)}); attempt ${room.attempt + 1} follows in ${left(room.until, now)}${of}`;
     case 'unknown':
@@ -61,6 +63,14 @@ function levelLine(room: Room): string {
   return room.level === 'accepted' ? '' : ` (so far: ${room.level})`;
 }
 
+function adaptedLine(room: Room, { state, ackTimeoutMs }: ChannelView): string {
+  if (state === 'ack_outage') return '; the acks of its channel have stopped';
+  const policy = headEnvelope(room)?.policy;
+  const most = policy?.ackTimeoutMs ?? 0;
+  if (policy?.ownAckTimeout === true || ackTimeoutMs === undefined || ackTimeoutMs >= most) return '';
+  return `; its channel's acks take less than ${seconds(ackTimeoutMs)} at present (at most ${seconds(most)})`;
+}
+
 /** Only the head of a held room can have this mark: any other would have settled. */
 function replaced(room: Room): string {
   return headEnvelope(room)?.cancelledBy == null ? '' : '; it is not sent, a newer message has superseded it';
@@ -81,6 +91,9 @@ function lastCode(room: Room): string {
 
 function left(until: number | null, now: number): string {
   if (until === null) return 'an unknown time';
-  const ms = Math.max(0, until - now);
+  return seconds(Math.max(0, until - now));
+}
+
+function seconds(ms: number): string {
   return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 1000)} s`;
 }

@@ -75,6 +75,8 @@ export interface Policy {
   readonly unlockedBy: Exclude<AckLevel, 'none'>;
   /** X: how long an accepted message waits for its ack. */
   readonly ackTimeoutMs: number;
+  /** The message asked for this X itself: it is kept to, whatever the channel's acks do. */
+  readonly ownAckTimeout?: boolean;
   /** The least time from one message's settling to the next one's attempt. */
   readonly minGapMs: number;
   readonly roomLimit: RoomLimit;

@@ -13,20 +13,7 @@ import fastify from 'fastify';
 import pg from 'pg';
 import { Pool } from 'undici';
 import { createVerifier } from '../../src/platforms/standard-webhooks.ts';
-
-export interface BaselineConfig {
-  readonly postgresUrl: string;
-  readonly projectId: string;
-  readonly subscription: string;
-  /** host:port */
-  readonly pubsubEndpoint: string;
-  readonly maxOutstandingMessages: number;
-  readonly platformUrl: string;
-  readonly accessToken: string;
-  readonly webhookSecret: string;
-  /** Requests to the platform in flight at once. */
-  readonly maxConcurrentSends: number;
-}
+import type { ContestantConfig } from './contestant.ts';
 
 const CONNECTIONS = 32;
 const SCHEMA = `
@@ -82,9 +69,9 @@ interface Room {
 
 const [configFile] = process.argv.slice(2);
 if (configFile === undefined) throw new Error('usage: node test/bench/baseline-one-transaction.ts CONFIG.json');
-await run(JSON.parse(readFileSync(configFile, 'utf8')) as BaselineConfig);
+await run(JSON.parse(readFileSync(configFile, 'utf8')) as ContestantConfig);
 
-async function run(config: BaselineConfig): Promise<void> {
+async function run(config: ContestantConfig): Promise<void> {
   const database = new pg.Pool({ connectionString: config.postgresUrl, max: CONNECTIONS });
   await database.query(SCHEMA);
   const platform = new Pool(config.platformUrl, { connections: config.maxConcurrentSends, pipelining: 1 });
@@ -175,7 +162,7 @@ async function run(config: BaselineConfig): Promise<void> {
     await Promise.all([client.close(), app.close(), platform.destroy()]);
     await database.end();
   });
-  process.stdout.write(`${JSON.stringify({ url })}\n`);
+  process.stdout.write(`${JSON.stringify({ url: `${url}/webhooks` })}\n`);
 }
 
 function inTurn<T>(room: Room, step: () => Promise<T>): Promise<T> {

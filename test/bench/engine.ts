@@ -1,10 +1,53 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import type { FinalRow, OracleOptions } from '../../simulators/oracle/types.ts';
+import { DATABASE } from '../../simulators/rig/database.ts';
+import type { Metrics } from '../../simulators/rig/metrics.ts';
 import type { Rig } from '../../simulators/rig/rig.ts';
 import { readProfile, summariseProfile } from './profile.ts';
+import { redisPidOf } from './system.ts';
 import type { WorkloadContext } from './workload.ts';
 
+/** What is measured while it runs: Roomline, or what it is compared with. */
+export interface Engine {
+  readonly name: string;
+  readonly channel: string;
+  readonly discipline: NonNullable<OracleOptions['discipline']>;
+  /** Their children count as well. */
+  readonly pids: readonly number[];
+  readonly redisPid: number | null;
+  readonly databaseUrl: string;
+  /** Null where it has none. */
+  readonly metrics: () => Promise<Metrics | null>;
+  /** What the database says in the end of the rooms whose names begin so; undefined where nobody can tell. */
+  readonly final: (roomPrefix: string) => Promise<FinalRow[] | undefined>;
+  /** @throws Error where it has ended by itself */
+  readonly stop: () => Promise<void>;
+  /** However it is, it ends. */
+  readonly end: () => Promise<void>;
+}
+
 /** Starts Roomline, under Node's CPU profiler where one is asked for. */
+export async function startRoomline(rig: Rig, channel: string, context: WorkloadContext): Promise<Engine> {
+  const pid = await startEngine(rig, context);
+  return {
+    name: 'Roomline',
+    channel,
+    discipline: 'roomline',
+    pids: [pid],
+    redisPid: redisPidOf(rig),
+    databaseUrl: rig.postgres.url(DATABASE),
+    metrics: () => rig.engine.metrics(),
+    final: (roomPrefix) => rig.database.finalState(channel, roomPrefix),
+    stop: async () => {
+      const end = await rig.engine.stop();
+      if (end?.code !== 0) throw new Error(`Roomline ended with ${end?.code ?? end?.signal ?? 'nothing'}`);
+      sayProfile(context);
+    },
+    end: () => rig.engine.kill9(),
+  };
+}
+
 export async function startEngine(rig: Rig, { options, run }: WorkloadContext): Promise<number> {
   const before = process.env.NODE_OPTIONS;
   if (options.profile !== null) {

@@ -1,4 +1,5 @@
 /** Measured values and what several runs say of them. */
+import type { Row } from './comparison.ts';
 
 export type Unit = '×' | 'messages/s' | 'messages' | 'ms' | 'µs' | 'bytes' | 'MB' | '%' | '';
 
@@ -12,6 +13,8 @@ export interface Figure {
 export interface RunFigures {
   readonly ratios: readonly Figure[];
   readonly figures: readonly Figure[];
+  /** Loads side by side, Roomline's first. */
+  readonly rows?: readonly Row[];
 }
 
 export interface Summary {

@@ -1,17 +1,33 @@
 /** `npm run bench`: measures Roomline on real parts. Prints no figure of a run in which a rule was broken. */
 import { writeFileSync } from 'node:fs';
 import { onInterruption } from '../../simulators/demo/interruption.ts';
+import { chat, soak, steady } from './arrivals.ts';
 import type { RunFigures } from './figures.ts';
+import { history, million, rooms } from './growth.ts';
+import { isolation } from './isolation.ts';
 import { describeMachine, loadAverage, requireProc } from './machine.ts';
 import { media } from './media.ts';
 import { parseOptions, type WorkloadName } from './options.ts';
+import { plot } from './plot.ts';
 import { quiet } from './quiet.ts';
 import { asJson, report } from './report.ts';
 import { throughput } from './throughput.ts';
 import { timeouts } from './timeouts.ts';
 import type { Workload } from './workload.ts';
 
-const WORKLOADS: Readonly<Record<WorkloadName, Workload>> = { throughput, quiet, timeouts, media };
+const WORKLOADS: Readonly<Record<WorkloadName, Workload>> = {
+  throughput,
+  quiet,
+  steady,
+  chat,
+  isolation,
+  timeouts,
+  rooms,
+  million,
+  history,
+  soak,
+  media,
+};
 const INTERRUPTED = 130;
 
 const options = parseOptions(process.argv);
@@ -42,6 +58,10 @@ async function main(): Promise<number> {
   say(['', ...report(runs), ''].join('\n'));
   if (options.json !== null) {
     writeFileSync(options.json, `${JSON.stringify(asJson(workload.describe(options), runs), null, 2)}\n`);
+  }
+  if (options.plot !== null) {
+    const all = (runs.at(-1)?.rows ?? []).flatMap((row) => ('shown' in row ? row.shown : []));
+    writeFileSync(options.plot, plot(workload.describe(options), all));
   }
   return 0;
 }

@@ -56,3 +56,33 @@ it('knows only its own run, and of copies the first', () => {
   expect(observed.receivedAt('other/a/1')).toBeNull();
   expect(observed.receivedAt('run/a/1')).toBe(WALL + 101);
 });
+
+it('leaves out what was published only after the ack', () => {
+  const observed = observe(
+    receipt('run/a/1', 1, 100),
+    receipt('run/b/1', 2, 100),
+    call(1, 110, [1, 2], 'dd'),
+    receipt('run/a/2', 3, 112),
+    receipt('run/b/2', 4, 119),
+  );
+  const publishedAt = (key: string) => WALL + (key === 'run/b/2' ? 111 : 50);
+  expect(observed.gapsMs(undefined, publishedAt)).toEqual([2]);
+});
+
+it('measures timeouts from the answer to the next message, where nobody was told and one waited', () => {
+  const answer = (r: number, at: number) => ({ t: 'answer', r, at, status: 200, unknownOutcome: false });
+  const observed = observe(
+    receipt('run/a/1', 1, 100),
+    receipt('run/b/1', 2, 100),
+    receipt('run/c/1', 3, 100),
+    answer(1, 102),
+    answer(2, 103),
+    answer(3, 103),
+    call(1, 110, [2], 'd'),
+    receipt('run/b/2', 4, 111),
+    receipt('run/a/2', 5, 605),
+    receipt('run/c/2', 6, 700),
+  );
+  const publishedAt = (key: string) => WALL + (key === 'run/c/2' ? 690 : 50);
+  expect(observed.timeoutsLateMs(500, publishedAt)).toEqual([3]);
+});

@@ -1,15 +1,21 @@
 /** Figures as text: ratios first. */
+import { comparison } from './comparison.ts';
 import { type Figure, type RunFigures, type Summary, summarise, type Unit } from './figures.ts';
 
 export function report(runs: readonly RunFigures[]): string[] {
   const ratios = summarise(runs.map((run) => run.ratios));
   const figures = summarise(runs.map((run) => run.figures));
   return [
-    ...(ratios.length === 0
-      ? []
-      : ['Roomline as a multiple of one transaction per step, same load, same machine', ...table(ratios), '']),
+    ...(ratios.length === 0 ? [] : ['Ratios, within one run', ...table(ratios), '']),
+    ...runs.flatMap(sideBySide),
     ...table(figures),
   ];
+}
+
+const LEGEND = "×: the first line's messages/s by theirs; their CPU per message by the first line's";
+
+function sideBySide({ rows = [] }: RunFigures): string[] {
+  return rows.length < 2 ? [] : [LEGEND, ...comparison(rows), ''];
 }
 
 /** For `--json`. */

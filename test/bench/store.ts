@@ -7,7 +7,8 @@ import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import { migrate } from '../../src/adapters/postgres/migrate.ts';
 import { openStores } from '../../src/adapters/postgres/stores.ts';
-import type { ClaimProof, NewMessage, RoomStore, RoomWrite } from '../../src/engine/ports.ts';
+import type { ClaimProof, LateFact, NewMessage, RoomStore, RoomWrite, SettledState } from '../../src/engine/ports.ts';
+import { judgeLate } from '../../src/room/ack.ts';
 import { type Envelope, type Policy, type Room, type RoomRow, withEnvelopes } from '../../src/room/room.ts';
 import { transition } from '../../src/room/transition.ts';
 import { registrationOf } from '../support/fleet.ts';
@@ -51,9 +52,10 @@ const opened = openStores({
   preparedStatements: true,
   dedupeDays: 8,
   historyRetentionDays: 30,
+  auditRetentionDays: 365,
   allowUnsafeSettings: false,
 });
-const { rooms, ownership } = opened.stores;
+const { rooms, ownership, history } = opened.stores;
 try {
   await run();
 } finally {
@@ -77,6 +79,35 @@ async function run(): Promise<void> {
     live = live.map((room, index) => (index < rowsOf(size) ? withMore(room) : room));
     live = [...live.slice(rowsOf(size)), ...live.slice(0, rowsOf(size))];
   }
+  // The first messages of these rooms have settled above.
+  const settled = live.toReversed();
+  for (const size of [1, 20, 200]) {
+    const rooms = settled.splice(0, rowsOf(size));
+    await measure('late status', 'pool', size, rooms.length, (batch) =>
+      readLate(rooms.slice(batch * size, batch * size + size)),
+    );
+    await measure('late answer', 'pool', size, rooms.length, (batch) =>
+      history.recordLate(rooms.slice(batch * size, batch * size + size).map(lateAnswer)),
+    );
+  }
+}
+
+/** As late acks are recorded: read, judged, stored. */
+async function readLate(settled: readonly Room[]): Promise<void> {
+  const wanted = settled.map(({ shard, id }) => ({ shard, id, sequence: 1 }));
+  const states = (await history.readSettledStates(wanted)) as SettledState[];
+  const changes = states.map((state, index) => {
+    const verdict = judgeLate(state, { type: 'ack', level: 'read', at: START });
+    if (verdict.kind === 'ignored') throw new Error(`a late ack was ignored: ${verdict.reason}`);
+    return { state, verdict, key: (settled[index] as Room).key, at: START };
+  });
+  const changed = await history.updateSettled(changes);
+  if (!changed.every(Boolean)) throw new Error('a late ack was not stored');
+}
+
+function lateAnswer({ shard, id }: Room): LateFact {
+  const fact = { kind: 'answered_late', sequence: 1, attempt: 1, result: 'accepted', code: null } as const;
+  return { address: { shard, id }, fact: { ...fact, platformId: null, at: START } };
 }
 
 /** Enough of them that a measurement says something. */

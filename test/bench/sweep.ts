@@ -55,12 +55,13 @@ async function engineOf(name: string, roles: readonly string[]): Promise<{ engin
     preparedStatements: true,
     dedupeDays: 8,
     historyRetentionDays: 30,
+    auditRetentionDays: 365,
     allowUnsafeSettings: false,
   });
   ends.push(() => opened.close());
   const clock = createSystemClock();
   const instruments: Instruments = {
-    log: { event: () => undefined, flush: () => undefined },
+    log: { event: () => undefined, flush: () => undefined, writes: () => false },
     metrics: createMetrics({ version: 'bench' }),
     telemetry: new Telemetry(),
     hash: recipientHasher('a key of this benchmark'),
@@ -86,6 +87,7 @@ async function engineOf(name: string, roles: readonly string[]): Promise<{ engin
       stores: opened.stores,
       clock,
       chance: Math.random,
+      endOfTurn: setImmediate,
       references,
       channels: [channelOf({ maxConcurrentSends: 1_000, policy: { ackTimeoutMs: HOUR_MS } })],
       platform: () => platform,

@@ -1,16 +1,18 @@
 /** A complete system for one run, in a folder of its own, and what is read from it before and after the load. */
 import { randomBytes, randomInt } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { Oracle } from '../../simulators/oracle/oracle.ts';
 import type { FinalRow, OracleOptions, Published, Verdict } from '../../simulators/oracle/types.ts';
-import { instant, type SettingsPatch } from '../../simulators/platform/settings.ts';
+import type { LeanPatch } from '../../simulators/platform/lean/settings.ts';
 import type { Metrics } from '../../simulators/rig/metrics.ts';
 import { underWay } from '../../simulators/rig/platform.ts';
+import { findRedis, type RedisServer, startRedis } from '../../simulators/rig/redis.ts';
 import { type Rig, startRig } from '../../simulators/rig/rig.ts';
+import type { Engine } from './engine.ts';
 import { cpuMs, cpuMsWithChildren, machineMs } from './machine.ts';
 import type { Observations } from './observations.ts';
 
@@ -21,8 +23,11 @@ export interface SystemOptions {
   readonly channel: Readonly<Record<string, unknown>>;
   /** Laid over Roomline's settings, section by section. */
   readonly settings: Readonly<Record<string, object>>;
-  /** Laid over a platform without delays that tells of nothing but deliveries. */
-  readonly platform: SettingsPatch;
+  /** Policies of further channels, by name. */
+  readonly more?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly platform: LeanPatch;
+  /** Roomline sends its signals through a Redis of its own. */
+  readonly redis: boolean;
   readonly signal: AbortSignal;
   readonly say: (line: string) => void;
 }
@@ -30,40 +35,59 @@ export interface SystemOptions {
 /** Below the ports that systems hand out to outgoing connections, so that none of those takes it before us. */
 const PORTS = { from: 20_000, below: 30_000 };
 
-/** A platform that is quick, loses nothing and tells of deliveries only, one per webhook call. */
-const PLATFORM: SettingsPatch = {
-  message: { status: { sent: { probability: 0 } } },
-  channel: { webhooks: { connections: 512 } },
-};
-
 /** Runs `work` on a fresh system whose engine is not started yet; nothing is left of it afterwards. */
 export async function withSystem<T>(options: SystemOptions, work: (rig: Rig) => Promise<T>): Promise<T> {
   const directory = join(tmpdir(), `roomline-bench-${randomBytes(6).toString('hex')}`);
+  const redis = options.redis ? await startRedisServer() : null;
   try {
     const rig = await startRig({
       directory,
       httpPort: randomInt(PORTS.from, PORTS.below),
-      channels: { [CHANNEL]: options.channel },
-      settings: options.settings,
-      platform: [instant, PLATFORM, options.platform],
+      channels: { [CHANNEL]: options.channel, ...options.more },
+      settings: redis === null ? options.settings : { ...options.settings, redis: redisSettings(directory, redis) },
+      leanPlatform: options.platform,
       startEngine: false,
       signal: options.signal,
       warn: options.say,
     });
+    if (redis !== null) redisServers.set(rig, redis);
     try {
       return await work(rig);
     } finally {
       await rig.stop();
     }
   } finally {
+    await redis?.stop();
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+const redisServers = new WeakMap<Rig, RedisServer>();
+
+/** Of the Redis that Roomline uses; null where it uses none. */
+export function redisPidOf(rig: Rig): number | null {
+  return redisServers.get(rig)?.pid ?? null;
+}
+
+function redisSettings(directory: string, { url }: RedisServer): object {
+  mkdirSync(directory, { recursive: true });
+  const file = join(directory, 'redis-url');
+  writeFileSync(file, url, { mode: 0o600 });
+  return { url: { file } };
+}
+
+/** @throws Error in one line where there is none on this machine */
+export async function startRedisServer(): Promise<RedisServer> {
+  const program = findRedis();
+  if (program === null) throw new Error('there is no redis-server or valkey-server on the path');
+  return startRedis(program, { appendonly: 'yes', appendfsync: 'everysec' });
 }
 
 /** CPU time in ms, each with all its processes. */
 export interface CpuTimes {
   readonly engine: number;
   readonly postgres: number;
+  readonly redis: number;
   readonly platform: number;
   readonly pubsub: number;
   /** This process: it publishes. */
@@ -74,13 +98,13 @@ export interface CpuTimes {
   readonly all: number;
 }
 
-/** @param enginePid of whatever engine is measured */
-export function cpuTimes(rig: Rig, enginePid: number): CpuTimes {
+export function cpuTimes(rig: Rig, engine: Pick<Engine, 'pids' | 'redisPid'>): CpuTimes {
   const { busy, stolen, all } = machineMs();
   const own = process.cpuUsage();
   return {
-    engine: cpuMs(enginePid),
+    engine: engine.pids.reduce((sum, pid) => sum + cpuMsWithChildren(pid), 0),
     postgres: cpuMsWithChildren(rig.postgres.pid ?? 0),
+    redis: engine.redisPid === null ? 0 : cpuMsWithChildren(engine.redisPid),
     platform: cpuMs(rig.platform.child?.pid ?? 0),
     pubsub: cpuMs(rig.pubsub.child?.pid ?? 0),
     publisher: (own.user + own.system) / 1_000,
@@ -90,20 +114,14 @@ export function cpuTimes(rig: Rig, enginePid: number): CpuTimes {
 }
 
 export function cpuBetween(before: CpuTimes, after: CpuTimes): CpuTimes {
-  return {
-    engine: after.engine - before.engine,
-    postgres: after.postgres - before.postgres,
-    platform: after.platform - before.platform,
-    pubsub: after.pubsub - before.pubsub,
-    publisher: after.publisher - before.publisher,
-    machine: after.machine - before.machine,
-    all: after.all - before.all,
-  };
+  const names = Object.keys(after) as (keyof CpuTimes)[];
+  return Object.fromEntries(names.map((name) => [name, after[name] - before[name]])) as unknown as CpuTimes;
 }
 
 /** Share of the machine that was used, but not by the parts of this system, in %. */
-export function othersShare({ engine, postgres, platform, pubsub, publisher, machine, all }: CpuTimes): number {
-  return (Math.max(0, machine - engine - postgres - platform - pubsub - publisher) / all) * 100;
+export function othersShare({ machine, all, ...ours }: CpuTimes): number {
+  const used = Object.values(ours).reduce((sum, each) => sum + each, 0);
+  return (Math.max(0, machine - used) / all) * 100;
 }
 
 /** What Postgres has written so far, and how many transactions of this database it has committed. */
@@ -142,10 +160,21 @@ export async function accepted(rig: Rig, channel: string): Promise<number> {
   return (await rig.platform.stats()).channels[channel]?.accepted ?? 0;
 }
 
-/** Whether the platform has accepted so many messages of the channel and told of all of them. */
-export async function allTold(rig: Rig, channel: string, messages: number): Promise<boolean> {
+/**
+ * Whether an engine has settled so many messages: the platform has accepted so many of its channel and told of all that
+ * it tells of; then the engine is asked, where it counts. The platform is asked first because that costs it little.
+ */
+export async function hasSettled(rig: Rig, engine: Engine, messages: number): Promise<boolean> {
   const stats = await rig.platform.stats();
-  return (stats.channels[channel]?.accepted ?? 0) >= messages && underWay(stats) === 0;
+  if ((stats.channels[engine.channel]?.accepted ?? 0) < messages || underWay(stats) > 0) return false;
+  return (await settledBy(rig, engine)) >= messages;
+}
+
+/** Messages that it has settled since it started. Without a count of its own: those that the platform has accepted. */
+export async function settledBy(rig: Rig, engine: Engine): Promise<number> {
+  const metrics = await engine.metrics();
+  if (metrics === null) return accepted(rig, engine.channel);
+  return metrics.sum('roomline_messages_settled_total', { channel: `default/${engine.channel}` });
 }
 
 /** The run broke a rule: none of its figures counts. */

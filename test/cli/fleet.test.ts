@@ -72,7 +72,7 @@ describe('roomline shards', () => {
     expect((await run('rebalance', '--move', `${shard}=b`, '--pin', `${shard}=b`)).status).toBe(0);
     expect(lines((await run('shards', '--moving')).out)).toEqual([
       'SHARD OWNER MOVING PIN EPOCH ROOMS WAITING',
-      `${shard} a to b in 6000 ms b 2 0 0`,
+      `${shard} a to b in 10000 ms b 2 0 0`,
       '',
     ]);
     const all = JSON.parse((await run('shards', '--json')).out).shards;
@@ -214,7 +214,7 @@ describe('roomline rebalance', () => {
     expect(lines(out)[0]).toMatch(
       new RegExp(`^being handed over: ${third} to be handed over, 0 moved since .*, 0 of nobody$`),
     );
-    expect(out).toMatch(/^a -> c {2,}\d+ shards {2}within 6000 ms$/m);
+    expect(out).toMatch(/^a -> c {2,}\d+ shards {2}within 10000 ms$/m);
     expect(out).toMatch(/^last: fleet\.rebalance by operate at /m);
     await bed.handOver();
     expect(JSON.parse((await run('rebalance', '--progress', '--json')).out)).toMatchObject({

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type CommandContext, runCommand } from '../../src/cli/program.ts';
+import { type NewMessageDraft, splitBody } from '../../src/engine/message.ts';
 import { RoomlineError } from '../../src/errors.ts';
 import { hashKey } from '../../src/http/keys.ts';
 import { bearer, startServer } from '../http/fixture.ts';
@@ -41,6 +42,11 @@ function configFile(value: object): string {
   const file = join(folder, 'config.json');
   writeFileSync(file, JSON.stringify(value));
   return file;
+}
+
+/** What the platform would get. */
+function bodyOf(draft: NewMessageDraft | undefined): string {
+  return Buffer.from(splitBody(draft?.body ?? new Uint8Array()).body).toString();
 }
 
 const VALID = {
@@ -127,7 +133,7 @@ describe('roomline publish, message and room', () => {
     const { id } = JSON.parse(published.out);
     const [draft] = backend.published;
     expect(draft).toMatchObject({ messageId: 'm-1', ackTimeoutMs: 900, failurePolicy: 'hold', key: { room: 'r/1 ü' } });
-    expect(Buffer.from(draft?.body ?? []).toString()).toBe('{"to":"+1555","content":{"text":"Hello"}}');
+    expect(bodyOf(draft)).toBe('{"to":"+1555","content":{"text":"Hello"}}');
 
     const reader = environment(server.url, 'read');
     expect(JSON.parse((await run(['message', id], reader)).out)).toMatchObject({ id, messageId: 'm-1' });
@@ -139,7 +145,7 @@ describe('roomline publish, message and room', () => {
   it('take content as JSON', async () => {
     const { backend, server } = await startServer();
     await run(['publish', 'support', 'r', '--content', '{"a":[1]}'], environment(server.url, 'publish'));
-    expect(Buffer.from(backend.published[0]?.body ?? []).toString()).toBe('{"to":"r","content":{"a":[1]}}');
+    expect(bodyOf(backend.published[0])).toBe('{"to":"r","content":{"a":[1]}}');
   });
 
   it.each([
@@ -170,6 +176,77 @@ describe('roomline publish, message and room', () => {
     expect(status).toBe(1);
     expect(error).toContain('ROOMLINE_URL');
     expect(error).not.toContain('rl_');
+  });
+});
+
+describe('roomline publish --from', () => {
+  const line = (room: string, more: object = {}) =>
+    `${JSON.stringify({ channel: 'support', room, content: { room }, ...more })}\n`;
+  async function* chunks(...texts: string[]) {
+    yield* texts;
+  }
+
+  it('publishes the lines of a file, names those that are refused, and repeated as the same run doubles nothing', async () => {
+    const { backend, server } = await startServer();
+    const file = `${configFile({})}.ndjson`;
+    writeFileSync(file, `${line('a')}\n${line('b', { messageId: 'own' })}no json\n${line('', {})}${line('a')}`);
+    const args = ['publish', '--from', file, '--run', 'night'];
+    const { status, out, error } = await run(args, environment(server.url, 'publish'));
+    expect([status, JSON.parse(out)]).toEqual([1, { run: 'night', lines: 5, accepted: 3, duplicates: 0, refused: 2 }]);
+    expect(error).toMatch(/^line 4: body_malformed_json.*\nline 5: field_invalid.*\n2 of 5 messages were refused\.\n$/);
+    expect(backend.published.map(({ messageId }) => messageId)).toEqual(['night:1', 'own', 'night:6']);
+    const again = await run([...args, '--start-line', '6'], environment(server.url, 'publish'));
+    expect([again.status, JSON.parse(again.out)]).toEqual([
+      0,
+      { run: 'night', lines: 1, accepted: 1, duplicates: 1, refused: 0 },
+    ]);
+  });
+
+  it('reads standard input, whatever its chunks', async () => {
+    const { backend, server } = await startServer();
+    const text = line('a') + line('b');
+    const stdin = chunks(text.slice(0, 7), text.slice(7, 60), text.slice(60));
+    const { status } = await run(['publish', '--from', '-'], { ...environment(server.url, 'publish'), stdin });
+    expect(status).toBe(0);
+    expect(backend.published.map(({ key }) => key.room)).toEqual(['a', 'b']);
+  });
+
+  it('says how to go on where the server refuses all', async () => {
+    const { server } = await startServer();
+    const stdin = chunks(line('a'));
+    const result = await run(['publish', '--from', '-', '--run', 'x'], { ...environment(server.url, 'read'), stdin });
+    expect(result).toMatchObject({ status: 1, out: '' });
+    expect(result.error).toContain('forbidden_scope');
+    expect(result.error).toContain('Go on with --run x --start-line 1.');
+  });
+
+  it.each([
+    [['publish', 'support', 'r', '--from', '-'], 'without channel and room'],
+    [['publish', '--from', '-', '--start-line', '0'], 'A line, from 1'],
+    [['publish', '--from', '/nowhere/at/all'], 'ENOENT'],
+  ])('%j ends with 1', async (args, text) => {
+    const { server } = await startServer();
+    const { status, error } = await run(args, environment(server.url, 'publish'));
+    expect(status).toBe(1);
+    expect(error).toContain(text);
+  });
+});
+
+describe('roomline messages and rooms', () => {
+  it('show what message and room show, and pages of messages', async () => {
+    const { server } = await startServer();
+    const publisher = environment(server.url, 'publish');
+    const { id } = JSON.parse((await run(['publish', 'support', 'r', '--text', 'a'], publisher)).out);
+    await run(['publish', 'support', 'r', '--text', 'b'], publisher);
+    const reader = environment(server.url, 'read');
+    expect((await run(['messages', 'show', id], reader)).out).toBe((await run(['message', id], reader)).out);
+    expect((await run(['rooms', 'show', 'support', 'r'], reader)).out).toBe(
+      (await run(['room', 'support', 'r'], reader)).out,
+    );
+    const page = JSON.parse((await run(['rooms', 'messages', 'support', 'r', '--limit', '1'], reader)).out);
+    expect([page.messages.length, page.messages[0].sequence, page.before]).toEqual([1, 2, 2]);
+    const next = await run(['rooms', 'messages', 'support', 'r', '--before', '2'], reader);
+    expect(JSON.parse(next.out).messages).toHaveLength(1);
   });
 });
 

@@ -11,7 +11,6 @@ const NOTE: AuditNote = {
   detail: { weights: { 'node-"ä\\': 2 } },
   requestId: 'request-1',
 };
-const LIMIT_MS = 60_000;
 
 const changeOf = (wishes: Partial<FleetChange> = {}): FleetChange => {
   return { weights: new Map(), pins: new Map(), drain: null, moves: [], ...wishes };
@@ -39,9 +38,9 @@ export function describeFleetOperations(harness: () => Harness): void {
     }
 
     /** Stores a change of the fleet as it is. */
-    async function change(wishes: Partial<FleetChange>, limitMs = LIMIT_MS): Promise<void> {
+    async function change(wishes: Partial<FleetChange>): Promise<void> {
       const { membership } = await fleet().look();
-      expect(await fleet().change(membership, changeOf(wishes), limitMs, NOTE)).toBe(true);
+      expect(await fleet().change(membership, changeOf(wishes), NOTE)).toBe(true);
     }
 
     it('is shown with everything that it is distributed from, and when it changed', async () => {
@@ -152,7 +151,7 @@ export function describeFleetOperations(harness: () => Harness): void {
       const promised = await fleet().look();
       expect(promised.shards[4]).toMatchObject({ owner: 'holder', heir: 'other', epoch: 2 });
       expect(promised.shards[4]?.heirLeftMs).toBeGreaterThan(0);
-      expect(promised.shards[4]?.heirLeftMs).toBeLessThanOrEqual(LIMIT_MS);
+      expect(promised.shards[4]?.heirLeftMs).toBeLessThanOrEqual(LONG_LEASE_MS);
       const owned = (await ownership.ownShards('holder')).filter(({ shard }) => shard === 4);
       expect(await ownership.handOver('holder', owned)).toEqual([4]);
       const given = await fleet().look();
@@ -199,7 +198,6 @@ export function describeFleetOperations(harness: () => Harness): void {
           fleet().change(
             membership,
             changeOf({ weights: new Map([['node-o', weight]]), pins: new Map([[weight, 'node-o']]) }),
-            LIMIT_MS,
             { ...NOTE, requestId: `request-${weight}` },
           ),
         ),
@@ -233,10 +231,10 @@ export function describeFleetOperations(harness: () => Harness): void {
         const before = await fleet().look();
         const asked = changeOf({ ...everything(), ...wrong });
 
-        expect(await fleet().change(before.membership - off, asked, LIMIT_MS, NOTE)).toBe(false);
+        expect(await fleet().change(before.membership - off, asked, NOTE)).toBe(false);
         expect(rowsOf(await fleet().look())).toEqual(rowsOf(before));
         expect(await notes()).toHaveLength(1);
-        expect(await fleet().change(before.membership, changeOf(everything()), LIMIT_MS, NOTE)).toBe(true);
+        expect(await fleet().change(before.membership, changeOf(everything()), NOTE)).toBe(true);
       },
     );
 

@@ -1,20 +1,22 @@
 import { describe, expect, it } from 'vitest';
-import type { HistoryEntry, LateFact, Stores } from '../../src/engine/ports.ts';
-import { judgeLate } from '../../src/room/ack.ts';
+import type { HistoryEntry, LateFact, SettledChange, SettledState, Stores } from '../../src/engine/ports.ts';
+import { judgeLate, type LateEvent } from '../../src/room/ack.ts';
 import type { AckLevel, Room } from '../../src/room/room.ts';
 import { accepted, ack, deadline, nackOf, operator, START } from '../support/rooms.ts';
 import { claimBy, World } from './world.ts';
 
 /** A room whose first `count` messages have settled as assumed, accepted by the platform at 1000 × their sequence. */
-async function settledRoom(world: World, count: number): Promise<Room> {
-  const proof = await world.worker();
-  let room = await world.roomWith(count + 1, 'room', { ackTimeoutMs: 0 });
+async function settledRoom(world: World, count: number, name = 'room'): Promise<Room> {
+  const proof = await world.worker(`${name}-${world.channel}`);
+  let room = await world.roomWith(count + 1, name, { ackTimeoutMs: 0 });
   for (let sequence = 1; sequence <= count; sequence++) {
     room = await world.apply(
       room,
       proof,
       claimBy(proof),
-      { ...accepted(sequence, 1, `gw-${sequence}`), platformAt: 1_000 * sequence } as ReturnType<typeof accepted>,
+      { ...accepted(sequence, 1, `gw-${name}-${sequence}`), platformAt: 1_000 * sequence } as ReturnType<
+        typeof accepted
+      >,
       deadline(),
     );
   }
@@ -25,6 +27,19 @@ async function entryOf(world: World, room: Room, sequence: number): Promise<Hist
   const entry = await world.stores.history.readSettled(room, sequence);
   if (entry === null) throw new Error(`message ${sequence} has not settled`);
   return entry;
+}
+
+function changeOf(world: World, state: SettledState, event: LateEvent): SettledChange {
+  const verdict = judgeLate(state, event);
+  if (verdict.kind === 'ignored') throw new Error(`the ${event.type} was ignored`);
+  return { state, verdict, key: world.key(), at: START };
+}
+
+/** States of messages 1 to `count`. */
+async function statesOf(world: World, { shard, id }: Room, count: number): Promise<SettledState[]> {
+  const wanted = Array.from({ length: count }, (_, index) => ({ shard, id, sequence: index + 1 }));
+  const states = await world.stores.history.readSettledStates(wanted);
+  return states.filter((state) => state !== null);
 }
 
 async function levelsOf(world: World, room: Room, count: number): Promise<AckLevel[]> {
@@ -65,11 +80,10 @@ export function describeHistory(stores: () => Stores): void {
       const world = new World(stores());
       const room = await settledRoom(world, 1);
       const entry = await entryOf(world, room, 1);
-      const verdict = judgeLate(entry, { type: 'ack', level: 'read', at: START + 7 });
-      if (verdict.kind === 'ignored') throw new Error('the ack was ignored');
+      const change = changeOf(world, entry, { type: 'ack', level: 'read', at: START + 7 });
 
-      expect(await world.stores.history.updateSettled(entry, verdict, START)).toBe(true);
-      expect(await world.stores.history.updateSettled(entry, verdict, START)).toBe(false);
+      expect(await world.stores.history.updateSettled([change])).toEqual([true]);
+      expect(await world.stores.history.updateSettled([change])).toEqual([false]);
       expect(await entryOf(world, room, 1)).toEqual({ ...entry, level: 'read', levelAt: START + 7, revision: 2 });
     });
 
@@ -77,10 +91,9 @@ export function describeHistory(stores: () => Stores): void {
       const world = new World(stores());
       const room = await settledRoom(world, 1);
       const entry = await entryOf(world, room, 1);
-      const verdict = judgeLate(entry, { type: 'nack', nack: nackOf({ code: 'undelivered' }), at: START });
-      if (verdict.kind === 'ignored') throw new Error('the nack was ignored');
+      const change = changeOf(world, entry, { type: 'nack', nack: nackOf({ code: 'undelivered' }), at: START });
       const { history, deadLetters } = world.stores;
-      await history.updateSettled(entry, verdict, START + 3);
+      await history.updateSettled([{ ...change, at: START + 3 }]);
       const [letter] = await deadLetters.list(null, 1);
 
       const { shard, id } = room;
@@ -96,8 +109,96 @@ export function describeHistory(stores: () => Stores): void {
         detail: 'undelivered',
       });
       expect(await entryOf(world, room, 1)).toMatchObject({ lateNackCode: 'undelivered', outcome: 'assumed' });
-      expect(await history.updateSettled(entry, verdict, START)).toBe(false);
+      expect(await history.updateSettled([change])).toEqual([false]);
       expect((await deadLetters.list(null, 1))[0]?.id).toBe(letter?.id);
+    });
+
+    it('tells the states of many settled messages in the order asked for, twice where asked twice', async () => {
+      const world = new World(stores());
+      const { shard, id } = await settledRoom(world, 3);
+      const wanted = [3, 1, 4, 3].map((sequence) => ({ shard, id, sequence }));
+      const states = await world.stores.history.readSettledStates([
+        ...wanted,
+        { shard, id: id + 1_000_000, sequence: 1 },
+      ]);
+
+      expect(states.map((state) => state?.sequence ?? null)).toEqual([3, 1, null, 3, null]);
+      expect(await entryOf(world, { shard, id } as Room, 3)).toMatchObject({ ...states[0] });
+    });
+
+    it('changes many settled messages at once, each by itself, and answers in their order', async () => {
+      const world = new World(stores());
+      const room = await settledRoom(world, 3);
+      const other = await settledRoom(world, 3, 'other');
+      const [first, second, third] = await statesOf(world, room, 3);
+      const [, , ofOther] = await statesOf(world, other, 3);
+      const read = (state: SettledState | undefined, at: number) =>
+        changeOf(world, state as SettledState, { type: 'ack', level: 'read', at });
+      const { history } = world.stores;
+      expect(await history.updateSettled([read(second, START)])).toEqual([true]);
+
+      const changes = [read(ofOther, START), read(third, START + 1), read(second, START + 2), read(first, START + 3)];
+      expect(await history.updateSettled(changes)).toEqual([true, true, false, true]);
+      expect((await statesOf(world, other, 3)).map(({ revision }) => revision)).toEqual([1, 1, 2]);
+      const after = await statesOf(world, room, 3);
+      expect(after.map(({ levelAt, revision }) => [levelAt, revision])).toEqual([
+        [START + 3, 2],
+        [START, 2],
+        [START + 1, 2],
+      ]);
+    });
+
+    it('has only the first of two changes of one message in a batch take effect', async () => {
+      const world = new World(stores());
+      const room = await settledRoom(world, 2);
+      const [first, second] = (await statesOf(world, room, 2)) as [SettledState, SettledState];
+      const ackOf = (level: 'sent' | 'read'): SettledChange =>
+        changeOf(world, second, { type: 'ack', level, at: START });
+      const other = changeOf(world, first, { type: 'ack', level: 'delivered', at: START });
+      const { history } = world.stores;
+
+      expect(await history.updateSettled([ackOf('sent'), other, ackOf('read')])).toEqual([true, true, false]);
+      expect(await levelsOf(world, room, 2)).toEqual(['delivered', 'sent']);
+      expect((await statesOf(world, room, 2)).map(({ revision }) => revision)).toEqual([2, 2]);
+    });
+
+    it('makes one dead letter of two failures of one message in a batch, and none of what is not dead', async () => {
+      const world = new World(stores());
+      const room = await settledRoom(world, 3);
+      const [first, second, third] = (await statesOf(world, room, 3)) as [SettledState, SettledState, SettledState];
+      const failed = (state: SettledState, code: string): SettledChange =>
+        changeOf(world, state, { type: 'nack', nack: nackOf({ code }), at: START });
+      const acked = changeOf(world, second, { type: 'ack', level: 'delivered', at: START });
+      const changes = [failed(third, 'c'), acked, failed(first, 'a'), failed(first, 'again')];
+      const { history, deadLetters } = world.stores;
+
+      expect(await history.updateSettled(changes)).toEqual([true, true, true, false]);
+      const letters = (await deadLetters.list(null, 10)).filter(({ channel }) => channel === world.channel);
+      expect(letters.map(({ sequence, detail, reason }) => [sequence, detail, reason]).sort()).toEqual([
+        [1, 'a', 'failed_after_assumed'],
+        [3, 'c', 'failed_after_assumed'],
+      ]);
+    });
+
+    it('has one of two batches at once, in opposite orders, make each change', async () => {
+      const world = new World(stores());
+      const room = await settledRoom(world, 8);
+      const { history, deadLetters } = world.stores;
+      const states = await statesOf(world, room, 8);
+      const batch = (code: string) =>
+        states.map((state) => changeOf(world, state, { type: 'nack', nack: nackOf({ code }), at: START }));
+      const [some, others] = await Promise.all([
+        history.updateSettled(batch('one')),
+        history.updateSettled(batch('other').reverse()),
+      ]);
+
+      const otherWay = others.toReversed();
+      expect(some.map((changed, index) => changed !== otherWay[index])).toEqual(states.map(() => true));
+      expect((await statesOf(world, room, 8)).map(({ lateNackCode }) => lateNackCode)).toEqual(
+        some.map((changed) => (changed ? 'one' : 'other')),
+      );
+      const letters = (await deadLetters.list(null, 20)).filter(({ channel }) => channel === world.channel);
+      expect(letters.map(({ sequence }) => sequence).sort()).toEqual(states.map(({ sequence }) => sequence));
     });
 
     it('raises levels up to a sequence, never lowers one, and is idempotent', async () => {
@@ -155,6 +256,41 @@ export function describeHistory(stores: () => Stores): void {
       expect(entry.attempts).toMatchObject([{ number: 1, result: 'accepted', endedAt: START + 5 }]);
       expect(entry.platformId).toBe('gw-1');
       expect(entry.revision).toBeGreaterThan(1);
+    });
+
+    it('ends attempts of many messages at once, however many answers come at the same time', async () => {
+      const world = new World(stores());
+      const room = await settledRoom(world, 3);
+      const proof = await world.worker(`other-${world.channel}`);
+      const other = await world.apply(await world.roomWith(1, 'other'), proof, claimBy(proof), ack(1));
+      const answer = (address: Room, sequence: number, code: string): LateFact => ({
+        address,
+        fact: {
+          kind: 'answered_late',
+          sequence,
+          attempt: 1,
+          result: 'accepted',
+          code,
+          platformId: code,
+          at: START + 5,
+        },
+      });
+      const { history } = world.stores;
+      await Promise.all([
+        history.recordLate([answer(other, 1, 'x'), answer(room, 1, 'y'), answer(room, 2, 'y')]),
+        history.recordLate([answer(room, 1, 'y'), answer(other, 1, 'x')]),
+        history.raiseLevels(other, 1, 'read', START, null),
+        history.raiseLevels(room, 3, 'read', START, null),
+      ]);
+
+      const entry = await history.readSettled(other, 1);
+      expect(entry).toMatchObject({ platformId: 'x', level: 'read' });
+      expect(entry?.attempts).toMatchObject([{ number: 1, result: 'accepted', code: 'x', endedAt: START + 5 }]);
+      expect((await statesOf(world, room, 3)).map(({ revision, level }) => [revision, level])).toEqual([
+        [4, 'read'],
+        [3, 'read'],
+        [2, 'read'],
+      ]);
     });
 
     it('records late names of platforms, and passes over messages that are gone', async () => {

@@ -10,6 +10,9 @@ describeStore('memory', async () => {
     endLease: async () => {
       now += SHORT_LEASE_MS;
     },
+    stepClock: async (byMs) => {
+      now += byMs;
+    },
     close: async () => undefined,
   };
 });

@@ -13,6 +13,12 @@ for (const route of postgresRoutes()) {
       endLease: async (worker) => {
         await database.query('UPDATE workers SET lease_until = clock_timestamp() WHERE worker = $1', [worker]);
       },
+      // The server's clock is everybody's: to everything that leases are judged by, moving their times is the same.
+      stepClock: async (byMs) => {
+        await database.query(`UPDATE workers SET lease_until = lease_until - $1 * interval '1 ms'`, [byMs]);
+        await database.query(`UPDATE shards SET heir_until = heir_until - $1 * interval '1 ms'`, [byMs]);
+        await database.query(`UPDATE fleet SET planner_until = planner_until - $1 * interval '1 ms'`, [byMs]);
+      },
       close: () => database.close(),
     };
   });

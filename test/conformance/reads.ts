@@ -202,6 +202,31 @@ export function describeReads(stores: () => Stores): void {
       expect(await world.stores.rooms.scan([], 'all', START, 3, null)).toEqual([]);
     });
 
+    it.each(['all', 'due'] as const)(
+      'of %s goes on after an address wherever that is, each shard once',
+      async (which) => {
+        const world = new World(stores());
+        const other = new World(world.stores);
+        const third = new World(world.stores);
+        for (const [name, one] of Object.entries({ a: world, b: other, c: other, d: third }))
+          await one.roomWith(1, name);
+        const { id } = await other.read('b');
+        const between = { shard: other.shard, id };
+        const scan = async (shards: readonly number[], after: RoomAddress | null): Promise<string[]> => {
+          const found = await world.stores.rooms.scan(shards, which, START, 10, after);
+          return found.map((stored) => stored.row.key.room);
+        };
+
+        const shards = [third.shard, other.shard, world.shard, other.shard];
+        expect(await scan(shards, null)).toEqual(['a', 'b', 'c', 'd']);
+        expect(await scan(shards, between)).toEqual(['c', 'd']);
+        // The shard of the address may have moved to another worker between two pages.
+        expect(await scan([world.shard, third.shard], between)).toEqual(['d']);
+        expect(await scan([world.shard, other.shard], between)).toEqual(['c']);
+        expect(await scan([world.shard], between)).toEqual([]);
+      },
+    );
+
     it('brings each room as it was at one instant', async () => {
       const world = new World(stores());
       const proof = await world.worker();

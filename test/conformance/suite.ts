@@ -5,6 +5,7 @@ import { describeCompareAndSet } from './compare-and-set.ts';
 import { describeFleetOperations } from './fleet-operations.ts';
 import { describeHistory } from './history.ts';
 import { describeInbox } from './inbox.ts';
+import { describeLetters } from './letters.ts';
 import { describeOwnership } from './ownership.ts';
 import { describeRaces } from './races.ts';
 import { describeReads } from './reads.ts';
@@ -27,6 +28,7 @@ export function describeStore(name: string, makeHarness: MakeHarness): void {
     describeInbox(stores);
     describeChannels(stores);
     describeDeadLetters(stores);
+    describeLetters(() => harness);
     describeRaces(stores);
   });
 

@@ -24,6 +24,8 @@ export interface Harness {
   readonly operators: OperatorStores;
   /** Lets the lease of this worker come to its end; it had no longer than a minute. */
   endLease(worker: string): Promise<void>;
+  /** Sets the database's clock, ahead or back; what is stored stays as it is. */
+  stepClock(byMs: number): Promise<void>;
   close(): Promise<void>;
 }
 

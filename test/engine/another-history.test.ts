@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { createMemoryStores } from '../../src/adapters/memory/stores.ts';
 import { holdAllRooms, releaseAllRooms } from '../../src/engine/all-rooms.ts';
+import { explainHistory } from '../../src/engine/another-history.ts';
 import type { AnotherHistory } from '../../src/engine/fleet-ports.ts';
-import { explainHistory } from '../../src/engine/ownership.ts';
 import type { Stores } from '../../src/engine/ports.ts';
 import { Bed, channelOf, type Process, SHARDS, START, settled } from '../support/engine.ts';
 

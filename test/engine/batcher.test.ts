@@ -52,6 +52,10 @@ describe('a batcher', () => {
           again: fc.array(fc.boolean(), { minLength: 5, maxLength: 5 }),
         }),
       },
+      {
+        weight: 2,
+        arbitrary: fc.record({ type: fc.constant('submit all' as const), count: fc.integer({ min: 0, max: 7 }) }),
+      },
       { weight: 1, arbitrary: fc.record({ type: fc.constant('fail' as const) }) },
     );
     await fc.assert(
@@ -74,7 +78,17 @@ describe('a batcher', () => {
         };
         for (const one of steps) {
           if (one.type === 'submit') for (let n = 0; n < one.count; n++) put(submitted++);
-          else if (one.type === 'answer') await endOne(one.again);
+          else if (one.type === 'submit all') {
+            const items = Array.from({ length: one.count }, () => submitted++);
+            void batcher
+              .submitAll(items, () => 'failed')
+              .then((results) => {
+                expect(results).toHaveLength(items.length);
+                for (const [index, item] of items.entries()) {
+                  answers.set(item, `${answers.get(item) ?? ''}${results[index]}`);
+                }
+              });
+          } else if (one.type === 'answer') await endOne(one.again);
           else if (mayFail && flushes[ended] !== undefined) {
             mayFail = false;
             await flushes[ended++]?.fail(new Error('broken'));

@@ -17,6 +17,17 @@ describe('an attempt', () => {
     });
   });
 
+  it('tells apart what goes to the platform and the id of the request that published it', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    const { body } = messageOf('r', 'a');
+    const stored = Buffer.concat([Buffer.from('{"requestId":"trace-1",'), body.subarray(1)]);
+    await process.publish('r', ['a'], { body: stored });
+    const { request } = bed.platform.last;
+    expect(request.requestId).toBe('trace-1');
+    expect(Buffer.from(request.body)).toEqual(Buffer.from(body));
+  });
+
   it('is made again after a retryable refusal, with back-off, the same reference and the next number', async () => {
     const bed = new Bed();
     const process = await bed.boot();

@@ -23,7 +23,6 @@ async function pair(withSignals: boolean) {
     audit: memory.operators.audit,
     signals: bus?.port() ?? null,
     clock: { monotonic: () => bed.time.now },
-    handOverMs: () => 6_000,
   });
   await bed.time.until(() => second.engine.ownership.shards.size === HALF);
   return { bed, first, second, fleet };

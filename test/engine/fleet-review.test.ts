@@ -37,13 +37,14 @@ class SlowBus extends SignalBus {
     let pending = 0;
     return {
       get live() {
-        return pending === 0 && port.live;
+        return port.live;
       },
       get lapses() {
         return port.lapses;
       },
       publish: (signal) => port.publish(signal),
       unfollow: (shards) => port.unfollow(shards),
+      hears: (shards) => pending === 0 && port.hears(shards),
       listen: (listener) => port.listen(listener),
       follow: (shards) => {
         pending++;

@@ -28,6 +28,15 @@ function ownersOverlap(processes: readonly Process[]): number[] {
   return all.filter((shard, index) => all.indexOf(shard) !== index);
 }
 
+/** Who has each shard, and who is to have it, as the store says. */
+async function sharesOf(bed: Bed): Promise<{ owners: Map<number, string | null>; heirs: Map<number, string | null> }> {
+  const { shards } = await bed.stores.ownership.view();
+  return {
+    owners: new Map(shards.map(({ owner }, shard) => [shard, owner])),
+    heirs: new Map(shards.map(({ heir }, shard) => [shard, heir])),
+  };
+}
+
 describe('a worker that joins', () => {
   it('is given its part, each shard by the one who held it', async () => {
     const bed = new Bed();
@@ -180,6 +189,29 @@ describe('a worker that dies', () => {
 });
 
 describe('a hand-over', () => {
+  it('of many shards goes by a few at a time: in the others the holder goes on meanwhile, and all have moved soon', async () => {
+    const shards = 512;
+    const bed = new Bed({ settings: { shards } });
+    const first = await bed.boot();
+    const second = bed.process();
+    const handedOver = () => first.logged.filter(({ event }) => event === 'ownership.handed_over');
+    void second.engine.service.start();
+    await bed.time.until(() => handedOver().length === 1);
+    const { owners, heirs } = await sharesOf(bed);
+    expect([...owners.values()].filter((owner) => owner === 'worker-2.1')).toHaveLength(64);
+    const [shard] = [...heirs].find(([, heir]) => heir === 'worker-2.1') as [number, string];
+    expect(first.engine.ownership.isLeaving(shard)).toBe(false);
+    await first.publish('r', ['a'], { shard });
+    expect(bed.platform.sends.map(({ request }) => request.worker)).toEqual(['worker-1.1']);
+    await bed.platform.last.accept();
+
+    const from = bed.time.now;
+    await bed.time.until(() => second.engine.ownership.shards.size === shards / 2);
+    expect(bed.time.now - from).toBeLessThanOrEqual(500);
+    expect(handedOver().map(({ fields }) => fields.shards)).toEqual([64, 64, 64, 64]);
+    expect(ownersOverlap([first, second])).toEqual([]);
+  });
+
   it('whose answer was lost is not taken back: the holder claims nothing there, whatever became of it', async () => {
     const bed = new Bed();
     const first = await bed.boot();

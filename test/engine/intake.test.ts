@@ -180,6 +180,62 @@ describe('intake', () => {
     expect(intake.outstanding).toBe(0);
   });
 
+  it('takes a batch as a whole or not at all, and one beyond the bound where nothing else waits', async () => {
+    const bed = new Bed({ settings: { maxWaiting: 3 } });
+    const process = await bed.boot();
+    process.loseStores();
+    const { intake } = process.engine;
+    const batchOf = (...ids: string[]) => ids.map((id) => messageOf('r', id, { source: 'http' }));
+    const first = intake.acceptAll(batchOf('a', 'b'));
+    await expect(intake.acceptAll(batchOf('x', 'y'))).rejects.toMatchObject({
+      code: 'overloaded',
+      retryAfterMs: 1_000,
+    });
+    expect(intake.outstanding).toBe(2);
+    const second = intake.acceptAll(batchOf('c'));
+    process.regainStores();
+    await bed.time.advance(1_000);
+    expect([await first, await second].flat()).toMatchObject([{ sequence: 1 }, { sequence: 2 }, { sequence: 3 }]);
+    expect(intake.outstanding).toBe(0);
+    const large = intake.acceptAll(batchOf('d', 'e', 'f', 'g'));
+    await expect(intake.acceptAll(batchOf('z'))).rejects.toMatchObject({ code: 'overloaded' });
+    await large;
+    expect(await idsOf(bed, 'r')).toEqual(['a', 'b', 'c', 'd', 'e', 'f', 'g']);
+  });
+
+  it('answers each message of a batch for itself: new, known, in conflict, refused by the store', async () => {
+    const bed = new Bed({ database: refusing(new Set(['bad'])), settings: { maxBatchRows: 3 } });
+    const process = await bed.boot();
+    const { intake } = process.engine;
+    const other = new TextEncoder().encode('{"to":"r","content":{"id":"a","text":"other"}}');
+    const answers = await intake.acceptAll([
+      messageOf('r', 'a'),
+      messageOf('r', 'a'),
+      messageOf('r', 'a', { body: other }),
+      messageOf('r', 'bad'),
+      messageOf('s', 'a'),
+      messageOf('r', 'b'),
+    ]);
+    expect(answers).toMatchObject([
+      { kind: 'accepted', sequence: 1, duplicate: false },
+      { kind: 'accepted', sequence: 1, duplicate: true },
+      { kind: 'conflict', sequence: 1 },
+      { kind: 'refused', error: expect.any(RefusedValueError) },
+      { kind: 'accepted', sequence: 1, duplicate: false },
+      { kind: 'accepted', sequence: 2, duplicate: false },
+    ]);
+    expect(await intake.acceptAll([])).toEqual([]);
+  });
+
+  it('decides what the messages of a batch supersede before it answers', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    const { intake } = process.engine;
+    await intake.acceptAll([messageOf('r', 'a'), messageOf('r', 'b'), messageOf('r', 'c', { supersedes: 'b' })]);
+    const listed = await bed.stores.history.listRoom(await bed.row('r'), null, 10);
+    expect(listed.find(({ messageId }) => messageId === 'b')).toMatchObject({ cancelledBy: 'superseded' });
+  });
+
   it('lets a first message wait for company, and commits them together', async () => {
     const bed = new Bed({ settings: { lingerMs: 20 } });
     const process = await bed.boot();
@@ -211,6 +267,7 @@ describe('intake', () => {
       const accepting = intake.accept(messageOf('r', 'a'));
       const closing = intake.close();
       await expect(intake.accept(messageOf('r', 'b'))).rejects.toMatchObject({ code: 'overloaded' });
+      await expect(intake.acceptAll([messageOf('r', 'b')])).rejects.toMatchObject({ code: 'overloaded' });
       await bed.time.advance(200);
       await closing;
       expect(await accepting).toMatchObject({ kind: 'accepted', sequence: 1 });

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MESSAGE_LIMITS, type NewMessageDraft, parseMessage } from '../../src/engine/message.ts';
+import { MESSAGE_LIMITS, type NewMessageDraft, parseMessage, splitBody, stampWith } from '../../src/engine/message.ts';
 import type { RoomlineError } from '../../src/errors.ts';
 
 const utf8 = new TextEncoder();
@@ -142,6 +142,28 @@ describe('a message that keeps every rule', () => {
       code: 'payload_too_large',
       field: 'content',
     });
+  });
+});
+
+describe('the id of the request that brought a message', () => {
+  it('goes with its body and changes nothing else of it', () => {
+    const draft = accepted(message({ messageId: 'm' }));
+    const stamped = stampWith('trace.1:2_3-4')(draft);
+    expect(JSON.parse(bodyOf(stamped))).toEqual({ requestId: 'trace.1:2_3-4', to: 'r1', content: { text: 'Hello' } });
+    expect({ ...stamped, body: draft.body }).toEqual(draft);
+    // As a store gives it back: somewhere within larger memory.
+    const stored = Buffer.concat([Buffer.from('before'), stamped.body, Buffer.from('after')]).subarray(6, -5);
+    expect(splitBody(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength))).toEqual({
+      requestId: 'trace.1:2_3-4',
+      body: Buffer.from(draft.body),
+    });
+  });
+
+  it('is never read from what the publisher wrote', () => {
+    for (const change of [{ to: '{"requestId":"x",' }, { content: { requestId: 'x' } }, { room: '"requestId":"x"' }]) {
+      const { body } = accepted(message(change));
+      expect(splitBody(body)).toEqual({ requestId: null, body });
+    }
   });
 });
 

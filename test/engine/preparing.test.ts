@@ -48,9 +48,11 @@ const preparedOf = (name: string) => new Map([[`link of ${name}`, `id of ${name}
 /** Messages whose ids begin with `pic` link to something. Uploads are answered by hand. */
 class ScriptedUploads implements Preparer {
   readonly uploads: Upload[] = [];
+  readonly planned: string[] = [];
   maxConcurrent = 4;
 
   plan(body: Uint8Array) {
+    this.planned.push(Buffer.from(body).toString());
     const { to, content } = JSON.parse(new TextDecoder().decode(body)) as { to: string; content: { id: string } };
     if (!content.id.startsWith('pic')) return null;
     return (signal: AbortSignal) =>
@@ -95,6 +97,20 @@ describe('media behind the head', () => {
     expect(bed.platform.log).toEqual(['r/a', 'r/pic-b']);
     expect(bed.platform.last.request).toMatchObject({ attempt: 1, prepared: preparedOf('r/pic-b') });
     expect(await resultsOf(process)).toEqual({ prepared: 1, used: 1 });
+  });
+
+  it('is planned from what the platform will get, and used, where a request id is kept with the message', async () => {
+    const { bed, uploads, process } = await start();
+    const { body } = messageOf('r', 'pic-b');
+    await process.publish('r', ['a']);
+    await process.publish('r', ['pic-b'], {
+      body: Buffer.concat([Buffer.from('{"requestId":"trace-1",'), body.subarray(1)]),
+    });
+    await bed.platform.last.accept();
+    expect(uploads.planned).toEqual([Buffer.from(body).toString()]);
+    await uploads.last.finish();
+    await process.ack(bed, 'r', 1);
+    expect(bed.platform.last.request).toMatchObject({ requestId: 'trace-1', prepared: preparedOf('r/pic-b') });
   });
 
   it('goes as its link where the upload is not done when its turn comes; the upload ends', async () => {

@@ -2,7 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createReferences } from '../../src/engine/reference.ts';
 
-const references = createReferences('a secret of at least 32 characters');
+const SECRET = 'a secret of at least 32 characters';
+const references = createReferences(SECRET);
+/** Another process, which has made none of them. */
+const elsewhere = createReferences(SECRET);
 const FORM = /^[A-Za-z0-9_-]{1,40}$/;
 
 const target = fc.record({
@@ -18,6 +21,7 @@ describe('a reference', () => {
         const reference = references.encode({ shard, id }, sequence);
         expect(reference).toMatch(FORM);
         expect(references.decode(reference)).toEqual({ address: { shard, id }, sequence });
+        expect(elsewhere.decode(reference)).toEqual({ address: { shard, id }, sequence });
       }),
     );
   });

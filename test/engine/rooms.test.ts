@@ -223,7 +223,7 @@ describe('acks come when they like', () => {
     ]);
     await process.engine.rooms.post(await bed.row('r'), { type: 'skip', sequence: 1 });
     let failures = 0;
-    process.faults = ({ method }) => (method === 'readSettled' && failures++ < 3 ? 'fail_before' : 'run');
+    process.faults = ({ method }) => (method === 'readSettledStates' && failures++ < 3 ? 'fail_before' : 'run');
     await bed.platform.last.accept('gw-1');
     await bed.time.advance(2_000);
     expect(failures).toBe(4);

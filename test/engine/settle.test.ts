@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ClaimProof, RoomStore, RoomWrite, WriteResult } from '../../src/engine/ports.ts';
-import { RoomWriter } from '../../src/engine/settle.ts';
+import { RoomWriter, type Written } from '../../src/engine/settle.ts';
 import type { Room } from '../../src/room/room.ts';
 import { createMetrics, recipientHasher, Telemetry } from '../../src/telemetry.ts';
 import { START, SteppedTime, settled } from '../support/engine.ts';
@@ -44,7 +44,7 @@ function setup(options: { lanes?: number; maxRows?: number } = {}) {
     maxRows: options.maxRows ?? 100,
     proof: () => state.proof,
     instruments: {
-      log: { event: () => undefined, flush: () => undefined },
+      log: { event: () => undefined, flush: () => undefined, writes: () => true },
       metrics: createMetrics({ version: 'test' }),
       telemetry: new Telemetry(),
       hash: recipientHasher('key'),
@@ -68,13 +68,18 @@ function otherWriteOf(id: number): RoomWrite {
 
 const committed = (tail = 1): WriteResult => ({ kind: 'committed', tail, inbox: [] });
 
+/** What becomes of a write, as a promise. */
+function written(writer: RoomWriter, write: RoomWrite): Promise<Written> {
+  return new Promise((resolve, reject) => writer.write(write, resolve, reject));
+}
+
 describe('the room writer', () => {
   it('lets a busy row ride in the next batch, ahead of what came meanwhile', async () => {
     const { writer, batches } = setup();
-    const busy = writer.write(otherWriteOf(1));
-    const other = writer.write(otherWriteOf(2));
+    const busy = written(writer, otherWriteOf(1));
+    const other = written(writer, otherWriteOf(2));
     await settled();
-    const late = writer.write(otherWriteOf(3));
+    const late = written(writer, otherWriteOf(3));
     await batches[0]?.answer([{ kind: 'busy' }, committed()]);
     expect(await other).toEqual(committed());
     expect(batches.map(({ rooms }) => rooms)).toEqual([
@@ -88,7 +93,7 @@ describe('the room writer', () => {
 
   it('pauses before it asks again where every row was busy', async () => {
     const { writer, batches, time } = setup();
-    const work = writer.write(otherWriteOf(1));
+    const work = written(writer, otherWriteOf(1));
     await settled();
     await batches[0]?.answer([{ kind: 'busy' }]);
     expect(batches).toHaveLength(1);
@@ -101,8 +106,8 @@ describe('the room writer', () => {
   it('does not send a claim of an older generation to be refused, and the settles beside it go on', async () => {
     const { writer, batches, state } = setup();
     state.proof = { worker: 'w1', generation: 2 };
-    const claim = writer.write(claimOf(1));
-    const settle = writer.write(otherWriteOf(2));
+    const claim = written(writer, claimOf(1));
+    const settle = written(writer, otherWriteOf(2));
     await settled();
     expect(batches.map(({ rooms, proof }) => ({ rooms, proof }))).toEqual([{ rooms: [2], proof: state.proof }]);
     await batches[0]?.answer([committed()]);
@@ -116,14 +121,14 @@ describe('the room writer', () => {
   ])('answers a claim %s itself, without asking the store', async (_, proof) => {
     const { writer, batches, state } = setup();
     state.proof = proof;
-    expect(await writer.write(claimOf(1))).toEqual({ kind: 'fenced' });
+    expect(await written(writer, claimOf(1))).toEqual({ kind: 'fenced' });
     expect(batches).toEqual([]);
   });
 
   it('looks at the proof when the batch leaves, not when the write was handed in', async () => {
     const { writer, batches, state } = setup({ maxRows: 1 });
-    const first = writer.write(otherWriteOf(1));
-    const claim = writer.write(claimOf(2));
+    const first = written(writer, otherWriteOf(1));
+    const claim = written(writer, claimOf(2));
     await settled();
     state.proof = { worker: 'w1', generation: 2 };
     await batches[0]?.answer([committed()]);
@@ -134,7 +139,7 @@ describe('the room writer', () => {
 
   it('keeps a room in one lane, and lanes apart', async () => {
     const { writer, batches } = setup({ lanes: 3 });
-    const work = [1, 2, 3, 4, 5, 6].map((id) => writer.write(otherWriteOf(id)));
+    const work = [1, 2, 3, 4, 5, 6].map((id) => written(writer, otherWriteOf(id)));
     await settled();
     expect(batches.map(({ lane, rooms }) => ({ lane, rooms })).sort((a, b) => a.lane - b.lane)).toEqual([
       { lane: 0, rooms: [3, 6] },
@@ -147,10 +152,10 @@ describe('the room writer', () => {
 
   it('tells every write of a batch that it is not known what became of it, and goes on', async () => {
     const { writer, batches } = setup();
-    const work = [writer.write(otherWriteOf(1)), writer.write(claimOf(2))];
+    const work = [written(writer, otherWriteOf(1)), written(writer, claimOf(2))];
     const refusals = work.map((one) => expect(one).rejects.toThrow('the connection broke'));
     await settled();
-    const next = writer.write(otherWriteOf(3));
+    const next = written(writer, otherWriteOf(3));
     await batches[0]?.fail(new Error('the connection broke'));
     await Promise.all(refusals);
     await batches[1]?.answer([committed()]);

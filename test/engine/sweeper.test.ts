@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { Bed, channelOf, messageOf, settled } from '../support/engine.ts';
+import { shardOf } from '../../src/room/shard.ts';
+import { Bed, CHANNEL, channelOf, messageOf, type Process, SHARDS, settled } from '../support/engine.ts';
+import { SignalBus } from '../support/signals.ts';
 
 describe('the sweeper', () => {
   it('finds a room whose signal was lost: another process appended to it', async () => {
@@ -113,5 +115,133 @@ describe('the sweeper', () => {
     expect(await process.gauge('livenessViolations')).toBe(0);
     expect(bed.platform.sends).toEqual([]);
     expect(await bed.row('r', key)).toMatchObject({ phase: 'idle', tail: 1 });
+  });
+});
+
+describe('shards that have just become ours', () => {
+  interface Leaving {
+    readonly bed: Bed;
+    readonly first: Process;
+    readonly second: Process;
+    readonly outside: Process;
+    /** In a shard of the first one's. */
+    readonly room: string;
+  }
+
+  /** Two workers that hold half each, and a process that holds nothing, a while after a sweep. */
+  async function together(bus: SignalBus | null): Promise<Leaving> {
+    const bed = new Bed({ signals: bus });
+    const first = await bed.boot();
+    const second = await bed.boot();
+    const outside = await bed.boot({ roles: ['api', 'webhook'] });
+    await bed.time.until(() => second.engine.ownership.shards.size === SHARDS / 2);
+    const names = Array.from({ length: 100 }, (_, n) => `room-${n}`);
+    const room = names.find((name) => first.engine.ownership.shards.has(shardOf({ ...CHANNEL, room: name }, SHARDS)));
+    const sweeps = (): number =>
+      second.calls.filter(({ method, args }) => method === 'scan' && args[1] === 'due').length;
+    const before = sweeps();
+    await bed.time.until(() => sweeps() > before, 10_000);
+    await bed.time.advance(500);
+    second.calls.length = 0;
+    // Answers come late: what is written meanwhile is not among them.
+    second.faults = ({ method, args }) =>
+      method === 'scan' && args[1] === 'all' ? { action: 'run', afterMs: 300 } : 'run';
+    return { bed, first, second, outside, room: room as string };
+  }
+
+  /** The first one is told to go. */
+  async function leaving(bus: SignalBus | null): Promise<Leaving> {
+    const all = await together(bus);
+    void all.first.engine.service.stop();
+    return all;
+  }
+
+  it.each([
+    ['while signals are live', true],
+    ['while they are not', false],
+    ['where there are none', null],
+  ])(
+    'what was written while their rooms were read is found at once though no signal told of it, %s',
+    async (_, live) => {
+      const bus = live === null ? null : new SignalBus();
+      const { bed, second, outside, room } = await leaving(bus);
+      if (bus !== null) {
+        bus.copies = ({ kind }) => (kind === 'room' ? 0 : 1);
+        await bed.time.until(() => second.engine.ownership.shards.size === SHARDS);
+        bus.live = live === true;
+      } else await bed.time.until(() => second.engine.ownership.shards.size === SHARDS);
+      await outside.publish(room, ['a']);
+      expect(bed.platform.sends).toEqual([]);
+      await bed.time.advance(700);
+      expect(bed.platform.log).toEqual([`${room}/a`]);
+    },
+  );
+
+  it('are looked at by themselves, and the others not for their sake', async () => {
+    const { bed, second } = await leaving(new SignalBus());
+    await bed.time.until(() => second.engine.ownership.shards.size === SHARDS);
+    await bed.time.advance(1_000);
+    const looks = second.calls.filter(({ method }) => method === 'changedSince').map(({ args }) => args[0] as number[]);
+    expect(looks.map(({ length }) => length)).toEqual([0, SHARDS / 2]);
+  });
+
+  it('are left out of what is looked at for other reasons while they are read', async () => {
+    const bus = new SignalBus();
+    const { bed, second } = await leaving(bus);
+    const others = [...second.engine.ownership.shards];
+    await bed.time.until(() => second.engine.ownership.shards.size === SHARDS);
+    bus.deliver({ kind: 'missed' });
+    await bed.time.advance(100);
+    const looks = second.calls.filter(({ method }) => method === 'changedSince').map(({ args }) => args[0] as number[]);
+    expect(looks).toEqual([[], others]);
+  });
+
+  it('are looked at once more where signals could not be expected yet at their own look', async () => {
+    const bus = new SignalBus();
+    const { bed, second, outside, room } = await leaving(bus);
+    bus.copies = ({ kind }) => (kind === 'room' ? 0 : 1);
+    let looked = false;
+    second.faults = ({ method, args }) => {
+      if (method === 'scan' && args[1] === 'all') bus.live = false;
+      if (method === 'changedSince' && (args[0] as number[]).length === SHARDS / 2) looked = bus.live = true;
+      return 'run';
+    };
+    await bed.time.until(() => looked, 3_000);
+    await settled();
+    await outside.publish(room, ['a']);
+    expect(bed.platform.sends).toEqual([]);
+    await bed.time.advance(500);
+    expect(bed.platform.log).toEqual([`${room}/a`]);
+  });
+
+  it('are looked at again as from before, though a look that knew nothing of them ended later', async () => {
+    const bus = new SignalBus();
+    const { bed, first, second, outside, room } = await together(bus);
+    let slow = true;
+    second.faults = ({ method }) => {
+      if (method !== 'changedSince' || !slow) return 'run';
+      slow = false;
+      return { action: 'run', beforeMs: 1_000 };
+    };
+    bus.deliver({ kind: 'missed' });
+    await settled();
+    expect(slow).toBe(false);
+    void first.engine.service.stop();
+    await bed.time.until(() => second.engine.ownership.shards.size === SHARDS);
+    await settled();
+    bus.copies = ({ kind }) => (kind === 'room' ? 0 : 1);
+    await outside.publish(room, ['a']);
+    bus.lapses++;
+    await bed.time.advance(1_500);
+    expect(bed.platform.log).toEqual([`${room}/a`]);
+  });
+
+  it('that could not be read are looked at as soon as the store answers', async () => {
+    const { bed, second, outside, room } = await leaving(new SignalBus());
+    second.faults = ({ method, args }) => (method === 'scan' && args[1] === 'all' ? 'fail_before' : 'run');
+    await outside.publish(room, ['a']);
+    await bed.time.until(() => second.engine.ownership.shards.size === SHARDS);
+    await bed.time.advance(500);
+    expect(bed.platform.log).toEqual([`${room}/a`]);
   });
 });

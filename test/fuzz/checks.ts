@@ -6,6 +6,7 @@ import { expect } from 'vitest';
 import { ERRORS, type ErrorCode } from '../../src/errors.ts';
 import {
   acceptedSchema,
+  batchAcceptedSchema,
   channelListSchema,
   healthSchema,
   messageListSchema,
@@ -32,6 +33,7 @@ const compiled = (schema: object): Validator => Compile(Type.Unsafe(exact(schema
 /** Success by the route that gave it: the first pattern that the path matches. */
 const SUCCESS: readonly { readonly path: RegExp; readonly status: number; readonly body: Validator | null }[] = [
   { path: /^\/v1\/messages(\?|$)/, status: 202, body: compiled(acceptedSchema) },
+  { path: /^\/v1\/messages:batch(\?|$)/, status: 202, body: compiled(batchAcceptedSchema) },
   { path: /^\/v1\/messages\//, status: 200, body: compiled(messageSchema) },
   { path: /^\/v1\/rooms\/[^/]*\/[^/?]*\/messages/, status: 200, body: compiled(messageListSchema) },
   { path: /^\/v1\/rooms\//, status: 200, body: compiled(roomSchema) },

@@ -1,5 +1,6 @@
 /** The hand-written corpus against a rig, on whatever stores it stands: one test per entry. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MESSAGE_LIMITS } from '../../src/engine/message.ts';
 import { ask, expectedOf, problemOf } from './checks.ts';
 import { ROOM } from './corpus/entry.ts';
 import { MESSAGES } from './corpus/messages.ts';
@@ -53,6 +54,38 @@ export function describeCorpus(what: string, start: () => Promise<Rig>, stop: (r
           expect(await rig.records.snapshot([WATCHED])).toBe(before);
         }
       });
+    });
+
+    describe('a message between others of a batch', () => {
+      // What is no JSON for itself breaks all of it; of the size of its text a batch has a limit of its own.
+      test.for(MESSAGES.filter(({ raw }) => isJson(raw) && raw.length <= MESSAGE_LIMITS.maxBytes))(
+        '$name',
+        async ({ raw, verdict }) => {
+          tally.add('published in batches');
+          const before = await rig.records.snapshot([WATCHED]);
+          const around = JSON.stringify({ channel: 'main', room: 'around', content: {} });
+          const body = Buffer.concat([
+            Buffer.from(`{"messages":[${around},`),
+            raw,
+            Buffer.from(`,${JSON.stringify({ channel: 'nowhere', room: 'around', content: {} })}]}`),
+          ]);
+          const field = verdict === 'accepted' ? [] : [verdict.field ?? ''];
+          const request = { method: 'POST', path: '/v1/messages:batch', headers: JSON_PUBLISH, body };
+          const { answer } = await ask(rig, request, field);
+          expect(answer.status, answer.text).toBe(202);
+          const { results } = JSON.parse(answer.text);
+          expect(results).toHaveLength(3);
+          expect(results[0]).toMatchObject({ index: 0, room: 'around' });
+          expect(results[2]).toMatchObject({ index: 2, error: { code: 'channel_unknown' } });
+          if (verdict === 'accepted') {
+            await expectStored(rig, raw);
+          } else {
+            expect(results[1].error).toMatchObject(verdict);
+            expect(results[1].error.field).toBe(verdict.field);
+            expect(await rig.records.snapshot([WATCHED])).toBe(before);
+          }
+        },
+      );
     });
 
     describe('a message of the queue', () => {
@@ -134,5 +167,15 @@ export async function expectStored(rig: Rig, raw: Uint8Array): Promise<void> {
   const { body, ...key } = expectedOf(raw);
   const [newest] = await rig.records.messages(key);
   expect(newest?.key).toEqual(key);
-  expect(Buffer.from(newest?.body ?? []).toString()).toBe(body);
+  const stored = Buffer.from(newest?.body ?? []).toString();
+  expect(stored.replace(/^\{"requestId":"[\w.:-]{1,64}",/, '{')).toBe(body);
+}
+
+function isJson(raw: Uint8Array): boolean {
+  try {
+    JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(raw));
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -52,6 +52,7 @@ const HTTP: HttpServerOptions = {
   host: '127.0.0.1',
   port: 0,
   bodyLimitBytes: 1_048_576,
+  batchBodyLimitBytes: 16_777_216,
   webhookBodyLimitBytes: 1_048_576,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 15_000,
@@ -150,6 +151,7 @@ export class Rig {
         stores,
         clock,
         chance: Math.random,
+        endOfTurn: setImmediate,
         references: this.references,
         channels: CHANNELS.map(({ key }) =>
           channelOf({

@@ -12,7 +12,7 @@ const CHANGES: Readonly<Record<string, Readonly<Record<string, Count>>>> = {
     compareAndSet: (result) => kinds(result, 'committed'),
   },
   history: {
-    updateSettled: (result) => (result === true ? 1 : 0),
+    updateSettled: (result) => (result as readonly boolean[]).filter(Boolean).length,
     raiseLevels: (result) => result as number,
     recordLate: (_result, [facts]) => (facts as unknown[]).length,
   },

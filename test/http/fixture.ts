@@ -1,9 +1,10 @@
 import { connect, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
-import type { NewMessageDraft } from '../../src/engine/message.ts';
+import type { Refused } from '../../src/engine/intake.ts';
+import { type NewMessageDraft, splitBody } from '../../src/engine/message.ts';
 import type { ChannelKey, IntakeResult } from '../../src/engine/ports.ts';
 import type { HttpDependencies, Page, WebhookReceipt } from '../../src/http/dependencies.ts';
-import { createKey, type Scope } from '../../src/http/keys.ts';
+import { createKey, type Scope, type StoredKey } from '../../src/http/keys.ts';
 import type { MessageView, Readiness, RoomView } from '../../src/http/schemas.ts';
 import { createHttpServer, type HttpServerOptions } from '../../src/http/server.ts';
 import type { RoomKey } from '../../src/room/room.ts';
@@ -24,6 +25,7 @@ export class Backend {
   ready: Readiness[] = [{ name: 'postgres', ok: true, detail: 'serves' }];
   /** Replaces what publishing does. */
   onPublish: ((draft: NewMessageDraft) => Promise<IntakeResult>) | null = null;
+  onPublishAll: ((drafts: readonly NewMessageDraft[]) => Promise<readonly (IntakeResult | Refused)[]>) | null = null;
   onWebhook: (raw: Buffer, headers: HttpHeaders) => Promise<WebhookReceipt> = async () => ({
     kind: 'stored',
     statuses: 1,
@@ -33,6 +35,7 @@ export class Backend {
   readonly dependencies: Mutable<HttpDependencies> = {
     findChannel: (tenant, channel) => (tenant === 'default' && channel === 'support' ? { checkContent: null } : null),
     publish: (draft) => (this.onPublish ?? ((one) => this.#append(one)))(draft),
+    publishAll: (drafts) => (this.onPublishAll ?? ((all) => Promise.all(all.map((one) => this.#append(one)))))(drafts),
     findMessage: async (id) => [...this.rooms.values()].flat().find((message) => message.id === id) ?? null,
     findRoom: async (key) => roomView(key, this.rooms.get(nameOf(key))),
     listMessages: async (key, page) => {
@@ -52,6 +55,7 @@ export class Backend {
         since: null,
         until: null,
         waitingRooms: 0,
+        ackTimeoutMs: 5_000,
       },
     ],
     answerHandshake: () => null,
@@ -65,6 +69,7 @@ export class Backend {
     log: {
       event: (event: string, fields: object) => this.logged.push({ event, fields: { ...fields } }),
       flush: () => {},
+      writes: () => true,
     } as Log,
     metrics: this.metrics,
   };
@@ -93,6 +98,8 @@ function messageView(draft: NewMessageDraft, id: string, sequence: number): Mess
     ...draft.key,
     sequence,
     messageId: draft.messageId ?? id,
+    requestId: splitBody(draft.body).requestId,
+    asOf: NOW_MS,
     state: 'waiting',
     outcome: null,
     order: null,
@@ -117,6 +124,7 @@ function roomView(key: RoomKey, messages: MessageView[] | undefined): RoomView |
   const tail = messages.length;
   return {
     ...key,
+    asOf: NOW_MS,
     phase: 'ready',
     reason: null,
     explanation: 'message 1 waits for a permit',
@@ -141,10 +149,18 @@ export function bearer(scope: Scope): { authorization: string } {
 
 export const PUBLISH = { ...bearer('publish'), 'content-type': 'application/json' };
 
+/** One key for each scope, changed as a test likes. */
+export function keyEntries(change: (entry: StoredKey) => StoredKey = (entry) => entry): StoredKey[] {
+  return (['publish', 'read', 'operate'] as const).map((scope) =>
+    change({ name: scope, hash: keys[scope].hash, scopes: [scope] }),
+  );
+}
+
 const OPTIONS: HttpServerOptions = {
   host: '127.0.0.1',
   port: 0,
   bodyLimitBytes: 1_048_576,
+  batchBodyLimitBytes: 16_777_216,
   webhookBodyLimitBytes: 1_048_576,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 15_000,
@@ -153,11 +169,7 @@ const OPTIONS: HttpServerOptions = {
   maxConnections: 1_000,
   maxRequestsPerSocket: 0,
   roles: ALL_ROLES,
-  keys: (['publish', 'read', 'operate'] as const).map((scope) => ({
-    name: scope,
-    hash: keys[scope].hash,
-    scopes: [scope],
-  })),
+  keys: keyEntries(),
 };
 
 export function makeServer(change: Partial<HttpServerOptions> = {}, backend = new Backend()) {
@@ -165,8 +177,8 @@ export function makeServer(change: Partial<HttpServerOptions> = {}, backend = ne
 }
 
 /** A started server that is stopped when the test ends. */
-export async function startServer(change: Partial<HttpServerOptions> = {}) {
-  const { backend, server } = makeServer(change);
+export async function startServer(change: Partial<HttpServerOptions> = {}, given = new Backend()) {
+  const { backend, server } = makeServer(change, given);
   await server.service.start();
   onTestFinished(() => server.service.stop());
   const call = (path: string, init: RequestInit = {}) => fetch(`${server.url}${path}`, { redirect: 'manual', ...init });

@@ -50,7 +50,11 @@ describe('verifyKey', () => {
     ['a later key', second, 'Bearer'],
     ['a lower-case scheme', second, 'bearer'],
   ])('knows %s', (_what, { key, entry }, scheme) => {
-    expect(verifyKey(`${scheme} ${key}`, keys, NOW_MS)).toEqual({ name: entry.name, scopes: entry.scopes });
+    expect(verifyKey(`${scheme} ${key}`, keys, NOW_MS)).toEqual({
+      name: entry.name,
+      scopes: entry.scopes,
+      tenants: null,
+    });
   });
 
   it.each([
@@ -89,7 +93,7 @@ describe('verifyKey', () => {
 
 describe('requireScope', () => {
   it('lets a key do what its scopes name and nothing else', () => {
-    const identity = { name: 'a', scopes: ['publish', 'read'] as const };
+    const identity = { name: 'a', scopes: ['publish', 'read'] as const, tenants: null };
     expect(codeOf(() => requireScope(identity, 'publish'))).toBe('accepted');
     expect(codeOf(() => requireScope(identity, 'read'))).toBe('accepted');
     expect(codeOf(() => requireScope(identity, 'operate'))).toBe('forbidden_scope');

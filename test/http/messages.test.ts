@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { NewMessageDraft } from '../../src/engine/message.ts';
+import { type NewMessageDraft, splitBody } from '../../src/engine/message.ts';
 import { bearer, jsonOf, PUBLISH, startServer } from './fixture.ts';
 
 function body(change: object = {}): string {
@@ -29,7 +29,7 @@ describe('POST /v1/messages', () => {
     });
     const [draft] = backend.published as [NewMessageDraft];
     expect(draft.key).toEqual({ tenant: 'default', channel: 'support', room: 'ünï/r 1' });
-    expect(Buffer.from(draft.body).toString()).toBe('{"to":"ünï/r 1","content":{"text":"Hello"}}');
+    expect(Buffer.from(splitBody(draft.body).body).toString()).toBe('{"to":"ünï/r 1","content":{"text":"Hello"}}');
   });
 
   it('passes on what the message supersedes, and refuses its own id there', async () => {

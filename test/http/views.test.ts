@@ -70,26 +70,26 @@ const row: Room = {
 describe('a settled message', () => {
   it.each(OUTCOMES)('that was %s says how sure its order is', (outcome) => {
     const expected = { acked: 'proven', assumed: 'assumed' } as Partial<Record<string, string>>;
-    const view = viewOfSettled('ref', { ...settled, outcome });
+    const view = viewOfSettled('ref', { ...settled, outcome }, NOW);
     expect(view).toMatchObject({ id: 'ref', room: 'r1', state: 'settled', outcome, order: expected[outcome] ?? null });
     expect(view.cancelled).toBe(outcome === 'cancelled');
     expect(view.cancelledBy).toBe(outcome === 'cancelled' ? 'operator' : null);
   });
 
   it('that was superseded says so', () => {
-    const view = viewOfSettled('ref', { ...settled, outcome: 'cancelled', reason: 'superseded' });
+    const view = viewOfSettled('ref', { ...settled, outcome: 'cancelled', reason: 'superseded' }, NOW);
     expect(view).toMatchObject({ cancelled: true, cancelledBy: 'superseded', reason: 'superseded' });
   });
 
   it('shows the code of a failure that came late', () => {
-    expect(viewOfSettled('ref', { ...settled, code: 'a', lateNackCode: 'b' }).code).toBe('b');
-    expect(viewOfSettled('ref', { ...settled, code: 'a' }).code).toBe('a');
+    expect(viewOfSettled('ref', { ...settled, code: 'a', lateNackCode: 'b' }, NOW).code).toBe('b');
+    expect(viewOfSettled('ref', { ...settled, code: 'a' }, NOW).code).toBe('a');
   });
 });
 
 describe('a waiting message', () => {
   it('that is the head shows what the room knows of it', () => {
-    expect(viewOfWaiting('ref', waiting, row)).toMatchObject({
+    expect(viewOfWaiting('ref', waiting, row, NOW)).toMatchObject({
       state: 'waiting',
       outcome: null,
       order: null,
@@ -102,13 +102,13 @@ describe('a waiting message', () => {
       cancelled: false,
       cancelledBy: null,
     });
-    const ordered = viewOfWaiting('ref', waiting, { ...row, mark: 'cancel' });
+    const ordered = viewOfWaiting('ref', waiting, { ...row, mark: 'cancel' }, NOW);
     expect(ordered).toMatchObject({ cancelled: true, cancelledBy: 'operator' });
-    expect(viewOfWaiting('ref', waiting, { ...row, mark: 'skip' }).cancelledBy).toBeNull();
+    expect(viewOfWaiting('ref', waiting, { ...row, mark: 'skip' }, NOW).cancelledBy).toBeNull();
   });
 
   it('that stands behind the head shows nothing of the head', () => {
-    expect(viewOfWaiting('ref', { ...waiting, sequence: 6, cancelledBy: 'superseded' }, row)).toMatchObject({
+    expect(viewOfWaiting('ref', { ...waiting, sequence: 6, cancelledBy: 'superseded' }, row, NOW)).toMatchObject({
       level: 'none',
       levelAt: null,
       platformId: null,
@@ -127,6 +127,7 @@ describe('a room', () => {
   it('shows its head, its counts and why it waits', () => {
     expect(viewOfRoom(row, open, true, NOW)).toEqual({
       ...key,
+      asOf: NOW,
       phase: 'unknown',
       reason: null,
       explanation:

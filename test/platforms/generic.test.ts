@@ -74,6 +74,12 @@ describe('the request', () => {
     expect(call?.body.toString()).toBe(`{"reference":"${request.reference}",${BODY.toString().slice(1)}`);
   });
 
+  it('hands on the id of the request that published the message', async () => {
+    await channel.send(request);
+    await channel.send({ ...request, requestId: 'trace-1' });
+    expect(gateway.received.map(({ headers }) => headers['x-request-id'])).toEqual([undefined, 'trace-1']);
+  });
+
   it('goes below the path of the base URL', async () => {
     const below = open(`${gateway.baseUrl}/gateway/eu/`);
     await below.send(request);

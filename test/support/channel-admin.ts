@@ -152,6 +152,10 @@ export class LoudSignals implements Signals {
   follow(): void {}
   unfollow(): void {}
 
+  hears(): boolean {
+    return this.live;
+  }
+
   listen(listener: (signal: Signal) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);

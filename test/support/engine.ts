@@ -2,12 +2,14 @@
  * Engines on memory stores for component tests: time moves when told to, the platform answers when the test says so,
  * and every call to a store can be made to fail.
  */
+import { endOfTurn } from '../../simulators/world/time.ts';
 import { type Fault, type FaultAction, faultyStores, type StoreCall } from '../../src/adapters/memory/faulty.ts';
-import { createMemoryStores } from '../../src/adapters/memory/stores.ts';
+import { openMemoryStores } from '../../src/adapters/memory/stores.ts';
 import { createEngine, type Engine, type EngineSettings } from '../../src/engine/engine.ts';
 import type { AnotherHistory } from '../../src/engine/fleet-ports.ts';
 import type { Instruments } from '../../src/engine/instruments.ts';
 import { bodyDigest } from '../../src/engine/intake.ts';
+import type { OperatorStores } from '../../src/engine/operator-ports.ts';
 import { type ChannelSettings, channelName } from '../../src/engine/policy.ts';
 import type {
   ChannelKey,
@@ -263,6 +265,7 @@ export class Bed {
   readonly time = new SteppedTime();
   readonly platform = new ScriptedPlatform(this.time);
   readonly stores: Stores;
+  readonly operators: OperatorStores;
   /** Every room write that reached the database, with what it answered. */
   readonly writes: StoredWrite[] = [];
   readonly #options: BedOptions;
@@ -271,8 +274,10 @@ export class Bed {
   constructor(options: BedOptions = {}) {
     this.#options = options;
     const anotherHistory = options.anotherHistory ?? (() => null);
-    const memory = createMemoryStores({ shards: SHARDS, now: () => this.time.now, anotherHistory });
-    this.stores = this.#watched(options.database?.(memory) ?? memory);
+    const shards = options.settings?.shards ?? SHARDS;
+    const memory = openMemoryStores({ shards, now: () => this.time.now, anotherHistory });
+    this.operators = memory.operators;
+    this.stores = this.#watched(options.database?.(memory.stores) ?? memory.stores);
   }
 
   process(settings: Partial<EngineSettings> = {}): Process {
@@ -336,6 +341,8 @@ export class Bed {
   }
 }
 
+type GaugeName = 'livenessViolations' | 'shardsHeld' | 'anotherHistory' | 'storeFailingSeconds' | 'signalsUnheard';
+
 /** One engine. Dead, it hears nothing more; what it has sent to the database or the platform takes its course. */
 export class Process {
   readonly engine: Engine;
@@ -354,7 +361,7 @@ export class Process {
       this.logged.push({ event: name, fields: fields as Record<string, unknown> });
     };
     this.instruments = {
-      log: { event, flush: () => undefined },
+      log: { event, flush: () => undefined, writes: () => true },
       metrics: createMetrics({ version: 'test' }),
       telemetry: new Telemetry(),
       hash: recipientHasher('a key of this test'),
@@ -391,6 +398,7 @@ export class Process {
         stores,
         clock: this.clock,
         chance: () => 0,
+        endOfTurn,
         references: this.references,
         channels,
         platform: options.platform ?? ((key) => platforms.get(channelName(key)) ?? null),
@@ -446,7 +454,7 @@ export class Process {
     await settled();
   }
 
-  async gauge(name: 'livenessViolations' | 'shardsHeld' | 'anotherHistory'): Promise<number> {
+  async gauge(name: GaugeName): Promise<number> {
     const { values } = await this.instruments.metrics[name].get();
     return values[0]?.value ?? 0;
   }

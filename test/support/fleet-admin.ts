@@ -10,7 +10,8 @@ import { registrationOf } from './fleet.ts';
 
 export const SHARDS = 256;
 const LEASE_MS = 10_000;
-export const HAND_OVER_MS = 6_000;
+/** The life of its owner's lease. */
+export const HAND_OVER_MS = LEASE_MS;
 const START_MS = Date.UTC(2026, 0, 1);
 
 export class FleetBed {
@@ -38,7 +39,6 @@ export class FleetBed {
       audit: this.#memory.operators.audit,
       signals: { publish: (signal) => void this.signals.push(signal) },
       clock: { monotonic: () => this.ticks },
-      handOverMs: () => HAND_OVER_MS,
     });
   }
 
@@ -71,7 +71,7 @@ export class FleetBed {
   async plan(): Promise<void> {
     const { ownership } = this.stores;
     const view = await ownership.beginPlan('a planner');
-    if (view !== null) await ownership.applyPlan(view.membership, planOf(view), HAND_OVER_MS);
+    if (view !== null) await ownership.applyPlan(view.membership, planOf(view));
   }
 
   /** And hand over what has an heir. */

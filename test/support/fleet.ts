@@ -8,13 +8,13 @@ export function registrationOf(
   leaseMs: number,
   more: Partial<WorkerRegistration> = {},
 ): WorkerRegistration {
-  return { worker, name: worker, roles: ALL_ROLES, weight: 1, leaseMs, ...more };
+  return { worker, name: worker, roles: ALL_ROLES, weight: 1, leaseMs, hears: null, ...more };
 }
 
 /** Gives the worker every shard that has no owner or a fenced one; all that it owns then. */
 export async function takeFreeShards(store: OwnershipStore, worker: string): Promise<number[]> {
   const { membership, shards } = await store.view();
   const moves = shards.flatMap(({ owner }, shard) => (owner === null ? [{ shard, from: null, to: worker }] : []));
-  await store.applyPlan(membership, moves, 1_000);
+  await store.applyPlan(membership, moves);
   return (await store.ownShards(worker)).map(({ shard }) => shard);
 }

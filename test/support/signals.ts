@@ -53,6 +53,10 @@ class Port implements Signals {
     for (const shard of shards) this.#shards.delete(shard);
   }
 
+  hears(shards: readonly number[]): boolean {
+    return this.live && shards.every((shard) => this.#shards.has(shard));
+  }
+
   listen(listener: (signal: Signal) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);

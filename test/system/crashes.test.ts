@@ -3,14 +3,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { freePort } from '../../simulators/free-port.ts';
 import { EngineProcess } from '../../simulators/rig/engine.ts';
-import { LEASE_MS, type System, startSystem, TEST_TIMEOUT_MS, type Traffic } from '../support/system.ts';
+import { LEASE_MS, SETTINGS, type System, startSystem, TEST_TIMEOUT_MS, type Traffic } from '../support/system.ts';
 
 describe('A Roomline that is ended or stands still', { timeout: TEST_TIMEOUT_MS }, () => {
   let system: System;
 
   beforeAll(async () => {
     system = await startSystem({
-      channels: { main: {}, stopped: {}, frozen: {}, shared: {} },
+      channels: { main: {}, stopped: {}, frozen: {}, shared: {}, ended: {} },
+      settings: { ownership: { ...SETTINGS.ownership, stallLimitMs: 600_000 } },
       // Slow enough that many requests are open at any moment.
       platform: [
         {
@@ -79,7 +80,7 @@ describe('A Roomline that is ended or stands still', { timeout: TEST_TIMEOUT_MS 
     expect(await traffic.deadLetters()).toEqual([]);
   });
 
-  test('begins a new life after standing still for longer than its lease, and keeps the order', async () => {
+  test('begins a new life where it may stand still for longer than its lease, and keeps the order', async () => {
     const lives = () => system.logged('ownership.acquired').length;
     const traffic = system.traffic('frozen', { rooms: 50, messages: 10, channel: 'frozen' });
     await traffic.publish();
@@ -134,6 +135,46 @@ describe('A Roomline that is ended or stands still', { timeout: TEST_TIMEOUT_MS 
     }
     await traffic.untilDone();
     await system.untilReady();
+    await expectCleanAfterStandstill(traffic);
+    expect(await traffic.deadLetters()).toEqual([]);
+  });
+
+  test('ends where it stood still for longer than it may, sends nothing more, and loses nothing', async () => {
+    const channel = 'ended';
+    const { engine, directory } = system.rig;
+    const port = await freePort();
+    const config = JSON.parse(readFileSync(engine.configFile, 'utf8'));
+    const lines: string[] = [];
+    const second = new EngineProcess({
+      directory,
+      name: 'engine-guarded',
+      apiKey: system.rig.apiKey,
+      config: { ...config, http: { ...config.http, port }, ownership: SETTINGS.ownership },
+      onLine: (line) => void lines.push(line),
+    });
+    const stalled = () => lines.findIndex((line) => line.includes('"event":"process.stalled"'));
+    const path = `/v1/webhooks/default/${channel}`;
+    await system.channelKnobs(channel, {
+      webhook: { urls: [`${engine.url}${path}`, `http://127.0.0.1:${port}${path}`] },
+    });
+    await second.start();
+    const traffic = system.traffic(channel, { rooms: 50, messages: 10, channel });
+    try {
+      await traffic.publish();
+      await traffic.untilSettled(traffic.size * 0.2);
+      await system.eventually('it sends', () => lines.some((line) => line.includes('"event":"attempt.finished"')));
+      second.child?.pause();
+      await delay(1.5 * LEASE_MS);
+      await system.eventually('others have its shards', () => system.logged('ownership.taken_over').length > 0);
+      second.child?.resume();
+      const end = await second.child?.ended;
+      system.count('engine frozen beyond what it may, which ends');
+      expect(end?.code === 1 || end?.signal === 'SIGKILL', JSON.stringify(end)).toBe(true);
+      expect(stalled()).toBeGreaterThan(0);
+    } finally {
+      await second.kill9();
+    }
+    await traffic.untilDone();
     await expectCleanAfterStandstill(traffic);
     expect(await traffic.deadLetters()).toEqual([]);
   });

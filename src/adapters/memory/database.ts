@@ -3,6 +3,7 @@
  * stored by changing what it passed in or was given.
  */
 import type { AnotherHistory } from '../../engine/fleet-ports.ts';
+import type { LetterPayload, StoredLetter } from '../../engine/operator-ports.ts';
 import type { ChannelKey, DeadLetter, HistoryEntry, InboxAck, StoredEnvelope, StoredRoom } from '../../engine/ports.ts';
 import { ENVELOPE_WINDOW, hasHead, headSequence, type RoomAddress, type RoomRow } from '../../room/room.ts';
 
@@ -47,12 +48,21 @@ export interface MemoryDatabase {
   readonly byShard: Map<number, number[]>;
   readonly platformIds: Map<string, PlatformIdRow>;
   readonly deadLetters: DeadLetter[];
+  /** What operators did about letters, by their ids. */
+  readonly closedLetters: Map<number, ClosedLetter>;
+  /** What intake refused, by the ids of the letters. */
+  readonly refusedPayloads: Map<number, LetterPayload>;
   readonly fences: Map<string, Fence>;
 }
+
+export type ClosedLetter = Pick<StoredLetter, 'state' | 'closedAt' | 'closedBy' | 'replayedAs'>;
 
 /** A worker's heartbeat and fence rows. */
 export interface Fence {
   leaseEndsAt: number;
+  /** Its whole life. */
+  leaseMs: number;
+  readonly hears: string | null;
   fenced: boolean;
   generation: number;
   readonly name: string;
@@ -76,6 +86,8 @@ export function createDatabase(
     byShard: new Map(),
     platformIds: new Map(),
     deadLetters: [],
+    closedLetters: new Map(),
+    refusedPayloads: new Map(),
     fences: new Map(),
   };
 }

@@ -16,14 +16,15 @@ export function putDeadLetter(
   put(database, { at, kind: 'message', reason, tenant, channel, address, sequence, detail });
 }
 
-function put(database: MemoryDatabase, letter: Omit<DeadLetter, 'id'>): void {
-  database.deadLetters.push(Object.freeze({ id: database.deadLetters.length + 1, ...letter }));
+/** @returns its id */
+function put(database: MemoryDatabase, letter: Omit<DeadLetter, 'id'>): number {
+  return database.deadLetters.push(Object.freeze({ id: database.deadLetters.length + 1, ...letter }));
 }
 
 export class MemoryDeadLetterStore implements DeadLetterStore {
   readonly #database: MemoryDatabase;
-  /** Refused payloads by their dedupe key, as they came. */
-  readonly #payloads = new Map<string, IntakeLetter>();
+  /** Of refused payloads. */
+  readonly #keys = new Set<string>();
 
   constructor(database: MemoryDatabase) {
     this.#database = database;
@@ -32,10 +33,10 @@ export class MemoryDeadLetterStore implements DeadLetterStore {
   async putIntake(letters: readonly IntakeLetter[]): Promise<void> {
     await nextMicrotask();
     for (const letter of letters) {
-      if (this.#payloads.has(letter.dedupeKey)) continue;
-      this.#payloads.set(letter.dedupeKey, { ...letter, payload: letter.payload.slice() });
-      const { at, reason, detail } = letter;
-      put(this.#database, {
+      if (this.#keys.has(letter.dedupeKey)) continue;
+      this.#keys.add(letter.dedupeKey);
+      const { at, reason, detail, payload, attributes } = letter;
+      const id = put(this.#database, {
         at,
         kind: 'intake',
         reason,
@@ -45,6 +46,7 @@ export class MemoryDeadLetterStore implements DeadLetterStore {
         sequence: null,
         detail,
       });
+      this.#database.refusedPayloads.set(id, { payload: payload.slice(), attributes: { ...attributes } });
     }
   }
 

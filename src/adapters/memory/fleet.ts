@@ -31,9 +31,9 @@ export class MemoryFleetStore implements FleetStore {
     return [...work.values()];
   }
 
-  async change(membership: number, change: FleetChange, handOverMs: number, note: AuditNote): Promise<boolean> {
+  async change(membership: number, change: FleetChange, note: AuditNote): Promise<boolean> {
     await nextMicrotask();
-    if (!this.#ownership.change(membership, change, handOverMs)) return false;
+    if (!this.#ownership.change(membership, change)) return false;
     this.#audit.add(note);
     return true;
   }

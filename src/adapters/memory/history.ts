@@ -1,5 +1,12 @@
-import type { HistoryEntry, HistoryStore, LateFact, WaitingMessage } from '../../engine/ports.ts';
-import { type LateVerdict, reaches } from '../../room/ack.ts';
+import type {
+  HistoryEntry,
+  HistoryStore,
+  LateFact,
+  SettledChange,
+  SettledState,
+  WaitingMessage,
+} from '../../engine/ports.ts';
+import { reaches } from '../../room/ack.ts';
 import type { AckLevel, RoomAddress } from '../../room/room.ts';
 import {
   addressOf,
@@ -33,19 +40,26 @@ export class MemoryHistoryStore implements HistoryStore {
     return record === null || message === undefined ? null : waitingMessage(record, message);
   }
 
-  async updateSettled(
-    entry: HistoryEntry,
-    verdict: Exclude<LateVerdict, { kind: 'ignored' }>,
-    now: number,
-  ): Promise<boolean> {
+  async readSettledStates(
+    wanted: readonly (RoomAddress & { readonly sequence: number })[],
+  ): Promise<(SettledState | null)[]> {
     await nextMicrotask();
-    const record = recordAt(this.#database, entry.address);
-    const stored = record?.history.get(entry.sequence);
-    if (record === null || stored === undefined || stored.revision !== entry.revision) return false;
+    return wanted.map((one) => recordAt(this.#database, one)?.history.get(one.sequence) ?? null);
+  }
+
+  async updateSettled(changes: readonly SettledChange[]): Promise<boolean[]> {
+    await nextMicrotask();
+    return changes.map((change) => this.#update(change));
+  }
+
+  #update({ state, verdict, at }: SettledChange): boolean {
+    const record = recordAt(this.#database, state.address);
+    const stored = record?.history.get(state.sequence);
+    if (record === null || stored === undefined || stored.revision !== state.revision) return false;
     const { outcome, level, levelAt, lateNackCode } = verdict.next;
     const revision = stored.revision + 1;
-    record.history.set(entry.sequence, Object.freeze({ ...stored, outcome, level, levelAt, lateNackCode, revision }));
-    if (verdict.deadLetter !== null) putDeadLetter(this.#database, stored, verdict.deadLetter, lateNackCode, now);
+    record.history.set(state.sequence, Object.freeze({ ...stored, outcome, level, levelAt, lateNackCode, revision }));
+    if (verdict.deadLetter !== null) putDeadLetter(this.#database, stored, verdict.deadLetter, lateNackCode, at);
     return true;
   }
 

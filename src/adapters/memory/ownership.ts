@@ -22,6 +22,12 @@ interface Shard {
 }
 
 const PLANNING_MS = 2_000;
+/** So much more than a whole lease is left only where the clock was set back. */
+const AHEAD_MS = 1_000;
+
+function hasEnded({ leaseEndsAt, leaseMs }: Fence, now: number): boolean {
+  return leaseEndsAt <= now || leaseEndsAt > now + leaseMs + AHEAD_MS;
+}
 
 /** Leases run by the database's clock. No statement outlasts its microtask, so a fence never finds an open batch. */
 export class MemoryOwnershipStore implements OwnershipStore {
@@ -41,12 +47,16 @@ export class MemoryOwnershipStore implements OwnershipStore {
     });
   }
 
+  ownerOf(shard: number): string | null {
+    return this.#shards[shard]?.owner ?? null;
+  }
+
   async shardCount(): Promise<number> {
     await nextMicrotask();
     return this.#database.shards;
   }
 
-  async register({ worker, name, roles, weight, leaseMs }: WorkerRegistration): Promise<{
+  async register({ worker, name, roles, weight, leaseMs, hears }: WorkerRegistration): Promise<{
     databaseTimeMs: number;
     generation: number;
     anotherHistory: AnotherHistory | null;
@@ -60,6 +70,8 @@ export class MemoryOwnershipStore implements OwnershipStore {
     const leaseEndsAt = databaseTimeMs + leaseMs;
     const fence = {
       leaseEndsAt,
+      leaseMs,
+      hears,
       fenced: false,
       generation: 1,
       name,
@@ -77,19 +89,20 @@ export class MemoryOwnershipStore implements OwnershipStore {
   async renew(
     worker: string,
     leaseMs: number,
-  ): Promise<{ databaseTimeMs: number; anotherHistory: AnotherHistory | null; news: FleetNews } | null> {
+  ): Promise<{ anotherHistory: AnotherHistory | null; news: FleetNews } | null> {
     await nextMicrotask();
     const databaseTimeMs = this.#database.now();
     const anotherHistory = this.#database.anotherHistory();
     const news = this.#news(worker);
-    if (anotherHistory !== null) return { databaseTimeMs, anotherHistory, news };
+    if (anotherHistory !== null) return { anotherHistory, news };
     const fence = this.#fenceOf(worker);
     const overdue = this.#ownedBy(worker).some(
       ({ heir, heirUntil }) => heir !== null && heirUntil <= databaseTimeMs && this.#isAlive(heir),
     );
     if (fence.fenced || fence.leaseEndsAt <= databaseTimeMs || overdue) return null;
     fence.leaseEndsAt = databaseTimeMs + leaseMs;
-    return { databaseTimeMs, anotherHistory, news };
+    fence.leaseMs = leaseMs;
+    return { anotherHistory, news };
   }
 
   async glance(worker: string): Promise<FleetNews> {
@@ -97,16 +110,18 @@ export class MemoryOwnershipStore implements OwnershipStore {
     return this.#news(worker);
   }
 
-  async expiredWorkers(): Promise<string[]> {
+  async expiredWorkers(): Promise<{ worker: string; leaseLeftMs: number }[]> {
     await nextMicrotask();
     const now = this.#database.now();
-    return [...this.#present].filter(([, { leaseEndsAt }]) => leaseEndsAt <= now).map(([worker]) => worker);
+    return [...this.#present]
+      .filter(([, fence]) => hasEnded(fence, now))
+      .map(([worker, { leaseEndsAt }]) => ({ worker, leaseLeftMs: leaseEndsAt - now }));
   }
 
   async fence(worker: string): Promise<boolean> {
     await nextMicrotask();
     const fence = this.#fenceOf(worker);
-    if (!fence.fenced && fence.leaseEndsAt > this.#database.now()) return false;
+    if (!fence.fenced && !hasEnded(fence, this.#database.now())) return false;
     this.#raise(worker, fence);
     return true;
   }
@@ -116,7 +131,8 @@ export class MemoryOwnershipStore implements OwnershipStore {
     const fleet = this.#fleet;
     const now = this.#database.now();
     if (fleet.planned >= fleet.membership) return null;
-    if (fleet.planner !== null && fleet.planner !== worker && fleet.plannerUntil > now) return null;
+    const leftMs = fleet.plannerUntil - now;
+    if (fleet.planner !== null && fleet.planner !== worker && leftMs > 0 && leftMs <= PLANNING_MS) return null;
     fleet.planner = worker;
     fleet.plannerUntil = now + PLANNING_MS;
     return this.#view();
@@ -127,12 +143,12 @@ export class MemoryOwnershipStore implements OwnershipStore {
     return this.#view();
   }
 
-  async applyPlan(membership: number, moves: readonly ShardMove[], handOverMs: number): Promise<boolean> {
+  async applyPlan(membership: number, moves: readonly ShardMove[]): Promise<boolean> {
     await nextMicrotask();
     const fleet = this.#fleet;
     if (fleet.membership !== membership) return false;
     const valid = moves.filter((move) => this.#isOwnedAsSaid(move));
-    for (const move of valid) this.#move(move, handOverMs);
+    for (const move of valid) this.#move(move);
     if (valid.length < moves.length) return false;
     fleet.planned = membership;
     fleet.planner = null;
@@ -205,7 +221,7 @@ export class MemoryOwnershipStore implements OwnershipStore {
   }
 
   /** All of it, or nothing and false. */
-  change(membership: number, { weights, pins, drain, moves }: FleetChange, handOverMs: number): boolean {
+  change(membership: number, { weights, pins, drain, moves }: FleetChange): boolean {
     const draining = drain === null ? undefined : this.#present.get(drain.worker);
     const isCurrent = this.#fleet.membership === membership && (drain === null) === (draining === undefined);
     if (!isCurrent || !moves.every((move) => this.#isOwnedAsSaid(move))) return false;
@@ -218,7 +234,7 @@ export class MemoryOwnershipStore implements OwnershipStore {
       else this.#pins.set(shard, name);
     }
     if (drain !== null) this.#setDraining(draining as Fence, drain.draining);
-    for (const move of moves) this.#move(move, handOverMs);
+    for (const move of moves) this.#move(move);
     this.#changed();
     return true;
   }
@@ -238,13 +254,13 @@ export class MemoryOwnershipStore implements OwnershipStore {
     return from === null ? this.#isFree(shard) : shard.owner === from;
   }
 
-  #move({ shard: number, to }: ShardMove, handOverMs: number): void {
+  #move({ shard: number, to }: ShardMove): void {
     const shard = this.#shards[number] as Shard;
     if (this.#isFree(shard)) {
       this.#give(shard, to);
       return;
     }
-    if (shard.heir === null) shard.heirUntil = this.#database.now() + handOverMs;
+    if (shard.heir === null) shard.heirUntil = this.#database.now() + this.#fenceOf(shard.owner as string).leaseMs;
     shard.heir = to;
     shard.epoch++;
   }
@@ -303,12 +319,19 @@ export class MemoryOwnershipStore implements OwnershipStore {
 
   #news(worker: string): FleetNews {
     const { membership, planned } = this.#fleet;
-    let nextLeaseEnd = Number.POSITIVE_INFINITY;
-    for (const [other, { leaseEndsAt }] of this.#present) {
-      if (other !== worker) nextLeaseEnd = Math.min(nextLeaseEnd, leaseEndsAt);
+    const now = this.#database.now();
+    const hears = this.#present.get(worker)?.hears ?? null;
+    let others = 0;
+    let unheard = 0;
+    let nextLeaseEndMs: number | null = null;
+    for (const [other, fence] of this.#present) {
+      if (other === worker) continue;
+      others++;
+      if (hears !== null && fence.hears !== null && fence.hears !== hears) unheard++;
+      const leftMs = hasEnded(fence, now) ? Math.min(0, fence.leaseEndsAt - now) : fence.leaseEndsAt - now;
+      nextLeaseEndMs = Math.min(nextLeaseEndMs ?? leftMs, leftMs);
     }
-    const alone = nextLeaseEnd === Number.POSITIVE_INFINITY;
-    return { membership, planned, alone, nextLeaseEndMs: alone ? null : nextLeaseEnd - this.#database.now() };
+    return { membership, planned, others, unheard, nextLeaseEndMs, databaseTimeMs: now };
   }
 
   #fenceOf(worker: string): Fence {

@@ -7,8 +7,10 @@ import { MemoryDeadLetterStore } from './dead-letters.ts';
 import { MemoryFleetStore } from './fleet.ts';
 import { MemoryHistoryStore } from './history.ts';
 import { MemoryAckInbox } from './inbox.ts';
+import { MemoryFailureStore, MemoryLetterStore } from './letters.ts';
 import { createMemoryOperatorStores } from './operators.ts';
 import { MemoryOwnershipStore } from './ownership.ts';
+import { MemoryPipelineStore } from './pipeline.ts';
 import { MemoryRoomStore } from './rooms.ts';
 
 export interface MemoryStoresOptions {
@@ -39,7 +41,13 @@ export function openMemoryStores(options: MemoryStoresOptions): {
       channels: new MemoryChannelStore(),
       deadLetters: new MemoryDeadLetterStore(database),
     },
-    operators: { ...operators, fleet: new MemoryFleetStore(database, ownership, operators.audit) },
+    operators: {
+      ...operators,
+      fleet: new MemoryFleetStore(database, ownership, operators.audit),
+      letters: new MemoryLetterStore(database, operators.audit),
+      failures: new MemoryFailureStore(),
+      pipeline: new MemoryPipelineStore(database, ownership),
+    },
   };
 }
 

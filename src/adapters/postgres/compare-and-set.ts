@@ -3,6 +3,7 @@ import type { ClaimProof, InboxAck, RoomWrite, WriteResult } from '../../engine/
 import type { Fact, Settled } from '../../room/events.ts';
 import { bigints, booleans, integers, texts } from './arrays.ts';
 import { type AckRecord, inboxAck } from './rows.ts';
+import { STATEMENTS, type Statement, withParts } from './statements.ts';
 
 /** A fact and the write it belongs to: `ord` counts the writes of the batch from 1. */
 interface Of<F extends Fact> {
@@ -14,8 +15,11 @@ interface Of<F extends Fact> {
 type Marked = Extract<Fact, { kind: 'cancel_marked' }>;
 type Named = Extract<Fact, { kind: 'accepted_as' }>;
 
-/** The parameters of compare_and_set.sql, in its order. */
-export function encodeWrites(writes: readonly RoomWrite[], proof: ClaimProof | null): unknown[] {
+/** compare_and_set.sql with the parts that these writes need, and its parameters. */
+export function encodeWrites(
+  writes: readonly RoomWrite[],
+  proof: ClaimProof | null,
+): { readonly statement: Statement; readonly values: unknown[] } {
   const settled: Of<Settled>[] = [];
   const marked: Of<Marked>[] = [];
   const named: Of<Named>[] = [];
@@ -28,19 +32,24 @@ export function encodeWrites(writes: readonly RoomWrite[], proof: ClaimProof | n
       else if (fact.kind === 'accepted_as') named.push({ ord, write, fact });
     }
   });
-  return [
-    proof?.worker ?? null,
-    proof?.generation ?? null,
-    ...encodeRooms(writes),
-    ...encodeSettled(settled),
-    ...addressesOf(marked),
-    bigints(marked.map(({ fact }) => fact.sequence)),
-    texts(marked.map(({ fact }) => fact.by)),
-    ...addressesOf(named),
-    ...channelsOf(named),
-    bigints(named.map(({ fact }) => fact.sequence)),
-    texts(named.map(({ fact }) => fact.platformId)),
-  ];
+  const parts: string[] = [];
+  const values: unknown[] = [proof?.worker ?? null, proof?.generation ?? null, ...encodeRooms(writes)];
+  if (settled.length > 0) {
+    parts.push('settled');
+    values.push(...encodeSettled(settled));
+  }
+  if (settled.some(({ fact }) => fact.deadLetter)) parts.push('buried');
+  if (marked.length > 0) {
+    parts.push('marked');
+    values.push(...addressesOf(marked));
+    values.push(bigints(marked.map(({ fact }) => fact.sequence)), texts(marked.map(({ fact }) => fact.by)));
+  }
+  if (named.length > 0) {
+    parts.push('named');
+    values.push(...addressesOf(named), ...channelsOf(named));
+    values.push(bigints(named.map(({ fact }) => fact.sequence)), texts(named.map(({ fact }) => fact.platformId)));
+  }
+  return { statement: withParts(STATEMENTS.compareAndSet, parts), values };
 }
 
 function encodeRooms(writes: readonly RoomWrite[]): unknown[] {

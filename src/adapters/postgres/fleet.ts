@@ -68,7 +68,7 @@ export class PostgresFleetStore implements FleetStore {
     return (await this.#pool.run(STATEMENTS.countWork, [])).rows as ShardWork[];
   }
 
-  async change(membership: number, change: FleetChange, handOverMs: number, note: AuditNote): Promise<boolean> {
+  async change(membership: number, change: FleetChange, note: AuditNote): Promise<boolean> {
     const { weights, pins, drain, moves } = change;
     const { actor, action, subject, detail, requestId } = note;
     const { rows } = await this.#pool.run(STATEMENTS.changeFleet, [
@@ -82,7 +82,6 @@ export class PostgresFleetStore implements FleetStore {
       integers(moves.map(({ shard }) => shard)),
       texts(moves.map(({ from }) => from)),
       texts(moves.map(({ to }) => to)),
-      handOverMs,
       actor,
       action,
       subject,

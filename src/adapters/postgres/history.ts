@@ -1,23 +1,32 @@
-import type { HistoryEntry, HistoryStore, LateFact, WaitingMessage } from '../../engine/ports.ts';
-import type { LateVerdict } from '../../room/ack.ts';
+import type {
+  HistoryEntry,
+  HistoryStore,
+  LateFact,
+  SettledChange,
+  SettledState,
+  WaitingMessage,
+} from '../../engine/ports.ts';
 import type { AckLevel, Attempt, RoomAddress } from '../../room/room.ts';
 import { bigints, integers, texts } from './arrays.ts';
 import type { Pool } from './pool.ts';
-import { historyEntry, type SettledRecord, type WaitingRecord, waitingMessage } from './rows.ts';
-import { STATEMENTS } from './statements.ts';
+import {
+  historyEntry,
+  type SettledRecord,
+  type SettledStateRecord,
+  settledState,
+  type WaitingRecord,
+  waitingMessage,
+} from './rows.ts';
+import { STATEMENTS, type Statement, withParts } from './statements.ts';
 
 type Named = LateFact & { readonly fact: Extract<LateFact['fact'], { kind: 'accepted_as' }> };
 type Answered = LateFact & { readonly fact: Extract<LateFact['fact'], { kind: 'answered_late' }> };
 
-interface AttemptsRecord {
-  readonly shard: number;
-  readonly room_id: number;
-  readonly sequence: number;
-  readonly settled_at: number;
-  readonly revision: number;
-  readonly platform_id: string | null;
-  readonly attempts: readonly Attempt[];
-}
+/** Most late statuses concern what settled not long ago. The partitions of all days are looked through for the others. */
+const RECENT_MS = 86_400_000;
+const ANY_TIME_MS = Number.MAX_SAFE_INTEGER;
+
+type MessageAddress = RoomAddress & { readonly sequence: number };
 
 export class PostgresHistoryStore implements HistoryStore {
   readonly #pool: Pool;
@@ -38,28 +47,47 @@ export class PostgresHistoryStore implements HistoryStore {
     return record === undefined ? null : waitingMessage(record);
   }
 
-  async updateSettled(
-    entry: HistoryEntry,
-    verdict: Exclude<LateVerdict, { kind: 'ignored' }>,
-    now: number,
-  ): Promise<boolean> {
-    const { outcome, level, levelAt, lateNackCode } = verdict.next;
-    const result = await this.#pool.run(STATEMENTS.updateSettled, [
-      entry.address.shard,
-      entry.address.id,
-      entry.sequence,
-      entry.settledAt,
-      entry.revision,
-      outcome,
-      level,
-      levelAt,
-      lateNackCode,
-      now,
-      verdict.deadLetter,
-      entry.key.tenant,
-      entry.key.channel,
-    ]);
-    return (result.rows[0] as { changed: number }).changed === 1;
+  async readSettledStates(wanted: readonly MessageAddress[]): Promise<(SettledState | null)[]> {
+    const recent = await this.#statesOfLast(RECENT_MS, wanted);
+    const missing = wanted.filter((_, index) => recent[index] === null);
+    if (missing.length === 0) return recent;
+    const older = (await this.#statesOfLast(ANY_TIME_MS, missing)).values();
+    return recent.map((state) => state ?? older.next().value ?? null);
+  }
+
+  async #statesOfLast(ms: number, wanted: readonly MessageAddress[]): Promise<(SettledState | null)[]> {
+    const result = await this.#pool.run(STATEMENTS.readSettledStates, [...addresses(wanted), ms]);
+    const states: (SettledState | null)[] = wanted.map(() => null);
+    for (const record of result.rows as (SettledStateRecord & { readonly ord: number })[]) {
+      states[record.ord - 1] = settledState(record);
+    }
+    return states;
+  }
+
+  async updateSettled(changes: readonly SettledChange[]): Promise<boolean[]> {
+    const sorted = changes.toSorted((a, b) => byMessage(a.state, b.state));
+    const next = sorted.map(({ verdict }) => verdict.next);
+    const values: unknown[] = [
+      ...revisions(sorted.map(({ state }) => state)),
+      texts(next.map(({ outcome }) => outcome)),
+      texts(next.map(({ level }) => level)),
+      bigints(next.map(({ levelAt }) => levelAt)),
+      texts(next.map(({ lateNackCode }) => lateNackCode)),
+      ...settledWithin(sorted.map(({ state }) => state)),
+    ];
+    const dead = sorted.flatMap((change, index) => (change.verdict.deadLetter === null ? [] : [{ index, change }]));
+    if (dead.length > 0) {
+      values.push(
+        integers(dead.map(({ index }) => index + 1)),
+        bigints(dead.map(({ change }) => change.at)),
+        texts(dead.map(({ change }) => change.verdict.deadLetter)),
+        texts(dead.map(({ change }) => change.key.tenant)),
+        texts(dead.map(({ change }) => change.key.channel)),
+      );
+    }
+    const statement = withParts(STATEMENTS.updateSettled, dead.length > 0 ? ['buried'] : []);
+    const changed = await this.#change(statement, values, sorted);
+    return changes.map((change) => changed.has(change));
   }
 
   async raiseLevels(
@@ -82,32 +110,45 @@ export class PostgresHistoryStore implements HistoryStore {
 
   async #nameMessages(named: readonly Named[]): Promise<void> {
     await this.#pool.run(STATEMENTS.nameMessages, [
-      ...messagesOf(named),
+      ...addresses(named.map(({ address, fact }) => ({ ...address, sequence: fact.sequence }))),
       texts(named.map(({ fact }) => fact.platformId)),
     ]);
   }
 
-  /** Reads what the history holds, ends the attempts there, and stores that if nobody else was faster. */
+  /** Reads what the history holds, ends the attempts there, and stores that where nobody else was faster. */
   async #endAttempts(answered: readonly Answered[]): Promise<void> {
-    for (let left = answered; left.length > 0; ) {
-      const result = await this.#pool.run(STATEMENTS.readAttempts, messagesOf(left));
-      // A message that retention has removed is not among them.
-      const records = new Map(
-        (result.rows as AttemptsRecord[]).map((record) => [nameOf(record.room_id, record.sequence), record]),
-      );
-      const again: Answered[] = [];
-      for (const [name, record] of records) {
-        const late = left.filter(({ address, fact }) => nameOf(address.id, fact.sequence) === name);
-        if (!(await this.#storeAttempts(late.reduce(withAnswer, record)))) again.push(...late);
-      }
-      left = again;
+    for (let left = [...Map.groupBy(answered, nameOf).values()]; left.length > 0; ) {
+      const wanted = left.map(([first]) => ({
+        ...(first as Answered).address,
+        sequence: (first as Answered).fact.sequence,
+      }));
+      const states = await this.readSettledStates(wanted);
+      // A message that retention has removed has none.
+      const found = left.flatMap((late, index) => {
+        const state = states[index] ?? null;
+        return state === null ? [] : [{ late, state: late.reduce(withAnswer, state) }];
+      });
+      const stored = await this.#storeAttempts(found.toSorted((a, b) => byMessage(a.state, b.state)));
+      left = found.filter((one) => !stored.has(one)).map(({ late }) => late);
     }
   }
 
-  async #storeAttempts(record: AttemptsRecord): Promise<boolean> {
-    const { shard, room_id, sequence, settled_at, revision, attempts, platform_id } = record;
-    const values = [shard, room_id, sequence, settled_at, revision, JSON.stringify(attempts), platform_id];
-    return (await this.#pool.run(STATEMENTS.updateAttempts, values)).rowCount === 1;
+  async #storeAttempts<Ended extends { readonly state: SettledState }>(ended: readonly Ended[]): Promise<Set<Ended>> {
+    if (ended.length === 0) return new Set();
+    const states = ended.map(({ state }) => state);
+    const values = [
+      ...revisions(states),
+      texts(states.map(({ platformId }) => platformId)),
+      JSON.stringify(states.map(({ attempts }) => attempts)),
+      ...settledWithin(states),
+    ];
+    return this.#change(STATEMENTS.updateAttempts, values, ended);
+  }
+
+  /** @returns those that came about, of what a statement was to change that answers their numbers, from 1 */
+  async #change<Item>(statement: Statement, values: readonly unknown[], items: readonly Item[]): Promise<Set<Item>> {
+    const { rows } = await this.#pool.run(statement, values);
+    return new Set((rows as { readonly ord: number }[]).map(({ ord }) => items[ord - 1] as Item));
   }
 
   async listRoom(
@@ -123,24 +164,43 @@ export class PostgresHistoryStore implements HistoryStore {
   }
 }
 
-function withAnswer(record: AttemptsRecord, { fact }: Answered): AttemptsRecord {
-  const attempts = record.attempts.map(
+function withAnswer(state: SettledState, { fact }: Answered): SettledState {
+  const attempts = state.attempts.map(
     (attempt): Attempt =>
       attempt.number === fact.attempt && attempt.result === null
         ? { ...attempt, result: fact.result, code: fact.code, endedAt: fact.at }
         : attempt,
   );
-  return { ...record, attempts, platform_id: record.platform_id ?? fact.platformId };
+  return { ...state, attempts, platformId: state.platformId ?? fact.platformId };
 }
 
-function messagesOf(late: readonly LateFact[]): unknown[] {
+function nameOf({ address, fact }: LateFact): string {
+  return `${address.id}/${fact.sequence}`;
+}
+
+/** The order in which batches lock. */
+function byMessage(a: SettledState, b: SettledState): number {
+  return a.address.shard - b.address.shard || a.address.id - b.address.id || a.sequence - b.sequence;
+}
+
+function addresses(messages: readonly MessageAddress[]): unknown[] {
   return [
-    integers(late.map(({ address }) => address.shard)),
-    bigints(late.map(({ address }) => address.id)),
-    bigints(late.map(({ fact }) => fact.sequence)),
+    integers(messages.map(({ shard }) => shard)),
+    bigints(messages.map(({ id }) => id)),
+    bigints(messages.map(({ sequence }) => sequence)),
   ];
 }
 
-function nameOf(roomId: number, sequence: number): string {
-  return `${roomId}/${sequence}`;
+function revisions(states: readonly SettledState[]): unknown[] {
+  return [
+    ...addresses(states.map(({ address, sequence }) => ({ ...address, sequence }))),
+    bigints(states.map(({ settledAt }) => settledAt)),
+    integers(states.map(({ revision }) => revision)),
+  ];
+}
+
+/** The first time and the last. */
+function settledWithin(states: readonly SettledState[]): [number, number] {
+  const times = states.map(({ settledAt }) => settledAt);
+  return [Math.min(...times), Math.max(...times)];
 }

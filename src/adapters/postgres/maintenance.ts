@@ -1,4 +1,5 @@
 /** What keeps the tables small. Any process may do it, several at once too. */
+import type { PipelineStore } from '../../engine/pipeline-ports.ts';
 import type { RoomAddress } from '../../room/room.ts';
 import { integers } from './arrays.ts';
 import type { Pool } from './pool.ts';
@@ -13,6 +14,9 @@ export interface MaintenanceOptions {
   readonly pool: Pool;
   readonly dedupeDays: number;
   readonly historyRetentionDays: number;
+  readonly auditRetentionDays: number;
+  readonly chartRetentionDays: number;
+  readonly pipeline: Pick<PipelineStore, 'prune'>;
 }
 
 export class PostgresMaintenance {
@@ -39,17 +43,26 @@ export class PostgresMaintenance {
   }
 
   /**
-   * Drops the days of the history that are neither to be read nor to recognise ids by, and the platform ids and workers
-   * of that time.
+   * Drops the days of the history that are neither to be read nor to recognise ids by, the platform ids and workers of
+   * that time, failures not seen since, old entries of the audit and old minutes of charts.
    * @returns how many days were dropped
    */
   async dropExpired(now: number): Promise<number> {
-    const { pool, dedupeDays, historyRetentionDays } = this.#options;
+    const { pool, dedupeDays, historyRetentionDays, auditRetentionDays } = this.#options;
     const before = now - Math.max(dedupeDays, historyRetentionDays) * DAY_MS;
     const result = await pool.run(STATEMENTS.dropHistoryPartitions, [before]);
     for (let pruned = PRUNE_ROWS; pruned === PRUNE_ROWS; ) {
       pruned = (await pool.run(STATEMENTS.prunePlatformIds, [new Date(before), PRUNE_ROWS])).rowCount ?? 0;
     }
+    const audited = now - auditRetentionDays * DAY_MS;
+    for (let pruned = PRUNE_ROWS; pruned === PRUNE_ROWS; ) {
+      const { rows } = await pool.run(STATEMENTS.pruneAudit, [audited, PRUNE_ROWS]);
+      pruned = (rows[0] as { pruned: number }).pruned;
+    }
+    await pool.run(STATEMENTS.pruneFailures, [now - historyRetentionDays * DAY_MS]);
+    const { pipeline, chartRetentionDays } = this.#options;
+    const charted = now - chartRetentionDays * DAY_MS;
+    for (let pruned = PRUNE_ROWS; pruned === PRUNE_ROWS; ) pruned = await pipeline.prune(charted, PRUNE_ROWS);
     await pool.run(STATEMENTS.pruneWorkers, [new Date(now - WORKER_KEEP_MS)]);
     return (result.rows[0] as { dropped: number }).dropped;
   }

@@ -26,6 +26,9 @@ export interface PostgresOptions {
   readonly dedupeDays: number;
   /** How many days settled messages stay readable. */
   readonly historyRetentionDays: number;
+  readonly auditRetentionDays: number;
+  /** How many days the minutes of charts stay readable; 30 where it is not said. */
+  readonly chartRetentionDays?: number;
   /** Start although committed data may be lost. */
   readonly allowUnsafeSettings: boolean;
   /** Told when settings become unsafe or safe while the stores are open; with none where all are safe. */

@@ -23,7 +23,7 @@ const MAX_MOVES = 4_096;
 export interface OwnershipStoreOptions {
   /** Only for renewals: nothing may make them wait. */
   readonly renewals: Connection;
-  /** For what may have to wait for open batches. */
+  /** For what may have to wait for open batches, and for what a shard waits for that moves: not for the pool. */
   readonly fences: Connection;
   readonly pool: Pool;
   readonly watch: ServerWatch;
@@ -43,14 +43,15 @@ export class PostgresOwnershipStore implements OwnershipStore {
     return only<{ shards: number }>(result.rows, 'the database has no settings: it was not migrated').shards;
   }
 
-  async register({ worker, name, roles, weight, leaseMs }: WorkerRegistration): Promise<{
+  async register({ worker, name, roles, weight, leaseMs, hears }: WorkerRegistration): Promise<{
     databaseTimeMs: number;
     generation: number;
     anotherHistory: AnotherHistory | null;
   }> {
     const { anotherHistory, databaseTimeMs } = await this.#options.renewals.look();
     if (anotherHistory !== null) return { databaseTimeMs, generation: 0, anotherHistory };
-    const result = await this.#options.renewals.run(STATEMENTS.registerWorker, [worker, leaseMs, name, roles, weight]);
+    const values = [worker, leaseMs, name, roles, weight, hears];
+    const result = await this.#options.renewals.run(STATEMENTS.registerWorker, values);
     const row = only<{ database_time: number; generation: number }>(result.rows, `worker ${worker} was not registered`);
     return { databaseTimeMs: row.database_time, generation: row.generation, anotherHistory: null };
   }
@@ -58,24 +59,25 @@ export class PostgresOwnershipStore implements OwnershipStore {
   async renew(
     worker: string,
     leaseMs: number,
-  ): Promise<{ databaseTimeMs: number; anotherHistory: AnotherHistory | null; news: FleetNews } | null> {
+  ): Promise<{ anotherHistory: AnotherHistory | null; news: FleetNews } | null> {
     // Every time, not only on a new connection: behind a pooler the server changes without one.
     const { anotherHistory, databaseTimeMs } = await this.#options.renewals.look();
     void this.#options.watch.lookAgain();
-    if (anotherHistory !== null) return { databaseTimeMs, anotherHistory, news: NO_NEWS };
+    if (anotherHistory !== null) return { anotherHistory, news: { ...NO_NEWS, databaseTimeMs } };
     const result = await this.#options.renewals.run(STATEMENTS.renewWorker, [worker, leaseMs]);
-    const [row] = result.rows as (NewsRecord & { database_time: number })[];
-    return row === undefined ? null : { databaseTimeMs: row.database_time, anotherHistory: null, news: newsOf(row) };
+    const [row] = result.rows as NewsRecord[];
+    return row === undefined ? null : { anotherHistory: null, news: newsOf(row) };
   }
 
   async glance(worker: string): Promise<FleetNews> {
-    const result = await this.#options.pool.run(STATEMENTS.glance, [worker]);
+    const result = await this.#options.fences.run(STATEMENTS.glance, [worker]);
     return newsOf(only<NewsRecord>(result.rows, 'the fleet has no row'));
   }
 
-  async expiredWorkers(): Promise<string[]> {
+  async expiredWorkers(): Promise<{ worker: string; leaseLeftMs: number }[]> {
     const result = await this.#options.pool.run(STATEMENTS.expiredWorkers, []);
-    return (result.rows as { worker: string }[]).map((row) => row.worker);
+    const rows = result.rows as { worker: string; lease_left: number }[];
+    return rows.map(({ worker, lease_left }) => ({ worker, leaseLeftMs: lease_left }));
   }
 
   async fence(worker: string): Promise<boolean> {
@@ -120,7 +122,7 @@ export class PostgresOwnershipStore implements OwnershipStore {
     };
   }
 
-  async applyPlan(membership: number, moves: readonly ShardMove[], handOverMs: number): Promise<boolean> {
+  async applyPlan(membership: number, moves: readonly ShardMove[]): Promise<boolean> {
     for (let first = 0; ; first += MAX_MOVES) {
       const part = moves.slice(first, first + MAX_MOVES);
       const isLast = first + MAX_MOVES >= moves.length;
@@ -129,7 +131,6 @@ export class PostgresOwnershipStore implements OwnershipStore {
         integers(part.map(({ shard }) => shard)),
         texts(part.map(({ from }) => from)),
         texts(part.map(({ to }) => to)),
-        handOverMs,
         isLast,
       ]);
       if (isLast || result.rows.length === 0) return result.rows.length === 1;
@@ -137,7 +138,7 @@ export class PostgresOwnershipStore implements OwnershipStore {
   }
 
   async ownShards(worker: string): Promise<OwnShard[]> {
-    const result = await this.#options.pool.run(STATEMENTS.ownShards, [worker]);
+    const result = await this.#options.fences.run(STATEMENTS.ownShards, [worker]);
     const { shards, heirs, epochs } = only<OwnShardsRecord>(result.rows, 'no answer');
     return (shards ?? []).map((shard, index) => {
       return { shard, heir: heirs?.[index] ?? null, epoch: Number(epochs?.[index]) };
@@ -179,14 +180,16 @@ export class PostgresOwnershipStore implements OwnershipStore {
 interface NewsRecord {
   readonly membership: number;
   readonly planned: number;
+  readonly database_time: number;
   readonly others: number;
+  readonly unheard: number;
   readonly next_lease_end: number | null;
 }
 
-const NO_NEWS: FleetNews = { membership: 0, planned: 0, alone: true, nextLeaseEndMs: null };
+const NO_NEWS = { membership: 0, planned: 0, others: 0, unheard: 0, nextLeaseEndMs: null };
 
-function newsOf({ membership, planned, others, next_lease_end }: NewsRecord): FleetNews {
-  return { membership, planned, alone: others === 0, nextLeaseEndMs: next_lease_end };
+function newsOf({ database_time, next_lease_end, membership, planned, others, unheard }: NewsRecord): FleetNews {
+  return { membership, planned, others, unheard, nextLeaseEndMs: next_lease_end, databaseTimeMs: database_time };
 }
 
 /** All null where nothing is owned. */

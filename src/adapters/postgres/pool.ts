@@ -7,6 +7,9 @@ import type { ServerWatch } from './server-watch.ts';
 import { clientConfig } from './session.ts';
 import { queryOf, type Statement } from './statements.ts';
 
+/** An idle connection is kept for so long: to open one takes longest when many things are to be done at once. */
+const KEPT_FOR_MS = 600_000;
+
 /** Connections for whatever needs none of its own. */
 export class Pool {
   readonly #options: PostgresOptions;
@@ -28,7 +31,12 @@ export class Pool {
 
   #make(): pg.Pool {
     const options = this.#options;
-    const pool = new pg.Pool({ ...clientConfig(options, 'pool'), max: this.#max, onConnect: refuseStandby });
+    const pool = new pg.Pool({
+      ...clientConfig(options, 'pool'),
+      max: this.#max,
+      idleTimeoutMillis: KEPT_FOR_MS,
+      onConnect: refuseStandby,
+    });
     // The pool drops the connection itself.
     pool.on('error', (error) => options.onConnectionLost?.(error));
     // The pool listens to idle connections only. While one is lent, its query tells that it broke.

@@ -86,7 +86,8 @@ export class PostgresRoomStore implements RoomStore {
     try {
       // A fence row of another history proves nothing.
       const proved = proof !== null && (await connection.isOnKnownHistory()) ? proof : null;
-      const result = await connection.run(STATEMENTS.compareAndSet, encodeWrites(writes, proved));
+      const { statement, values } = encodeWrites(writes, proved);
+      const result = await connection.run(statement, values);
       answers = decodeAnswers(writes, result.rows as AnswerRecord[]);
     } catch (error) {
       if (mayPass(error)) return writes.map(() => ({ kind: 'busy' }));

@@ -1,5 +1,12 @@
 /** Rows of the database and the values of the ports, one for the other. */
-import type { HistoryEntry, InboxAck, StoredEnvelope, StoredRoom, WaitingMessage } from '../../engine/ports.ts';
+import type {
+  HistoryEntry,
+  InboxAck,
+  SettledState,
+  StoredEnvelope,
+  StoredRoom,
+  WaitingMessage,
+} from '../../engine/ports.ts';
 import type { AckLevel, Attempt, Nack, Outcome, RoomKey, RoomRow } from '../../room/room.ts';
 
 /** A row of `rooms` or `resting_rooms`. */
@@ -104,21 +111,24 @@ export interface WaitingRecord extends MessageRecord {
   readonly cancelled_by: StoredEnvelope['cancelledBy'];
 }
 
-export interface SettledRecord extends MessageRecord {
+export interface SettledStateRecord extends Pick<MessageRecord, 'shard' | 'room_id' | 'sequence'> {
   readonly settled_at: number;
   readonly level_at: number | null;
   readonly platform_at: number | null;
-  readonly first_claim_version: number;
-  readonly settle_version: number;
   readonly revision: number;
   readonly outcome: Outcome;
   readonly level: AckLevel;
-  readonly possibly_delivered: boolean;
   readonly reason: string;
-  readonly code: string | null;
   readonly late_nack_code: string | null;
   readonly platform_id: string | null;
   readonly attempts: readonly Attempt[];
+}
+
+export interface SettledRecord extends MessageRecord, SettledStateRecord {
+  readonly first_claim_version: number;
+  readonly settle_version: number;
+  readonly possibly_delivered: boolean;
+  readonly code: string | null;
 }
 
 export function waitingMessage(record: WaitingRecord): WaitingMessage {
@@ -135,19 +145,27 @@ export function waitingMessage(record: WaitingRecord): WaitingMessage {
 export function historyEntry(record: SettledRecord): HistoryEntry {
   return {
     ...messageFields(record),
+    ...settledState(record),
+    code: record.code,
+    possiblyDelivered: record.possibly_delivered,
+    firstClaimVersion: record.first_claim_version,
+    settleVersion: record.settle_version,
+  };
+}
+
+export function settledState(record: SettledStateRecord): SettledState {
+  return {
+    address: { shard: record.shard, id: record.room_id },
+    sequence: record.sequence,
     settledAt: record.settled_at,
     outcome: record.outcome,
     reason: record.reason,
-    code: record.code,
-    possiblyDelivered: record.possibly_delivered,
     level: record.level,
     levelAt: record.level_at,
     lateNackCode: record.late_nack_code,
     platformId: record.platform_id,
     platformAt: record.platform_at,
     attempts: record.attempts,
-    firstClaimVersion: record.first_claim_version,
-    settleVersion: record.settle_version,
     revision: record.revision,
   };
 }

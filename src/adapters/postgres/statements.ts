@@ -13,16 +13,19 @@ function load(name: string): Statement {
 
 export const STATEMENTS = {
   addChannelSettings: load('add_channel_settings'),
+  addMinutes: load('add_minutes'),
   appendMessages: load('append_messages'),
   applyPlan: load('apply_plan'),
   beginPlan: load('begin_plan'),
   changeChannelSettings: load('change_channel_settings'),
   changeFleet: load('change_fleet'),
+  clearLingering: load('clear_lingering'),
   compareAndSet: load('compare_and_set'),
   countRooms: load('count_rooms'),
   countWaitingRooms: load('count_waiting_rooms'),
   countWork: load('count_work'),
   createRooms: load('create_rooms'),
+  discardLetters: load('discard_letters'),
   drainWorker: load('drain_worker'),
   dropHistoryPartitions: load('drop_history_partitions'),
   endBlockers: load('end_blockers'),
@@ -32,10 +35,13 @@ export const STATEMENTS = {
   findWaiting: load('find_waiting'),
   glance: load('glance'),
   handOver: load('hand_over'),
+  heldShards: load('held_shards'),
   keepAcks: load('keep_acks'),
   listAudit: load('list_audit'),
   listDecisions: load('list_decisions'),
   listDeadLetters: load('list_dead_letters'),
+  listFailures: load('list_failures'),
+  listLingering: load('list_lingering'),
   listRoom: load('list_room'),
   loadChannelSettings: load('load_channel_settings'),
   loadChannels: load('load_channels'),
@@ -43,27 +49,40 @@ export const STATEMENTS = {
   lookAtDeciding: load('look_at_deciding'),
   lookAtServer: load('look_at_server'),
   makeHistoryPartitions: load('make_history_partitions'),
+  markReplayed: load('mark_replayed'),
   matchAcks: load('match_acks'),
+  mergeFailures: load('merge_failures'),
   nameMessages: load('name_messages'),
+  newestLetters: load('newest_letters'),
+  oldestLetters: load('oldest_letters'),
   ownShards: load('own_shards'),
   pruneAcks: load('prune_acks'),
+  pruneAudit: load('prune_audit'),
+  pruneFailures: load('prune_failures'),
+  pruneMinutes: load('prune_minutes'),
   prunePlatformIds: load('prune_platform_ids'),
   pruneWorkers: load('prune_workers'),
   putIntakeLetters: load('put_intake_letters'),
   raiseGeneration: load('raise_generation'),
   raiseLevels: load('raise_levels'),
   readAcks: load('read_acks'),
-  readAttempts: load('read_attempts'),
   readBodies: load('read_bodies'),
+  readChart: load('read_chart'),
+  readChartOfChannel: load('read_chart_of_channel'),
   readFence: load('read_fence'),
   readFleet: load('read_fleet'),
+  readLetters: load('read_letters'),
+  readLingering: load('read_lingering'),
+  readLingeringOfChannel: load('read_lingering_of_channel'),
   readMembers: load('read_members'),
   readMembership: load('read_membership'),
+  readParts: load('read_parts'),
   readPins: load('read_pins'),
   readRegistered: load('read_registered'),
   readRooms: load('read_rooms'),
   readSettingsRevision: load('read_settings_revision'),
   readSettled: load('read_settled'),
+  readSettledStates: load('read_settled_states'),
   readShardStates: load('read_shard_states'),
   readShards: load('read_shards'),
   readWaiting: load('read_waiting'),
@@ -74,6 +93,7 @@ export const STATEMENTS = {
   releaseWorker: load('release_worker'),
   removeChannelSettings: load('remove_channel_settings'),
   renewWorker: load('renew_worker'),
+  reportPart: load('report_part'),
   restRooms: load('rest_rooms'),
   saveChannel: load('save_channel'),
   scanAll: load('scan_all'),
@@ -82,10 +102,37 @@ export const STATEMENTS = {
   scanDue: load('scan_due'),
   shardCount: load('shard_count'),
   takeBackRooms: load('take_back_rooms'),
+  timelineNewest: load('timeline_newest'),
+  timelineOldest: load('timeline_oldest'),
+  unlistLingering: load('unlist_lingering'),
   updateAttempts: load('update_attempts'),
   updateSettled: load('update_settled'),
   wakeRooms: load('wake_rooms'),
+  withdrawPart: load('withdraw_part'),
 } as const satisfies Record<string, Statement>;
+
+const variants = new Map<string, Statement>();
+
+/**
+ * The statement with these of its optional parts only: to start a part takes the server time, however little it then has
+ * to do. A part stands between the lines `--[ name` and `--]`; parameters are numbered anew, in their order.
+ */
+export function withParts(statement: Statement, parts: readonly string[]): Statement {
+  const name = [statement.name, ...parts].join('_');
+  let variant = variants.get(name);
+  if (variant === undefined) {
+    const kept = statement.text.replace(/^--\[ (\w+)$([\s\S]*?)^--\]$/gm, (_, part: string, text: string) =>
+      parts.includes(part) ? text : '',
+    );
+    const numbers = [...new Set([...kept.matchAll(/\$(\d+)/g)].map(([, number]) => Number(number)))].sort(
+      (a, b) => a - b,
+    );
+    const text = kept.replace(/\$(\d+)/g, (_, number: string) => `$${numbers.indexOf(Number(number)) + 1}`);
+    variant = { name, text };
+    variants.set(name, variant);
+  }
+  return variant;
+}
 
 /** @param prepared whether the server is to keep the parsed statement and its plan under its name */
 export function queryOf(statement: Statement, values: readonly unknown[], prepared: boolean): QueryConfig {

@@ -8,11 +8,13 @@ import { PostgresDecisions } from './decisions.ts';
 import { PostgresFleetStore } from './fleet.ts';
 import { PostgresHistoryStore } from './history.ts';
 import { PostgresAckInbox } from './inbox.ts';
+import { PostgresFailureStore, PostgresLetterStore } from './letters.ts';
 import { PostgresMaintenance } from './maintenance.ts';
 import { KNOWN_MIGRATIONS } from './migrate.ts';
 import { PostgresAuditStore, PostgresChannelSettingsStore } from './operators.ts';
 import type { PostgresOptions } from './options.ts';
 import { PostgresOwnershipStore } from './ownership.ts';
+import { PostgresPipelineStore } from './pipeline.ts';
 import { Pool } from './pool.ts';
 import { PostgresRoomStore } from './rooms.ts';
 import { ServerWatch } from './server-watch.ts';
@@ -53,7 +55,8 @@ export function openStores(options: PostgresOptions): PostgresStores {
   const pool = new Pool(options, Math.max(1, options.poolMax - RESERVED), watch);
   const look = () => watch.look('pool', (query) => pool.query(query, 'the look at the server'));
   watch.register('pool', look);
-  const { dedupeDays, historyRetentionDays } = options;
+  const { dedupeDays, historyRetentionDays, auditRetentionDays, chartRetentionDays = 30 } = options;
+  const pipeline = new PostgresPipelineStore(pool);
   return {
     stores: {
       rooms: new PostgresRoomStore({ lanes, appends, pool, dedupeDays }),
@@ -67,9 +70,19 @@ export function openStores(options: PostgresOptions): PostgresStores {
       settings: new PostgresChannelSettingsStore(pool),
       audit: new PostgresAuditStore(pool),
       fleet: new PostgresFleetStore(pool),
+      pipeline,
+      letters: new PostgresLetterStore(pool),
+      failures: new PostgresFailureStore(pool),
     },
     decisions: new PostgresDecisions(pool),
-    maintenance: new PostgresMaintenance({ pool, dedupeDays, historyRetentionDays }),
+    maintenance: new PostgresMaintenance({
+      pool,
+      pipeline,
+      dedupeDays,
+      historyRetentionDays,
+      auditRetentionDays,
+      chartRetentionDays,
+    }),
     check: () => checkDatabase(pool, options, look),
     look,
     unsafeSettings: () => watch.unsafeSettings,

@@ -1,12 +1,13 @@
 /** Redis as a part of the process: what makes it faster and is never needed. */
-import type { SharedRates, Signals } from '../../engine/ports.ts';
+import type { SharedBudgets, SharedRates, Signals } from '../../engine/ports.ts';
 import { defineService, type Service } from '../../engine/service.ts';
 import { RedisConnection, type RedisOptions } from './connection.ts';
-import { createSharedRates } from './shared-rates.ts';
+import { createSharedBudgets, createSharedRates } from './shared-rates.ts';
 import { RedisSignals, type SignalsDependencies } from './signals.ts';
 
 export interface Redis {
   readonly sharedRates: SharedRates;
+  readonly sharedBudgets: SharedBudgets;
   readonly signals: Signals;
   /** Its start does not wait for the connection. */
   readonly service: Service;
@@ -18,6 +19,7 @@ export function createRedis(options: RedisOptions, dependencies: SignalsDependen
   return {
     signals,
     sharedRates: createSharedRates(connection),
+    sharedBudgets: createSharedBudgets(connection),
     service: defineService('redis', (scope) => {
       scope.onStop(() => connection.close());
       connection.open();

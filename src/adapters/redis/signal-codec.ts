@@ -47,9 +47,9 @@ export function decodeCommon(text: string): { readonly sender: string; readonly 
   return { sender, signals };
 }
 
-/** Two signals of one key say the same. */
+/** Of two signals of one key the later one says all that matters. */
 export function keyOf(signal: CommonSignal): string {
-  return fieldsOf(signal).join('\0');
+  return fieldsOf(signal).slice(0, 3).join('\0');
 }
 
 const ROOM = /^([0-9a-z]{1,11})\.([0-9a-z]{1,11})\.([0-9a-z]{1,11})\.([0-9a-z]{0,11})$/;
@@ -60,18 +60,23 @@ function base36(number: number): string {
   return Math.max(0, Math.floor(number)).toString(36);
 }
 
-function fieldsOf(signal: CommonSignal): readonly string[] {
+function fieldsOf(signal: CommonSignal): readonly (string | number)[] {
   if (signal.kind === 'ownership') return signal.worker === null ? [signal.kind] : [signal.kind, signal.worker];
   if (signal.kind !== 'acks') return [signal.kind];
-  return [signal.kind, signal.channel.tenant, signal.channel.channel];
+  return [signal.kind, signal.channel.tenant, signal.channel.channel, ...(signal.delaysMs ?? [])];
 }
 
 function signalOf(fields: readonly unknown[]): CommonSignal | null {
-  const [kind, tenant, channel] = fields;
+  const [kind, tenant, channel, ...delaysMs] = fields;
   if (kind === 'ownership') return { kind, worker: typeof tenant === 'string' ? tenant : null };
   if (kind === 'channels' || kind === 'missed') return { kind };
   if (kind !== 'acks' || typeof tenant !== 'string' || typeof channel !== 'string') return null;
-  return { kind, channel: { tenant, channel } };
+  if (!delaysMs.every(isDelay)) return null;
+  return { kind, channel: { tenant, channel }, ...(delaysMs.length === 0 ? {} : { delaysMs }) };
+}
+
+function isDelay(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value);
 }
 
 function parse(text: string): unknown {

@@ -128,6 +128,10 @@ export class RedisSignals implements Signals {
     this.#subscriber.leave(channels);
   }
 
+  hears(shards: readonly number[]): boolean {
+    return this.#audible && this.#subscriber.has(shards.map(channelOf));
+  }
+
   listen(listener: (signal: Signal) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);

@@ -30,6 +30,10 @@ export class Subscriber {
   /** What differs between what is wanted and what this connection has. */
   readonly #missing = new Set<string>();
   readonly #surplus = new Set<string>();
+  /** What this connection is about to have. */
+  readonly #coming = new Set<string>();
+  /** What was wanted before this connection was there, as far as it does not have it again. */
+  readonly #lost = new Set<string>();
   #syncing = false;
   #cancelRetry: (() => void) | null = null;
   #closed = false;
@@ -49,9 +53,19 @@ export class Subscriber {
     this.#client.on('ready', () => void this.#sync());
   }
 
-  /** Everything that is wanted is subscribed to, on a connection that serves as far as it knows. */
+  /** What was wanted when it began is subscribed to, on a connection that serves as far as it knows. */
   get complete(): boolean {
-    return this.ready && !this.#syncing && this.#missing.size === 0;
+    return this.ready && this.#lost.size === 0;
+  }
+
+  /** These are subscribed to, on such a connection. */
+  has(channels: readonly string[]): boolean {
+    return (
+      this.ready &&
+      channels.every(
+        (channel) => this.#wanted.has(channel) && !this.#missing.has(channel) && !this.#coming.has(channel),
+      )
+    );
   }
 
   get ready(): boolean {
@@ -83,6 +97,7 @@ export class Subscriber {
       if (this.#wanted.has(channel)) continue;
       this.#wanted.add(channel);
       if (!this.#surplus.delete(channel)) this.#missing.add(channel);
+      if (!this.ready) this.#lost.add(channel);
     }
     void this.#sync();
   }
@@ -90,6 +105,7 @@ export class Subscriber {
   leave(channels: Iterable<string>): void {
     for (const channel of channels) {
       if (!this.#wanted.delete(channel)) continue;
+      this.#lost.delete(channel);
       if (!this.#missing.delete(channel)) this.#surplus.add(channel);
     }
     void this.#sync();
@@ -98,7 +114,10 @@ export class Subscriber {
   /** A connection that has just begun has no subscriptions. */
   #begin(): void {
     this.#surplus.clear();
-    for (const channel of this.#wanted) this.#missing.add(channel);
+    for (const channel of this.#wanted) {
+      this.#missing.add(channel);
+      this.#lost.add(channel);
+    }
   }
 
   async #sync(): Promise<void> {
@@ -122,12 +141,16 @@ export class Subscriber {
     const chunk: string[] = [];
     for (const channel of due) if (chunk.push(channel) === CHUNK) break;
     for (const channel of chunk) due.delete(channel);
+    if (command === 'subscribe') for (const channel of chunk) this.#coming.add(channel);
     try {
       await this.#client[command](...chunk.map((channel) => `${this.#options.redis.keyPrefix}${channel}`));
+      for (const channel of chunk) this.#lost.delete(channel);
     } catch (error) {
       // Where the connection broke, all of it is due again.
       if (command === 'subscribe') for (const channel of chunk) if (this.#wanted.has(channel)) due.add(channel);
       throw error;
+    } finally {
+      for (const channel of chunk) this.#coming.delete(channel);
     }
   }
 

@@ -16,6 +16,7 @@ export function openOptions(url: string, wishes: Partial<PostgresOptions> = {}):
     preparedStatements: true,
     dedupeDays: 8,
     historyRetentionDays: 30,
+    auditRetentionDays: 365,
     allowUnsafeSettings: false,
     ...wishes,
   };

@@ -178,7 +178,7 @@ describe.each(postgresServers())('$name', (server) => {
       await endLease(database, 'alive');
       const renewal = await database.session();
       await renewal.query('BEGIN');
-      await renewal.query(`UPDATE workers SET lease_until = clock_timestamp() + interval '1 hour'`);
+      await renewal.query(`UPDATE workers SET lease_until = clock_timestamp() + interval '1 minute'`);
       const fencing = stores.ownership.fence('alive');
       await database.waits('roomline fences');
       await renewal.query('COMMIT');

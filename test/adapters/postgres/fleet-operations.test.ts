@@ -7,7 +7,6 @@ import { postgresServers } from '../../support/postgres.ts';
 import { Database } from './database.ts';
 
 const LEASE_MS = 60_000;
-const LIMIT_MS = 5_000;
 const NOTE: AuditNote = { actor: 'ops', action: 'fleet.rebalance', subject: 'fleet', detail: {}, requestId: 'r' };
 const WEIGHTS = new Map([['node', 2]]);
 const WAITING = 'roomline pool';
@@ -30,7 +29,7 @@ describe.each(postgresServers())('$name: a change of the fleet', (server) => {
     const { fleet } = opened.operators;
     const { membership } = await fleet.look();
     const change = { weights: WEIGHTS, pins: new Map(), drain: null, moves: [], ...wishes };
-    return { answer: fleet.change(membership, change, LIMIT_MS, NOTE) };
+    return { answer: fleet.change(membership, change, NOTE) };
   }
 
   async function nothingIsStored(): Promise<void> {

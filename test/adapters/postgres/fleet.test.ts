@@ -63,7 +63,7 @@ describe.each(postgresServers())('$name: a fleet', (server) => {
       await ownership.register(registrationOf('a', LEASE_MS));
       const view = await ownership.beginPlan('a');
       const moves = all.map((shard) => ({ shard, from: null, to: 'a' }));
-      expect(await ownership.applyPlan(view?.membership ?? 0, moves, 1_000)).toBe(true);
+      expect(await ownership.applyPlan(view?.membership ?? 0, moves)).toBe(true);
       expect(await ownership.ownShards('a')).toHaveLength(SHARDS);
       expect(await ownership.glance('a')).toMatchObject({ planned: view?.membership });
     });
@@ -73,7 +73,7 @@ describe.each(postgresServers())('$name: a fleet', (server) => {
       await ownership.register(registrationOf('a', LEASE_MS));
       const view = await ownership.beginPlan('a');
       const moves = all.map((shard) => ({ shard, from: shard === other ? 'b' : null, to: 'a' }));
-      expect(await ownership.applyPlan(view?.membership ?? 0, moves, 1_000)).toBe(false);
+      expect(await ownership.applyPlan(view?.membership ?? 0, moves)).toBe(false);
       const news = await ownership.glance('a');
       expect(news.planned).toBeLessThan(news.membership);
     });
@@ -85,7 +85,7 @@ describe.each(postgresServers())('$name: a fleet', (server) => {
       const view = await ownership.beginPlan('a');
       await database.query(`UPDATE fleet SET planner_until = clock_timestamp() - interval '1 s'`);
       const moves = all.map((shard) => ({ shard, from: shard === SHARDS - 1 ? 'b' : null, to: 'a' }));
-      expect(await ownership.applyPlan(view?.membership ?? 0, moves, 1_000)).toBe(false);
+      expect(await ownership.applyPlan(view?.membership ?? 0, moves)).toBe(false);
       expect(await ownership.beginPlan('b')).toBeNull();
     });
   });

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PostgresStores } from '../../../src/adapters/postgres/stores.ts';
+import type { LateFact, SettledChange, SettledState } from '../../../src/engine/ports.ts';
+import { judgeLate } from '../../../src/room/ack.ts';
 import { claimBy, World } from '../../conformance/world.ts';
 import { registrationOf, takeFreeShards } from '../../support/fleet.ts';
 import { postgresServers } from '../../support/postgres.ts';
@@ -16,7 +18,7 @@ describe.each(postgresServers())('$name: maintenance', (server) => {
   let world: World;
   beforeEach(async () => {
     database = await Database.create(server);
-    opened = database.stores({ dedupeDays: 2, historyRetentionDays: 3 });
+    opened = database.stores({ dedupeDays: 2, historyRetentionDays: 3, auditRetentionDays: 40 });
     world = new World(opened.stores);
   });
   afterEach(() => database.close());
@@ -68,6 +70,46 @@ describe.each(postgresServers())('$name: maintenance', (server) => {
     expect(await world.stores.history.readSettled(room, 1)).toBeNull();
   });
 
+  it('lets late statuses and late answers find each message in the partition of its day, and change no other', async () => {
+    await database.query(`SELECT make_history_partitions(${WORLDS_DAY}, ${WORLDS_DAY} + 1)`);
+    const room = await settleOne('room');
+    // At the same place of the partition of the next day.
+    await database.query(
+      `INSERT INTO history SELECT (jsonb_populate_record(h, jsonb_build_object('sequence', 2, 'settled_at', $1::bigint))).*
+       FROM history h`,
+      [DAY_MS + START],
+    );
+    const { rows: places } = await database.query('SELECT DISTINCT ctid FROM history');
+    expect(places).toHaveLength(1);
+    const { shard, id } = room;
+    const wanted = [1, 2].map((sequence) => ({ shard, id, sequence }));
+    const { history } = world.stores;
+    const read = async () => {
+      const states = (await history.readSettledStates(wanted)) as SettledState[];
+      const [first, second] = states.map((state) => {
+        const verdict = judgeLate(state, { type: 'ack', level: 'read', at: START });
+        if (verdict.kind === 'ignored') throw new Error('the ack was ignored');
+        return { state, verdict, key: world.key(), at: START };
+      });
+      return [first, second] as [SettledChange, SettledChange];
+    };
+    const revisions = async () => (await history.readSettledStates(wanted)).map((state) => state?.revision);
+
+    const [first, second] = await read();
+    expect(await history.updateSettled([second])).toEqual([true]);
+    expect(await revisions()).toEqual([1, 2]);
+    expect(await history.updateSettled([second, first])).toEqual([false, true]);
+    expect(await revisions()).toEqual([2, 2]);
+    const late = (sequence: number): LateFact => {
+      const fact = { kind: 'answered_late', sequence, attempt: 1, result: 'accepted', code: null } as const;
+      return { address: { shard, id }, fact: { ...fact, platformId: null, at: START } };
+    };
+    await history.recordLate([late(1)]);
+    expect(await revisions()).toEqual([3, 2]);
+    await history.recordLate([late(2), late(1)]);
+    expect(await revisions()).toEqual([4, 3]);
+  });
+
   it('drops days that are past the retention and past the time ids are recognised, and no other', async () => {
     const room = await settleOne('room');
     await database.query(`SELECT make_history_partitions(${WORLDS_DAY}, ${WORLDS_DAY} + 1)`);
@@ -99,6 +141,37 @@ describe.each(postgresServers())('$name: maintenance', (server) => {
 
     const { rows } = await database.query('SELECT platform_id FROM platform_ids');
     expect(rows).toEqual([{ platform_id: 'gw-held' }]);
+  });
+
+  it('forgets what operators did so many days ago, however many such entries there are', async () => {
+    const { audit } = opened.operators;
+    for (const subject of ['old', 'kept']) {
+      await audit.record({ actor: 'key', action: 'channel.put', subject, detail: {}, requestId: subject });
+    }
+    const now = Date.now();
+    const ages = { old: 40 * DAY_MS + 60_000, kept: 40 * DAY_MS - 60_000 };
+    for (const [subject, age] of Object.entries(ages)) {
+      await database.query('UPDATE audit SET at = $1 WHERE subject = $2', [now - age, subject]);
+    }
+    await database.query(
+      `INSERT INTO audit (at, actor, action, subject, detail, request_id)
+       SELECT 0, 'key', 'channel.put', 'older', '{}', 'r' FROM generate_series(1, 10001)`,
+    );
+    await opened.maintenance.dropExpired(now);
+
+    const left = await audit.list({ before: null, limit: 10, subject: null });
+    expect(left.map(({ subject }) => subject)).toEqual(['kept']);
+  });
+
+  it('leaves the last 30 days of the audit as they are, whatever it is asked for', async () => {
+    const { audit } = opened.operators;
+    for (const [requestId, days] of Object.entries({ late: 29.9, early: 30.1 })) {
+      await audit.record({ actor: 'key', action: 'channel.put', subject: 's', detail: {}, requestId });
+      await database.query('UPDATE audit SET at = $1 WHERE request_id = $2', [Date.now() - days * DAY_MS, requestId]);
+    }
+    await opened.maintenance.dropExpired(Date.now() + 1_000 * DAY_MS);
+    const left = await audit.list({ before: null, limit: 10, subject: null });
+    expect(left.map(({ requestId }) => requestId)).toEqual(['late']);
   });
 
   it('forgets workers that have long been fenced and own nothing', async () => {

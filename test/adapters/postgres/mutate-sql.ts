@@ -26,6 +26,8 @@ const TESTS = [
   'rest',
   'rooms',
   'maintenance',
+  'fleet',
+  'fleet-operations',
   'another-history',
   'interleavings/direct',
 ];

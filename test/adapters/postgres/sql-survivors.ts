@@ -1,6 +1,7 @@
 /** Mutants of the store's statements that no test notices, each with the reason why none can or need. */
 const SHARD = 'ids of rooms are unique over all shards: the shard leads to the index, and to the place of the row';
 const NAME = 'the shard is computed from the rest of the key, which is compared as well';
+const ONCE = 'a message settles once: its sequence leads to its one row';
 const FIRST = 'the second look, under the lock, decides; this one spares locks';
 const SECOND =
   'only a change between the snapshot and the lock of one statement shows it, where nothing can be stopped';
@@ -30,5 +31,9 @@ export const SURVIVORS: Readonly<Record<string, string>> = {
   'take_back_rooms 5: r.shard = f.shard': SHARD,
   'take_back_rooms 7: FOR UPDATE':
     'the DELETE that follows locks the same rows; the order of the locks is what this is for',
+  'update_attempts 1: l.shard = n.shard': SHARD,
+  'update_attempts 4: l.settled_at = n.settled_at': ONCE,
+  'update_settled 1: l.shard = n.shard': SHARD,
+  'update_settled 4: l.settled_at = n.settled_at': ONCE,
   'take_shards 9:  SKIP LOCKED': 'a taker then waits for the other one instead of asking again in its next round',
 };

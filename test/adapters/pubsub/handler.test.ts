@@ -41,7 +41,7 @@ describe('the lag of intake', () => {
       clock: { now: () => NOW, monotonic: () => 0, after: () => () => undefined },
       instruments: {
         metrics,
-        log: { event: () => undefined, flush: () => undefined },
+        log: { event: () => undefined, flush: () => undefined, writes: () => true },
         telemetry: new Telemetry(),
         hash: recipientHasher('test'),
       },

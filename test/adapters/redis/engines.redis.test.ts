@@ -63,6 +63,7 @@ describeRedis('two engines on one limit', (program) => {
         stores,
         clock,
         chance: Math.random,
+        endOfTurn: setImmediate,
         references: createReferences('a secret of this test'),
         channels: [channelOf({ channelLimit: LIMIT, policy: { unlockedBy: 'accepted' } })],
         platform: () => platform,

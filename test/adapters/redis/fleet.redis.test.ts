@@ -95,6 +95,7 @@ describeRedis('a fleet of two', (program) => {
         stores,
         clock,
         chance: Math.random,
+        endOfTurn: setImmediate,
         references: REFERENCES,
         channels: [channelOf({ policy: { ackTimeoutMs: SWEEP_MS } })],
         platform: () => platform,

@@ -40,6 +40,11 @@ class Peer {
     return this;
   }
 
+  async untilHears(...shards: readonly number[]): Promise<this> {
+    await eventually(`what is said of ${shards.length} shards is heard`, () => this.signals.hears(shards));
+    return this;
+  }
+
   async until(count: number): Promise<readonly Signal[]> {
     await eventually(`${count} signals`, () => this.heard.length >= count);
     return this.heard;
@@ -82,7 +87,8 @@ describeAnyRedis('signals over any Redis', (urlOf) => {
     other.signals.follow([7]);
     other.signals.unfollow([7]);
     other.signals.follow([8]);
-    await Promise.all([to.untilLive(), other.untilLive()]);
+    await Promise.all([to.untilHears(7, 65_535), other.untilHears(8)]);
+    expect(other.signals.hears([7, 8])).toBe(false);
     const watched = adminOf(url);
     const messages: string[] = [];
     watched.on('message', (_, text: string) => messages.push(text));
@@ -127,7 +133,7 @@ describeAnyRedis('signals over any Redis', (urlOf) => {
     const url = await urlOf();
     const [from, to] = await Promise.all([livePeer(url), livePeer(url)]);
     to.signals.follow([1]);
-    await to.untilLive();
+    await to.untilHears(1);
     const admin = adminOf(url);
     const onShard = ['', 'hello', '1.1.1', '1.1.1.1.1', '1.1.1.,', '-1.1.1.', 'zzzzzzzzzzz.1.1.', '{"id":1}', 'é.1.1.'];
     const onAll = [
@@ -166,8 +172,10 @@ describeRedis('signals over a Redis of our own', (program) => {
     const [from, to] = await Promise.all([livePeer(server.url), livePeer(server.url)]);
     const shards = Array.from({ length: 65_536 }, (_, shard) => shard);
     to.signals.follow(shards);
-    expect(to.signals.live).toBe(false);
-    await to.untilLive();
+    // What was followed before is heard meanwhile.
+    expect(to.signals.live).toBe(true);
+    expect(to.signals.hears(shards.slice(-1))).toBe(false);
+    await eventually('all are heard', () => to.signals.hears(shards), { everyMs: 50 });
     for (let outage = 1; outage <= 2; outage++) {
       const lost = Promise.all([from.untilLive(false), to.untilLive(false)]);
       await server.kill();
@@ -176,6 +184,7 @@ describeRedis('signals over a Redis of our own', (program) => {
       expect((await from.count('signalsDropped')).away).toBe(outage);
       await server.start();
       await Promise.all([from.untilLive(), to.untilLive()]);
+      expect(to.signals.hears(shards)).toBe(true);
       to.heard.length = 0;
       for (const shard of shards) if (shard % 8 === 0) from.signals.publish(room(shard, shard + 1));
       await to.until(shards.length / 8);
@@ -190,7 +199,7 @@ describeRedis('signals over a Redis of our own', (program) => {
     const server = await serverOf();
     const [from, to] = await Promise.all([livePeer(server.url), livePeer(server.url)]);
     to.signals.follow([1]);
-    await to.untilLive();
+    await to.untilHears(1);
     const lost = Promise.all([from.untilLive(false), to.untilLive(false)]);
     server.pause();
     const begun = performance.now();
@@ -212,7 +221,7 @@ describeRedis('signals over a Redis of our own', (program) => {
     const server = await serverOf();
     const [from, to] = await Promise.all([livePeer(server.url), livePeer(server.url)]);
     to.signals.follow([1]);
-    await to.untilLive();
+    await to.untilHears(1);
     const admin = adminOf(server.url);
     await admin.flushall();
     await admin.script('FLUSH');
@@ -224,7 +233,7 @@ describeRedis('signals over a Redis of our own', (program) => {
     const server = await serverOf();
     const [from, to] = await Promise.all([livePeer(server.url), livePeer(server.url)]);
     to.signals.follow([1, 2]);
-    await to.untilLive();
+    await to.untilHears(1, 2);
     const admin = adminOf(server.url);
     const lost = to.untilLive(false);
     await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');

@@ -103,6 +103,13 @@ describe('After a drain', () => {
     expect(held(1_040).count).toBe(0);
   });
 
+  test('the other rooms whose acks came meanwhile are told beside it', () => {
+    const log = new Log().send('x', 'a', 900, 1_050).send('x', 'b', 1_125);
+    log.send('y', 'b', 800, 990).send('y', 'b', 995, 1_020).send('y', 'b', 1_050, 1_300).send('y', 'b', 1_400);
+    const question = { rooms, worker: 'a', drainedAt, movedAt: new Map([[7, WALL + 1_100]]) };
+    expect(afterDrain(log.timeline(), question).others).toMatchObject({ count: 1, max: 30 });
+  });
+
   test('a room without an ack, or that stayed, says nothing', () => {
     const log = new Log().send('x', 'a', 900).send('x', 'b', 2_000);
     const question = { rooms, worker: 'a', drainedAt, movedAt: new Map() };

@@ -1,8 +1,8 @@
 -- Stores a plan for membership $1: shards $2 go from $3 (null: from nobody, or from one that is fenced) to $4. A shard that
--- nobody holds changes hands at once; any other is given an heir, to whom its owner hands it over within $5 ms, or loses
--- it where $4 is null. A shard that has meanwhile another owner is left as it is.
+-- nobody holds changes hands at once; any other is given an heir, to whom its owner hands it over within the life of its
+-- own lease, or loses it where $4 is null. A shard that has meanwhile another owner is left as it is.
 --
--- A plan of many moves comes in parts: only the last one ($6) makes it the plan, where no part has left a shard.
+-- A plan of many moves comes in parts: only the last one ($5) makes it the plan, where no part has left a shard.
 --
 -- Whether an owner is fenced is judged by this statement's snapshot: a fence is never lowered, so that a shard is at worst
 -- given an heir where it could have changed hands. The fleet's row is locked before any shard.
@@ -12,7 +12,8 @@ WITH present AS MATERIALIZED (
 moves AS MATERIALIZED (
   SELECT
     m.shard, m.receiver, s.owner,
-    s.owner IS NULL OR EXISTS (SELECT FROM fences f WHERE f.worker = s.owner AND f.fenced) AS free
+    s.owner IS NULL OR EXISTS (SELECT FROM fences f WHERE f.worker = s.owner AND f.fenced) AS free,
+    (SELECT coalesce(w.lease_ms, 60000) FROM workers w WHERE w.worker = s.owner) AS lease_ms
   FROM
     present p,
     LATERAL unnest($2::integer[], $3::text[], $4::text[]) AS m (shard, giver, receiver)
@@ -31,16 +32,16 @@ moved AS (
       heir_until = CASE
         WHEN m.free OR m.receiver IS NULL THEN NULL
         WHEN s.heir IS NOT NULL THEN s.heir_until
-        ELSE clock_timestamp() + $5 * interval '1 ms'
+        ELSE clock_timestamp() + m.lease_ms * interval '1 ms'
       END
   FROM moves m
   WHERE s.shard = m.shard AND s.owner IS NOT DISTINCT FROM m.owner
   RETURNING s.shard
 )
 UPDATE fleet f
-SET planned = CASE WHEN $6 THEN $1 ELSE f.planned END,
-    planner = CASE WHEN $6 THEN NULL ELSE f.planner END,
-    planner_until = CASE WHEN $6 THEN NULL ELSE clock_timestamp() + interval '2 s' END
+SET planned = CASE WHEN $5 THEN $1 ELSE f.planned END,
+    planner = CASE WHEN $5 THEN NULL ELSE f.planner END,
+    planner_until = CASE WHEN $5 THEN NULL ELSE clock_timestamp() + interval '2 s' END
 FROM present p
 WHERE (SELECT count(*) FROM moved) = coalesce(cardinality($2::integer[]), 0)
 RETURNING f.planned

@@ -1,6 +1,6 @@
 -- An operator's change of the fleet of membership $1, as a whole or not at all: weights $3 for the nodes of names $2 (null
 -- removes one), pins of shards $4 to names $5 (null removes one), worker $6 draining or not ($7), shards $8 on their way
--- from their owners $9 to workers $10 within $11 ms, and the audit's entry. Answers no row, and changes nothing, where the
+-- from their owners $9 to workers $10 within the life of the owner's lease, and the audit's entry. Answers no row, and changes nothing, where the
 -- membership is another, the worker is gone, or one of the shards has another owner.
 --
 -- Locks are taken in the order of everybody else: a worker, the fleet, shards. The membership is raised whatever is
@@ -17,7 +17,8 @@ present AS MATERIALIZED (
 moves AS MATERIALIZED (
   SELECT
     m.shard, m.receiver, s.owner,
-    s.owner IS NULL OR EXISTS (SELECT FROM fences f WHERE f.worker = s.owner AND f.fenced) AS free
+    s.owner IS NULL OR EXISTS (SELECT FROM fences f WHERE f.worker = s.owner AND f.fenced) AS free,
+    (SELECT coalesce(w.lease_ms, 60000) FROM workers w WHERE w.worker = s.owner) AS lease_ms
   FROM
     present p,
     LATERAL unnest($8::integer[], $9::text[], $10::text[]) AS m (shard, giver, receiver)
@@ -72,11 +73,11 @@ moved AS (
       heir_until = CASE
         WHEN m.free OR m.receiver IS NULL THEN NULL
         WHEN s.heir IS NOT NULL THEN s.heir_until
-        ELSE clock_timestamp() + $11 * interval '1 ms'
+        ELSE clock_timestamp() + m.lease_ms * interval '1 ms'
       END
   FROM granted, moves m
   WHERE s.shard = m.shard
 )
 INSERT INTO audit (at, actor, action, subject, detail, request_id)
-SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, $12, $13, $14, $15::jsonb, $16 FROM granted
+SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, $11, $12, $13, $14::jsonb, $15 FROM granted
 RETURNING id

@@ -10,6 +10,8 @@
 -- (`IN … IS TRUE`): no other plan is then possible, whatever the statistics say of tables that are empty every night.
 -- Arrays unnest in a SELECT list, all in step: in FROM each of them would first be written to a store of its own.
 --
+-- What begins and ends with brackets is left out where a batch has nothing for it (`withParts` in statements.ts).
+--
 -- Answers, `ord` counting the writes from 1:
 --   written: (ord, tail)            with the present tail
 --   not:     (ord, version, proved) with the version the row has, null where there is none
@@ -45,7 +47,9 @@ written AS (
     ) AS taken
   WHERE (NOT n.claims OR EXISTS (SELECT FROM proof)) AND r.ctid = taken.ctid
   RETURNING n.ord, r.tail
-),
+)
+--[ settled
+,
 gone AS (
   DELETE FROM messages m
   USING
@@ -83,7 +87,10 @@ kept AS (
     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
   WHERE (SELECT count(*) FROM gone)
     < (SELECT count(*) FROM unnest($27::integer[]) AS s (ord) WHERE (ord IN (SELECT ord FROM written)) IS TRUE)
-),
+)
+--]
+--[ buried
+,
 buried AS (
   INSERT INTO dead_letters (at, kind, reason, detail, tenant, channel, shard, room_id, sequence)
   SELECT g.at, 'message', g.reason, g.code, r.tenant, r.channel, g.shard, g.room_id, g.sequence
@@ -91,7 +98,10 @@ buried AS (
     gone g,
     LATERAL (SELECT tenant, channel FROM rooms r WHERE r.shard = g.shard AND r.id = g.room_id LIMIT 1) AS r
   WHERE g.dead_letter
-),
+)
+--]
+--[ marked
+,
 cancelled AS (
   UPDATE messages m
   -- Who came first with that is remembered.
@@ -105,7 +115,10 @@ cancelled AS (
       LIMIT 1
     ) AS found
   WHERE m.ctid = found.ctid AND (c.ord IN (SELECT ord FROM written)) IS TRUE
-),
+)
+--]
+--[ named
+,
 named AS (
   INSERT INTO platform_ids AS p (tenant, channel, platform_id, shard, room_id, sequence)
   SELECT DISTINCT ON (tenant COLLATE "C", channel COLLATE "C", platform_id COLLATE "C")
@@ -119,6 +132,7 @@ named AS (
     WHERE p.room_id IS NULL
   RETURNING p.room_id, p.platform_id, p.level, p.nack, p.at
 )
+--]
 SELECT ord, tail, NULL::bigint AS version, NULL::boolean AS proved,
   NULL::bigint AS room_id, NULL AS platform_id, NULL::ack_level AS level, NULL::json AS nack, NULL::bigint AS at
 FROM written
@@ -127,5 +141,7 @@ SELECT t.ord, NULL, (SELECT version FROM rooms r WHERE r.shard = t.shard AND r.i
   NOT t.claims OR EXISTS (SELECT FROM proof), NULL, NULL, NULL, NULL, NULL
 FROM unnest($3::integer[], $4::bigint[], $6::boolean[]) WITH ORDINALITY AS t (shard, id, claims, ord)
 WHERE (t.ord IN (SELECT ord FROM written)) IS NOT TRUE
+--[ named
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, room_id, platform_id, level, nack, at FROM named WHERE level IS NOT NULL
+--]

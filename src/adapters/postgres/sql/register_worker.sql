@@ -1,7 +1,7 @@
--- A new process: its lease of $2 ms and its open fence.
+-- A new process: its lease of $2 ms and its open fence; $6 says which signals it hears.
 WITH worker AS (
-  INSERT INTO workers (worker, lease_until, name, roles, weight)
-  VALUES ($1, clock_timestamp() + $2 * interval '1 ms', $3, $4, $5)
+  INSERT INTO workers (worker, lease_until, lease_ms, name, roles, weight, hears)
+  VALUES ($1, clock_timestamp() + $2::integer * interval '1 ms', $2, $3, $4, $5, $6)
   RETURNING worker
 )
 INSERT INTO fences (worker) SELECT worker FROM worker

@@ -2,7 +2,7 @@
 -- long. The fence row is only read. Tells what a glance tells.
 WITH renewed AS (
   UPDATE workers w
-  SET lease_until = clock_timestamp() + $2 * interval '1 ms'
+  SET lease_until = clock_timestamp() + $2::integer * interval '1 ms', lease_ms = $2
   WHERE w.worker = $1 AND w.lease_until > clock_timestamp()
     AND NOT EXISTS (SELECT FROM fences f WHERE f.worker = w.worker AND f.fenced)
     AND NOT EXISTS (
@@ -14,14 +14,19 @@ WITH renewed AS (
     )
   RETURNING floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS database_time
 )
-SELECT r.database_time, f.membership, f.planned, o.others, o.next_lease_end
+SELECT r.database_time, f.membership, f.planned, o.others, o.unheard, o.next_lease_end
 FROM
   renewed r,
   fleet f,
   LATERAL (
     SELECT
       count(*)::integer AS others,
-      floor(extract(epoch FROM min(w.lease_until) - clock_timestamp()) * 1000)::bigint AS next_lease_end
+      count(*) FILTER (WHERE w.hears <> (SELECT m.hears FROM workers m WHERE m.worker = $1))::integer AS unheard,
+      floor(extract(epoch FROM min(CASE
+        -- More than a whole lease is left: the clock was set back.
+        WHEN w.lease_until > clock_timestamp() + (w.lease_ms + 1000) * interval '1 ms' THEN interval '0'
+        ELSE w.lease_until - clock_timestamp()
+      END)) * 1000)::bigint AS next_lease_end
     FROM workers w JOIN fences x USING (worker)
     WHERE NOT x.fenced AND w.worker <> $1
   ) AS o

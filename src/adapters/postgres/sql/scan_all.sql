@@ -1,12 +1,21 @@
 -- Rooms of these shards that are not at rest: at most $4, in
 -- the order of their addresses from ($2, $3) on, exclusive; each with the envelopes of its head and the next few, at
 -- most $5.
+--
+-- Shard by shard, so that it costs what these shards hold and not what the others do, and in their order, so that it ends
+-- with the page.
 WITH page AS MATERIALIZED (
-  SELECT r.* FROM rooms r
-  WHERE (r.shard, r.id) > ($2::integer, $3::bigint)
-    AND (r.shard IN (SELECT unnest($1::integer[]))) IS TRUE
-    AND NOT (r.phase = 'idle' AND r.settled = r.tail)
-  ORDER BY r.shard, r.id
+  SELECT r.*
+  FROM
+    (SELECT DISTINCT s.shard FROM unnest($1::integer[]) AS s (shard) WHERE s.shard >= $2 ORDER BY s.shard) AS h,
+    LATERAL (
+      SELECT * FROM rooms o
+      WHERE o.shard = h.shard AND o.id > CASE WHEN h.shard = $2 THEN $3::bigint ELSE -1 END
+        AND NOT (o.phase = 'idle' AND o.settled = o.tail)
+      ORDER BY o.id
+      LIMIT $4
+    ) AS r
+  ORDER BY h.shard, r.id
   LIMIT $4
 )
 SELECT r.*, e.envelopes

@@ -1,26 +1,32 @@
 -- Rooms of these shards that are claimable, sending, or past their deadline or their head's validity at $6: at most $4, in
 -- the order of their addresses from ($2, $3) on, exclusive; each with the envelopes of its head and the next few, at
--- most $5.
+-- most $5. Shard by shard, as scan_all.
 WITH page AS MATERIALIZED (
-  SELECT r.* FROM rooms r
-  WHERE (r.shard, r.id) > ($2::integer, $3::bigint)
-    AND (r.shard IN (SELECT unnest($1::integer[]))) IS TRUE
-    AND (
-      r.phase = 'sending'
-      OR r.until <= $6
-      OR (
-        r.tail > r.settled AND NOT r.paused
-        AND (r.phase IN ('idle', 'ready') OR (r.phase = 'waiting' AND r.reason = 'channel'))
-      )
-      OR (
-        r.phase IN ('waiting', 'backing_off')
+  SELECT r.*
+  FROM
+    (SELECT DISTINCT s.shard FROM unnest($1::integer[]) AS s (shard) WHERE s.shard >= $2 ORDER BY s.shard) AS h,
+    LATERAL (
+      SELECT * FROM rooms o
+      WHERE o.shard = h.shard AND o.id > CASE WHEN h.shard = $2 THEN $3::bigint ELSE -1 END
         AND (
-          SELECT m.expires_at <= $6 FROM messages m
-          WHERE m.shard = r.shard AND m.room_id = r.id AND m.sequence = r.settled + 1
+          o.phase = 'sending'
+          OR o.until <= $6
+          OR (
+            o.tail > o.settled AND NOT o.paused
+            AND (o.phase IN ('idle', 'ready') OR (o.phase = 'waiting' AND o.reason = 'channel'))
+          )
+          OR (
+            o.phase IN ('waiting', 'backing_off')
+            AND (
+              SELECT m.expires_at <= $6 FROM messages m
+              WHERE m.shard = o.shard AND m.room_id = o.id AND m.sequence = o.settled + 1
+            )
+          )
         )
-      )
-    )
-  ORDER BY r.shard, r.id
+      ORDER BY o.id
+      LIMIT $4
+    ) AS r
+  ORDER BY h.shard, r.id
   LIMIT $4
 )
 SELECT r.*, e.envelopes

@@ -1,5 +1,5 @@
 /** Writers that are no room's holder: workers among themselves, the inbox, the history, maintenance; and three at once. */
-import type { HistoryEntry } from '../../../../src/engine/ports.ts';
+import type { LateFact, SettledState } from '../../../../src/engine/ports.ts';
 import { judgeLate, type LateEvent } from '../../../../src/room/ack.ts';
 import { claimBy, type World } from '../../../conformance/world.ts';
 import { takeFreeShards } from '../../../support/fleet.ts';
@@ -30,39 +30,66 @@ function maintaining(statement: string): Part {
   });
 }
 
-async function settledAsAssumed(world: World): Promise<HistoryEntry> {
+/** Messages 1 to `count` have settled without their acks. */
+async function settledAsAssumed(world: World, count = 1): Promise<void> {
   const proof = await world.worker(`worker-${world.channel}`);
-  const begun = await world.apply(await world.roomWith(1, 'room', NOW), proof, claimBy(proof), accepted(1));
-  const after = await world.apply(begun, proof, deadline());
-  return (await world.stores.history.readSettled(after, 1)) as HistoryEntry;
+  let room = await world.roomWith(count, 'room', NOW);
+  for (let sequence = 1; sequence <= count; sequence++) {
+    room = await world.apply(room, proof, claimBy(proof), accepted(sequence), deadline());
+  }
 }
 
-/** A late ack or nack: judged by what the history holds, and again where that has changed. */
-function late(world: World, event: LateEvent): Part {
+/** Late acks and nacks: judged by what the history holds, and again where that has changed. */
+function late(world: World, ...told: readonly (readonly [sequence: number, event: LateEvent])[]): Part {
   return {
     stops: ['decided', 'commit'],
     run: async (actor: Actor) => {
-      const { row } = await world.stored();
+      const { shard, id } = (await world.stored()).row;
       const { history } = actor.opened.stores;
-      for (;;) {
-        const entry = (await history.readSettled(row, 1)) as HistoryEntry;
-        const verdict = judgeLate(entry, event);
+      const became = told.map(() => '');
+      for (let left = told.map(([sequence, event], index) => ({ sequence, event, index })); left.length > 0; ) {
+        const states = await history.readSettledStates(left.map(({ sequence }) => ({ shard, id, sequence })));
+        const judged = left.map((one, at) => {
+          const state = states[at] as SettledState;
+          return { one, state, verdict: judgeLate(state, one.event) };
+        });
         await actor.at('decided');
-        if (verdict.kind === 'ignored') return `ignored: ${verdict.reason}`;
-        if (await history.updateSettled(entry, verdict, START)) return verdict.kind;
+        for (const { one, verdict } of judged) {
+          became[one.index] = verdict.kind === 'ignored' ? `ignored: ${verdict.reason}` : verdict.kind;
+        }
+        const changes = judged.flatMap(({ one, state, verdict }) =>
+          verdict.kind === 'ignored' ? [] : [{ one, state, verdict, key: world.key(), at: START }],
+        );
+        const changed = changes.length === 0 ? [] : await history.updateSettled(changes);
+        left = changes.filter((_, at) => changed[at] !== true).map(({ one }) => one);
       }
+      return became.join(', ');
     },
   };
 }
 
-function raising(world: World): Part {
+/** Answers that bring the platform's ids, or none. */
+function answering(world: World, platformId: string | null, ...sequences: readonly number[]): Part {
   return doing(async (actor) => {
     const { row } = await world.stored();
-    return actor.opened.stores.history.raiseLevels(row, 1, 'read', START, null);
+    const facts = sequences.map((sequence): LateFact => {
+      const fact = { kind: 'answered_late', sequence, attempt: 1, result: 'accepted', code: null } as const;
+      return { address: row, fact: { ...fact, platformId, at: START } };
+    });
+    await actor.opened.stores.history.recordLate(facts);
+    return 'recorded';
+  });
+}
+
+function raising(world: World, upTo = 1): Part {
+  return doing(async (actor) => {
+    const { row } = await world.stored();
+    return actor.opened.stores.history.raiseLevels(row, upTo, 'read', START, null);
   });
 }
 
 const failure: LateEvent = { type: 'nack', nack: nackOf({ code: 'late' }), at: START };
+const delivery: LateEvent = { type: 'ack', level: 'delivered', at: START };
 
 const WORKERS: readonly Play[] = [
   {
@@ -163,7 +190,7 @@ const WORKERS: readonly Play[] = [
       for (const name of names) await world.worker(name);
       const { membership } = await world.stores.ownership.view();
       return names.map((to) =>
-        doing((actor) => actor.opened.stores.ownership.applyPlan(membership, [{ shard: 0, from: null, to }], 1_000)),
+        doing((actor) => actor.opened.stores.ownership.applyPlan(membership, [{ shard: 0, from: null, to }])),
       );
     },
     holds: (final, [one, other]) => one !== other && final.shards[0]?.owner === (one === true ? 'one' : 'other'),
@@ -175,7 +202,7 @@ const WORKERS: readonly Play[] = [
       const withdrawn = [{ shard: 0, from: owner, to: null }];
       return [
         doing((actor) => actor.opened.stores.ownership.handOver(owner, promised)),
-        doing((actor) => actor.opened.stores.ownership.applyPlan(membership, withdrawn, 1_000)),
+        doing((actor) => actor.opened.stores.ownership.applyPlan(membership, withdrawn)),
       ];
     },
     holds: (final, [given, planned]) => {
@@ -213,7 +240,7 @@ async function promisedShard(world: World, stage: Stage) {
   const { worker: heir } = await world.worker(`heir-${world.channel}`);
   await takeFreeShards(world.stores.ownership, owner);
   const { membership } = await world.stores.ownership.view();
-  await world.stores.ownership.applyPlan(membership, [{ shard: 0, from: owner, to: heir }], 60_000);
+  await world.stores.ownership.applyPlan(membership, [{ shard: 0, from: owner, to: heir }]);
   const promised = (await world.stores.ownership.ownShards(owner)).filter(({ shard }) => shard === 0);
   return { owner, promised, membership };
 }
@@ -276,7 +303,7 @@ const HISTORY: readonly Play[] = [
     name: 'late ack: for a settled message for which a failure comes as well',
     prepare: async (world) => {
       await settledAsAssumed(world);
-      return [late(world, { type: 'ack', level: 'delivered', at: START }), late(world, failure)];
+      return [late(world, [1, delivery]), late(world, [1, failure])];
     },
     holds: (final) => final.history.length === 1,
   },
@@ -284,16 +311,62 @@ const HISTORY: readonly Play[] = [
     name: 'late failure: of two equal ones one makes a dead letter',
     prepare: async (world) => {
       await settledAsAssumed(world);
-      return [late(world, failure), late(world, failure)];
+      return [late(world, [1, failure]), late(world, [1, failure])];
     },
     holds: (final) => final.dead_letters.length === 1,
+  },
+  {
+    name: 'late batches: of the same messages in opposite orders, each with one message twice',
+    prepare: async (world) => {
+      await settledAsAssumed(world, 2);
+      return [
+        late(world, [1, failure], [2, failure], [2, failure]),
+        late(world, [2, failure], [1, failure], [1, failure]),
+      ];
+    },
+    holds: (final) => final.dead_letters.length === 2,
   },
   {
     name: 'late ack: for a settled message whose level a watermark raises',
     prepare: async (world) => {
       await settledAsAssumed(world);
-      return [late(world, { type: 'ack', level: 'delivered', at: START }), raising(world)];
+      return [late(world, [1, delivery]), raising(world)];
     },
+  },
+  {
+    name: 'late batch: of messages whose levels a watermark raises',
+    prepare: async (world) => {
+      await settledAsAssumed(world, 2);
+      return [late(world, [2, delivery], [1, failure]), raising(world, 2)];
+    },
+  },
+  {
+    name: 'late answers: of messages for which a batch of failures comes as well',
+    prepare: async (world) => {
+      await settledAsAssumed(world, 2);
+      return [answering(world, 'gw', 2, 1), late(world, [1, failure], [2, failure])];
+    },
+    holds: (final) => final.dead_letters.length === 2,
+  },
+  {
+    name: 'late answers: of the same messages in opposite orders, of which one brings no id',
+    prepare: async (world) => {
+      await settledAsAssumed(world, 2);
+      return [answering(world, 'gw', 1, 2), answering(world, null, 2, 1)];
+    },
+    holds: (final) => JSON.stringify(final.history).split('"platform_id":"gw"').length === 3,
+  },
+  {
+    name: 'late batch: a partition is made for the day of its messages',
+    prepare: async (world, { director }) => {
+      await director.query('DROP TABLE IF EXISTS history_19700101');
+      await settledAsAssumed(world, 2);
+      return [
+        late(world, [1, failure], [2, failure]),
+        maintaining(`SELECT make_history_partitions(${WORLDS_DAY}, ${WORLDS_DAY})`),
+      ];
+    },
+    holds: (final) => final.dead_letters.length === 2,
   },
   {
     name: 'late settle: a partition is made for its day',

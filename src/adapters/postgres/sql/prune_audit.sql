@@ -1,0 +1,1 @@
+SELECT prune_audit($1, $2) AS pruned

@@ -1,0 +1,1 @@
+DELETE FROM failures WHERE last_seen < $1

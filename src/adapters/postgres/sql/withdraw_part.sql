@@ -1,0 +1,1 @@
+DELETE FROM pipeline_parts WHERE worker = $1

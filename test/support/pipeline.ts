@@ -1,0 +1,78 @@
+/** Engines that tell of themselves, on one memory database with its pipeline store. */
+import { endOfTurn } from '../../simulators/world/time.ts';
+import { openMemoryStores } from '../../src/adapters/memory/stores.ts';
+import { Reporter } from '../../src/engine/pipeline.ts';
+import type { LingeringRoom, PipelinePart, PipelineStore } from '../../src/engine/pipeline-ports.ts';
+import type { ChannelSettings } from '../../src/engine/policy.ts';
+import { PHASES, type Phase, type RoomRow } from '../../src/room/room.ts';
+import { Bed, channelOf, type Process, SHARDS, START, settled } from './engine.ts';
+
+const ALL: readonly Phase[] = PHASES.filter((phase) => phase !== 'idle');
+
+export class Stage {
+  readonly bed: Bed;
+  readonly store: PipelineStore;
+  /** Rooms by their names, for whoever compares. */
+  readonly rooms = new Set<string>();
+
+  constructor(channels: readonly ChannelSettings[] = [channelOf()]) {
+    let store: PipelineStore | null = null;
+    let bed: Bed | null = null;
+    bed = new Bed({
+      channels,
+      database: () => {
+        const memory = openMemoryStores({ shards: SHARDS, now: () => bed?.time.now ?? START });
+        store = memory.operators.pipeline;
+        return memory.stores;
+      },
+    });
+    this.bed = bed;
+    if (store === null) throw new Error('the bed asked for no stores');
+    this.store = store;
+  }
+
+  async boot(store = this.store) {
+    const process = await this.bed.boot();
+    const reporter = this.reporter(process, store);
+    await reporter.service.start();
+    await this.round();
+    return { process, reporter };
+  }
+
+  reporter(process: Process, store = this.store): Reporter {
+    const { engine, clock, instruments } = process;
+    const onFailure = (error: unknown): void => void process.failures.push(error);
+    return new Reporter({ ...engine, store, clock, endOfTurn, instruments, onFailure });
+  }
+
+  async publish(process: Process, room: string, ids: readonly string[]): Promise<void> {
+    this.rooms.add(room);
+    await process.publish(room, ids);
+  }
+
+  /** Lets every process tell what it holds now. */
+  async round(): Promise<void> {
+    await this.bed.time.advance(1_000 - (this.bed.time.now % 1_000));
+    await settled();
+  }
+
+  async part(worker: string | null): Promise<PipelinePart | null> {
+    return (await this.store.members()).find((member) => member.worker === worker)?.part ?? null;
+  }
+
+  async rows(): Promise<RoomRow[]> {
+    return Promise.all([...this.rooms].map((room) => this.bed.row(room)));
+  }
+
+  listed(): Promise<LingeringRoom[]> {
+    const { now } = this.bed.time;
+    return this.store.lingering({
+      tenant: 'default',
+      channel: null,
+      phases: ALL,
+      before: now,
+      after: null,
+      limit: 1_000,
+    });
+  }
+}
