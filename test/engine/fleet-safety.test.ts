@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { createMemoryStores } from '../../src/adapters/memory/stores.ts';
 import { DatabaseClock } from '../../src/engine/database-clock.ts';
+import { StoreWork } from '../../src/engine/store-work.ts';
 import { Bed, type BedOptions, channelOf, type Process, SHARDS, settled } from '../support/engine.ts';
 import { registrationOf } from '../support/fleet.ts';
 
@@ -141,6 +142,16 @@ describe('a worker that renews its lease and can do nothing else', () => {
     await bed.time.advance(6 * LEASE_MS);
     expect(calls).toBeGreaterThan(50);
     expect(process.failures).toEqual([]);
+  });
+
+  it('is not one of which two writes failed an hour apart, and none was tried in between', async () => {
+    let now = 0;
+    const work = new StoreWork({ monotonic: () => now });
+    const fail = () => expect(work.watch('writes', Promise.reject(new Error('cut off')))).rejects.toThrow('cut off');
+    await fail();
+    now = HOUR_MS;
+    await fail();
+    expect(work.failingMs).toBeLessThan(LEASE_MS);
   });
 
   it('waits where the whole store is away, and for a while after that', async () => {

@@ -33,6 +33,8 @@ export const SURVIVORS: Readonly<Record<string, string>> = {
     'the DELETE that follows locks the same rows; the order of the locks is what this is for',
   'update_attempts 1: l.shard = n.shard': SHARD,
   'update_attempts 4: l.settled_at = n.settled_at': ONCE,
+  'update_attempts 9: h.revision = n.revision':
+    'only a change between the read and the update of one call shows it, where nothing can be stopped',
   'update_settled 1: l.shard = n.shard': SHARD,
   'update_settled 4: l.settled_at = n.settled_at': ONCE,
   'take_shards 9:  SKIP LOCKED': 'a taker then waits for the other one instead of asking again in its next round',

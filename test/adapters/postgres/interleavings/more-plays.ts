@@ -30,12 +30,12 @@ function maintaining(statement: string): Part {
   });
 }
 
-/** Messages 1 to `count` have settled without their acks. */
+/** Messages 1 to `count` have settled without their acks, and without ids of the platform. */
 async function settledAsAssumed(world: World, count = 1): Promise<void> {
   const proof = await world.worker(`worker-${world.channel}`);
   let room = await world.roomWith(count, 'room', NOW);
   for (let sequence = 1; sequence <= count; sequence++) {
-    room = await world.apply(room, proof, claimBy(proof), accepted(sequence), deadline());
+    room = await world.apply(room, proof, claimBy(proof), accepted(sequence, 1, null), deadline());
   }
 }
 
