@@ -69,6 +69,8 @@ export async function serve(options: ServeOptions): Promise<void> {
   }
   log.event('process.started', { version: VERSION, nodeVersion: process.versions.node });
   if (config.node.roles.includes('worker')) {
+    // The first process of a container cannot be killed from inside: its own thread could not end it.
+    if (process.pid === 1) log.event('watchdog.powerless', {});
     const limitMs = config.ownership.stallLimitMs ?? config.ownership.leaseMs;
     const { level } = config.log;
     const { name: node } = config.node;

@@ -83,6 +83,7 @@ const LOG_EVENTS = {
   'process.started': logEvent('info', ['version', 'nodeVersion']),
   'process.stopping': logEvent('info', ['signal']),
   'process.stopped': logEvent('info', ['durationMs']),
+  'watchdog.powerless': logEvent('warn', []),
   'process.failed': logEvent('error', ['reason'], ERROR_FIELDS),
   // Its event loop stood still for longer than it may: the process ends.
   'process.stalled': logEvent('error', ['durationMs']),

@@ -95,8 +95,17 @@ export class Batcher<Item, Result> {
     batch.forEach((one, index) => {
       const result = results[index] as Result | typeof AGAIN;
       if (result === AGAIN) again.push(one);
-      else one.resolve(result);
+      else apart(() => one.resolve(result));
     });
     return again;
+  }
+}
+
+/** Runs one of many that are called in a row: its error is reported as a rejection that nobody handles, and the next are called. */
+export function apart(run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    void Promise.reject(error);
   }
 }

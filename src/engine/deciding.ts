@@ -7,6 +7,7 @@
 
 import type { RoomEvent, Verdict } from '../room/events.ts';
 import { lacksHeadEnvelope, type Room, type RoomAddress } from '../room/room.ts';
+import { apart } from './batcher.ts';
 import type { Permit } from './channels.ts';
 import { Consequences, type ConsequencesDependencies } from './consequences.ts';
 import { type Course, inboxEvent, newCourse, step, stepAll } from './course.ts';
@@ -74,7 +75,6 @@ export class Deciding {
 
   /** Resolves when what the event has changed is on disk. */
   enqueue(resident: Resident, event: RoomEvent): Promise<Verdict> {
-    if (event.type === 'ack') resident.ackArrivedAt ??= this.#to.clock.monotonic();
     return new Promise((resolve, reject) => this.tell(resident, event, resolve, reject));
   }
 
@@ -85,6 +85,7 @@ export class Deciding {
     resolve: (verdict: Verdict) => void = NOBODY_WAITS,
     reject: (error: unknown) => void = NOBODY_WAITS,
   ): void {
+    if (event.type === 'ack') resident.ackArrivedAt ??= this.#to.clock.monotonic();
     resident.posted.push({ event, rechecked: false, resolve, reject });
     this.wake(resident);
   }
@@ -101,7 +102,7 @@ export class Deciding {
   #decideWoken(): void {
     const woken = this.#woken;
     this.#woken = [];
-    for (const resident of woken) this.#decide(resident, false);
+    for (const resident of woken) apart(() => this.#decide(resident, false));
   }
 
   /**

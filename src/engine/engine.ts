@@ -97,7 +97,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
   });
   const bodies = new Bodies(stores.rooms, settings.bodyCacheBytes);
   const late = new Late({ history: stores.history, channels, clock, instruments });
-  const work = new StoreWork(clock);
+  const work = new StoreWork(clock, { forgetAfterMs: settings.leaseMs, isAnswer: to.isPermanent });
   const ownership: Ownership = new Ownership({
     store: stores.ownership,
     clock,
@@ -180,7 +180,10 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     mayAccept: () => ownership.anotherHistory === null,
   });
   const sweeper = createSweeper({
-    store,
+    store: {
+      scan: (...scan) => work.watch('scans', store.scan(...scan)),
+      changedSince: (...since) => work.watch('scans', store.changedSince(...since)),
+    },
     rooms,
     ownership,
     channels,

@@ -38,6 +38,11 @@ export class FleetWatch {
     return this.#others === 0;
   }
 
+  /** Some of the others do not hear our signals, nor we theirs. */
+  get isDivided(): boolean {
+    return this.#unheard > 0;
+  }
+
   learn({ others, unheard }: FleetNews): void {
     const { log, metrics } = this.#options.instruments;
     this.#others = others;

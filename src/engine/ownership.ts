@@ -123,6 +123,8 @@ export class Ownership implements Tenure {
   /** What the last renewal told, until it has been acted on. */
   #news: FleetNews | null = null;
   readonly #watch: FleetWatch;
+  /** 1 to 2: how much longer than others it bears a store that only renews. */
+  readonly #patience: number;
   #departure: Departure | null = null;
   #doubted = false;
   #clockIsSet = false;
@@ -133,6 +135,7 @@ export class Ownership implements Tenure {
   constructor(options: OwnershipOptions) {
     this.#options = options;
     this.#watch = new FleetWatch(options);
+    this.#patience = 1 + options.chance();
     this.#pace = new LeavingPace(options.clock, options.leaseMs);
     const { clock, onFailure, signals } = options;
     const timers = { schedule: (delayMs: number, callback: () => void) => clock.after(delayMs, callback) };
@@ -300,6 +303,7 @@ export class Ownership implements Tenure {
       return renewEveryMs;
     } catch (error) {
       this.#options.work.forget();
+      instruments.metrics.storeFailingSeconds.set(0);
       this.storeFailed(error);
       return Math.min(renewEveryMs, STORE_RETRY_MS);
     }
@@ -358,8 +362,10 @@ export class Ownership implements Tenure {
     const { work, leaseMs, instruments, onFailure } = this.#options;
     const { failingMs } = work;
     instruments.metrics.storeFailingSeconds.set(failingMs / 1_000);
-    if (failingMs < UNABLE_LEASES * leaseMs) return;
+    // Not all at once where the cause is common to all.
+    if (failingMs < UNABLE_LEASES * leaseMs * this.#patience) return;
     work.forget();
+    instruments.metrics.storeFailingSeconds.set(0);
     instruments.log.event('ownership.unable', { durationMs: Math.round(failingMs) });
     onFailure(new Error('the lease is renewed, and nothing else of the store works'));
   }
@@ -442,7 +448,7 @@ export class Ownership implements Tenure {
     const leaving = new Set(
       this.#pace.next(
         promised.map(({ shard }) => shard).filter((shard) => !this.#leaving.has(shard)),
-        this.#options.signals?.live === true,
+        this.#options.signals?.live === true && !this.#watch.isDivided,
       ),
     );
     const kept = owned.filter(({ shard, heir }) => heir === null && this.#leaving.delete(shard));

@@ -311,6 +311,11 @@ export class Rooms {
     const cancel = channel.request((permit) => {
       granted = true;
       resident.cancelRequest = null;
+      // It has found another one meanwhile, which its claim is being stored with.
+      if (resident.permit !== null) {
+        permit.release();
+        return;
+      }
       if (!this.#isOurs(resident) || !this.#mayClaim(resident.room)) {
         permit.release();
         if (this.#isOurs(resident)) this.#turnedAway.add(resident);

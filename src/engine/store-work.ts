@@ -4,21 +4,34 @@
  */
 import type { Clock } from './ports.ts';
 
-/** What goes over connections of its own: looks at the fleet and the rooms, writes of rooms. */
-export type StoreUse = 'reads' | 'writes';
+/** What goes over connections of its own: looks at the fleet, scans of rooms, writes of rooms. */
+export type StoreUse = 'reads' | 'scans' | 'writes';
 
 interface Failures {
   readonly firstAt: number;
   lastAt: number;
 }
 
+export interface StoreWorkOptions {
+  /** Of failures so far apart nothing is known of the time between them, in ms. */
+  readonly forgetAfterMs?: number;
+  /** True for an error by which the store refuses a value: it works. */
+  readonly isAnswer?: (error: unknown) => boolean;
+}
+
+const FORGET_AFTER_MS = 10_000;
+
 export class StoreWork {
   readonly #clock: Pick<Clock, 'monotonic'>;
+  readonly #forgetAfterMs: number;
+  readonly #isAnswer: (error: unknown) => boolean;
   /** Those since the last success. */
   readonly #failures = new Map<StoreUse, Failures>();
 
-  constructor(clock: Pick<Clock, 'monotonic'>) {
+  constructor(clock: Pick<Clock, 'monotonic'>, options: StoreWorkOptions = {}) {
     this.#clock = clock;
+    this.#forgetAfterMs = options.forgetAfterMs ?? FORGET_AFTER_MS;
+    this.#isAnswer = options.isAnswer ?? (() => false);
   }
 
   /** Settles as the work does. */
@@ -28,12 +41,18 @@ export class StoreWork {
       this.#failures.delete(use);
       return result;
     } catch (error) {
-      const now = this.#clock.monotonic();
-      const known = this.#failures.get(use);
-      if (known === undefined) this.#failures.set(use, { firstAt: now, lastAt: now });
-      else known.lastAt = now;
+      this.#failed(use, error);
       throw error;
     }
+  }
+
+  #failed(use: StoreUse, error: unknown): void {
+    const now = this.#clock.monotonic();
+    const known = this.#failures.get(use);
+    if (this.#isAnswer(error)) this.#failures.delete(use);
+    else if (known === undefined || now - known.lastAt > this.#forgetAfterMs) {
+      this.#failures.set(use, { firstAt: now, lastAt: now });
+    } else known.lastAt = now;
   }
 
   /** The store is away as a whole: that is another matter. */

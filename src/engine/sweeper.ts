@@ -15,8 +15,11 @@ import { reportViolation } from './report.ts';
 import type { Rooms } from './rooms.ts';
 import { defineService, runLoop, type Service } from './service.ts';
 
+/** What is read of many rooms at once. */
+export type ScannedStore = Pick<RoomStore, 'scan' | 'changedSince'>;
+
 export interface SweeperOptions {
-  readonly store: RoomStore;
+  readonly store: ScannedStore;
   readonly rooms: Rooms;
   readonly ownership: Ownership;
   readonly channels: Channels;
@@ -209,7 +212,7 @@ async function sweep(options: SweeperOptions): Promise<void> {
 
 /** Calls back for every room that the scan finds, page by page. */
 async function readAll(
-  store: RoomStore,
+  store: ScannedStore,
   shards: readonly number[],
   which: 'all' | 'due',
   now: number,

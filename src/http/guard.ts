@@ -117,6 +117,8 @@ export class BodyBudget {
   }
 
   readonly guard: Guard = async (request, reply) => {
+    // Who has left while another guard was asked is not coming back, and there is no further word of it.
+    if (reply.raw.destroyed) return;
     const bytes = Math.min(Number(request.headers['content-length'] ?? this.#bodyLimitBytes), this.#bodyLimitBytes);
     if (this.#bytes + bytes > this.#maxBytes) {
       throw new RoomlineError('overloaded', { detail: 'Too many large requests are open' });

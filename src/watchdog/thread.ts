@@ -4,11 +4,17 @@ import { sinceBeatMs, tellOfStall, type WatchedLoop } from './watchdog.ts';
 
 const watched = workerData as WatchedLoop;
 
+let told = false;
+
 setInterval(() => {
   const stalledMs = sinceBeatMs(watched.beat);
-  if (stalledMs <= watched.limitMs) return;
+  if (stalledMs <= watched.limitMs) {
+    told = false;
+    return;
+  }
   try {
-    tellOfStall(watched, stalledMs);
+    if (!told) tellOfStall(watched, stalledMs);
+    told = true;
   } finally {
     // A thread cannot end its process in any other way.
     process.kill(process.pid, 'SIGKILL');

@@ -2,8 +2,9 @@
  * Ends the process when its event loop has stood still for longer than it may: others have its shards by then, and what
  * it remembers is of the past. Its lease is looked at before every send, so that nothing is sent before this is noticed.
  *
- * Two watch. A loop that is blocked cannot look at itself: a thread does. After the whole process has been stopped, or its
- * machine, whichever of the two runs first finds that time has jumped.
+ * Two watch. A loop that is blocked cannot look at itself: a thread does. After the whole process has been stopped,
+ * whichever of the two runs first finds that time has jumped. A machine that was suspended is not noticed: its monotonic
+ * clock stood still as well.
  */
 import { writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';

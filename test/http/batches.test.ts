@@ -1,8 +1,13 @@
+import { once } from 'node:events';
+import { request as ask, createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { describe, expect, it } from 'vitest';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { splitBody } from '../../src/engine/message.ts';
 import type { IntakeResult } from '../../src/engine/ports.ts';
 import { RoomlineError } from '../../src/errors.ts';
+import { BodyBudget } from '../../src/http/guard.ts';
 import { bearer, jsonOf, open, PUBLISH, startServer } from './fixture.ts';
 
 interface Result {
@@ -355,5 +360,32 @@ describe('an idempotency key', () => {
       expect(await response.json()).toMatchObject({ code: 'field_invalid', field: 'idempotency-key' });
     }
     expect(backend.published).toEqual([]);
+  });
+});
+
+describe('the room for large bodies', () => {
+  it('is not taken for ever by a caller who has gone before it is asked', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    onTestFinished(() => void server.close());
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const client = ask({ port, host: '127.0.0.1', method: 'POST', headers: { 'content-length': 600 } });
+    client.on('error', () => undefined);
+    client.write('[');
+    const [raw, response] = (await once(server, 'request')) as [IncomingMessage, ServerResponse];
+    const closed = once(response, 'close');
+    client.destroy();
+    await closed;
+    const budget = new BodyBudget(1_000, 600);
+    const of = (one: ServerResponse) =>
+      budget.guard({ headers: raw.headers, raw: one.req } as FastifyRequest, { raw: one } as unknown as FastifyReply);
+    // A guard before it, which asks what all processes share, has let the request through only now.
+    await of(response).catch(() => undefined);
+    const other = ask({ port, host: '127.0.0.1', method: 'POST', headers: { 'content-length': 600 } });
+    other.on('error', () => undefined);
+    onTestFinished(() => void other.destroy());
+    other.write('[');
+    const [, open] = (await once(server, 'request')) as [IncomingMessage, ServerResponse];
+    await expect(of(open)).resolves.toBeUndefined();
   });
 });

@@ -43,7 +43,8 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
       migrationsTable: TABLE,
       schema: 'public',
       direction: 'up',
-      singleTransaction: true,
+      // Each is a transaction of its own: what one has locked is free again before the next.
+      singleTransaction: false,
       advisoryLockMode: 'wait',
       logger: { info: quiet, warn: quiet, error: quiet },
     });

@@ -1,3 +1,6 @@
+-- Whoever renews a lease, or writes, waits behind a change of its table: that may not take long.
+SET LOCAL lock_timeout = '5s';
+
 ALTER TABLE workers
   -- The whole life of a lease: no more of it is ever left, unless the database's clock was set back. It is also as long as
   -- the worker may take to hand a shard over. Null: a version that does not say so.
@@ -9,12 +12,12 @@ ALTER TABLE workers
 -- asked for, the last 30 days stay.
 CREATE FUNCTION prune_audit(before bigint, most integer) RETURNS integer
 LANGUAGE sql SECURITY DEFINER
-SET search_path = public, pg_temp
+SET search_path = pg_catalog, pg_temp
 AS $$
   WITH pruned AS (
-    DELETE FROM audit
+    DELETE FROM public.audit
     WHERE id IN (
-      SELECT id FROM audit
+      SELECT id FROM public.audit
       WHERE at < least(before, floor(extract(epoch FROM clock_timestamp() - interval '30 days') * 1000)::bigint)
       ORDER BY id
       LIMIT most

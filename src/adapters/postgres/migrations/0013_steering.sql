@@ -1,3 +1,6 @@
+-- Whoever renews a lease, or writes, waits behind a change of its table: that may not take long.
+SET LOCAL lock_timeout = '5s';
+
 -- What became of dead letters at the hands of operators.
 ALTER TABLE dead_letters
   ADD COLUMN closed_as text COLLATE "C" CHECK (closed_as IN ('replayed', 'discarded')),

@@ -1,3 +1,6 @@
+-- Whoever renews a lease, or writes, waits behind a change of its table: that may not take long.
+SET LOCAL lock_timeout = '5s';
+
 -- Where messages are: what processes tell of themselves, for people to look at. Nothing is decided from it.
 
 -- One row per process, written over once a second.

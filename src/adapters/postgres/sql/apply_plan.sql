@@ -13,7 +13,7 @@ moves AS MATERIALIZED (
   SELECT
     m.shard, m.receiver, s.owner,
     s.owner IS NULL OR EXISTS (SELECT FROM fences f WHERE f.worker = s.owner AND f.fenced) AS free,
-    (SELECT coalesce(w.lease_ms, 60000) FROM workers w WHERE w.worker = s.owner) AS lease_ms
+    coalesce((SELECT w.lease_ms FROM workers w WHERE w.worker = s.owner), 60000) AS lease_ms
   FROM
     present p,
     LATERAL unnest($2::integer[], $3::text[], $4::text[]) AS m (shard, giver, receiver)
