@@ -22,6 +22,7 @@ export interface PlantedBug {
 
 const TRANSITION = 'src/room/transition.ts';
 const ROOMS = 'src/engine/rooms.ts';
+const DECIDING = 'src/engine/deciding.ts';
 const CAS = 'src/adapters/postgres/sql/compare_and_set.sql';
 
 export const BUGS: readonly PlantedBug[] = [
@@ -139,7 +140,7 @@ export const BUGS: readonly PlantedBug[] = [
     breaks: 'R1, R6: what came while another process wrote the room is forgotten',
     edits: [
       {
-        file: ROOMS,
+        file: DECIDING,
         find: `      giveBack(resident);
     }
     decideAgain(resident, posted);`,
@@ -154,7 +155,7 @@ export const BUGS: readonly PlantedBug[] = [
   {
     name: 'generation-stays-after-a-lost-claim',
     breaks: 'R3: a claim whose answer was lost commits after its room was decided again',
-    edits: [{ file: ROOMS, find: 'if (claims) await tenure.renewGeneration();', replace: '' }],
+    edits: [{ file: DECIDING, find: 'if (course.claims) await tenure.renewGeneration();', replace: '' }],
     lane: 'simulation',
   },
   {
@@ -183,8 +184,8 @@ export const BUGS: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/engine/dispatch.ts',
-        find: 'if (!sameLife || !tenure.outlives(room.shard, timeoutMs)) return',
-        replace: 'if (false) return',
+        find: 'else if (!this.#mayStillSend(room, timeoutMs)) obstacle',
+        replace: 'else if (false) obstacle',
       },
     ],
     lane: 'engine',
@@ -345,12 +346,14 @@ export const BUGS: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/engine/dispatch.ts',
-        find: `      body,
+        find: `      ...message,
       attempt: number,`,
         replace: `      body:
         number > 1
-          ? new TextEncoder().encode(new TextDecoder().decode(body).replace('"content":{', '"content":{"copy":true,'))
-          : body,
+          ? new TextEncoder().encode(
+              new TextDecoder().decode(message.body).replace('"content":{', '"content":{"copy":true,'),
+            )
+          : message.body,
       attempt: number,`,
       },
     ],

@@ -139,7 +139,7 @@ describe('A channel by the API', { timeout: TEST_TIMEOUT_MS }, () => {
     await rig.platform.change({ channels: { [CHANNEL]: { webhook: { secret: secrets.read('hook-2') } } } });
     const after = await publish(front, 'r2', 2);
     expect(await settled(after.body.status)).toMatchObject({ outcome: 'acked' });
-    const alone = await call(rig.engine, 'PUT', URL_OF_CHANNEL, settingsOf(['hook-2'], { ackTimeoutMs: 1_000 }));
+    const alone = await call(rig.engine, 'PUT', URL_OF_CHANNEL, settingsOf(['hook-2'], { ackTimeoutMs: 3_000 }));
     await inForce(alone.body.revision);
     const last = await publish(front, 'r2', 3);
     expect(await settled(last.body.status)).toMatchObject({ outcome: 'acked' });
