@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { PlatformChannel, StatusItem, WebhookCall } from '../../src/engine/ports.ts';
 import { createReferences } from '../../src/engine/reference.ts';
 import { createAnswers } from '../../src/http/answers.ts';
-import { Bed, CHANNEL, channelOf } from '../support/engine.ts';
+import { Bed, CHANNEL, channelOf, SHARDS } from '../support/engine.ts';
 
 const OTHER = { tenant: 'default', channel: 'other' };
 const STRANGER = { tenant: 'default', channel: 'stranger' };
@@ -102,5 +102,30 @@ describe('the question whether an address is ours', () => {
     expect(answerHandshake(CHANNEL, asked('right'))).toBe('challenge');
     expect(answerHandshake(CHANNEL, asked('wrong'))).toBeNull();
     expect(answerHandshake({ tenant: 'default', channel: 'nobody' }, asked('right'))).toBeNull();
+  });
+});
+
+describe('a room that another process holds', () => {
+  it('waits for whatever it waits for, not for a worker', async () => {
+    const bed = new Bed();
+    await bed.boot();
+    const front = await bed.boot({ roles: ['api'] });
+    await front.publish('r', ['a']);
+    // The holder looks for what others wrote.
+    await bed.time.advance(1_000);
+    await bed.platform.last.accept();
+    const { findRoom } = createAnswers({
+      engine: front.engine,
+      stores: bed.stores,
+      pipeline: bed.operators.pipeline,
+      references: front.references,
+      clock: front.clock,
+      shards: SHARDS,
+      platform: () => client(CHANNEL.channel),
+      wallClockMs: () => 0,
+    });
+    const room = await findRoom({ ...CHANNEL, room: 'r' });
+    expect(room?.phase).toBe('awaiting_ack');
+    expect(room?.explanation).not.toContain('worker');
   });
 });
