@@ -169,10 +169,12 @@ export class Rooms {
       this.#deciding.wake(resident);
       return true;
     }
-    const served = this.#to.channels.get(room.key) !== null;
-    // Who drains leaves its rooms to its successor.
-    const leaving = this.#draining || this.#to.tenure.isLeaving(room.shard);
-    const expected = served && !leaving && isClaimable(resident.room);
+    const { channels, tenure } = this.#to;
+    const sendTimeoutMs = channels.get(room.key)?.settings.sendTimeoutMs ?? null;
+    // Who drains leaves its rooms to its successor. A lease that is not to be trusted is renewed soon, or another's.
+    const leaving = this.#draining || tenure.isLeaving(room.shard);
+    const trusted = sendTimeoutMs !== null && tenure.outlives(room.shard, sendTimeoutMs);
+    const expected = trusted && !leaving && isClaimable(resident.room);
     const unattended = expected && resident.permit === null && resident.cancelRequest === null;
     const suspect = unattended && kind === 'sweep' && resident.suspectVersion === resident.room.version;
     resident.suspectVersion = unattended ? resident.room.version : null;
