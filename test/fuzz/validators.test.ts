@@ -163,6 +163,7 @@ describe('Four times the input takes no more than ten times as long', () => {
   });
 
   test('and this would find what does not', () => {
-    expect(isSlow((size) => /x+y/.test('x'.repeat(size / 6)))).toBe(true);
+    // With its cube, so that no noise of the machine makes it look better than it is.
+    expect(isSlow((size) => /x+x+y/.test('x'.repeat(Math.ceil((150 * size) / SIZE))))).toBe(true);
   });
 });
