@@ -140,8 +140,11 @@ export class Acks {
 
   /** Whether the head is for this recipient: a room may have any name, another recipient's too. */
   async #goesTo(room: Room, to: string): Promise<boolean> {
-    const [body] = await this.#to.store.readBodies([{ ...room, sequence: headSequence(room) }]);
-    return body !== null && body !== undefined && recipientOf(body) === to;
+    const sequence = headSequence(room);
+    const [waiting] = await this.#to.store.readBodies([{ ...room, sequence }]);
+    // It may have settled since its room was looked at: the ack is its own all the same.
+    const body = waiting ?? (await this.#to.late.bodyOf(room, sequence));
+    return body !== null && recipientOf(body) === to;
   }
 
   /**

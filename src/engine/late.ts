@@ -43,6 +43,11 @@ export class Late {
     return this.#facts.submit(fact);
   }
 
+  /** Of a settled message; null where there is none. */
+  async bodyOf(address: RoomAddress, sequence: number): Promise<Uint8Array | null> {
+    return (await this.#to.history.readSettled(address, sequence))?.body ?? null;
+  }
+
   /**
    * Resolves when what the event says of message `sequence` (and, cumulative, of all before it) is on disk.
    * @returns the failure, where the event told one that was not known

@@ -173,7 +173,7 @@ describeRedis('a fleet of two', (program) => {
 
     server.pause();
     await deliver(fleet);
-    expect(fleet.holder.signals.live).toBe(false);
+    await untilLive(fleet, false);
     for (let n = 0; n < 3; n++) await deliver(fleet);
     server.resume();
     await deliverBySignals(fleet);
