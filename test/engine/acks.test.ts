@@ -187,6 +187,20 @@ describe('a cumulative ack', () => {
 });
 
 describe('a watermark', () => {
+  it('counts for a message that settles between the look at its room and the read of its body', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    await process.publish('r', ['a']);
+    await bed.platform.last.accept(null, 200);
+    process.faults = ({ method }) => (method === 'readBodies' ? { action: 'run', beforeMs: 50 } : 'run');
+    const received = process.engine.acks.receive(CHANNEL, [watermark('r', 300, 'read')]);
+    await settled();
+    await process.ack(bed, 'r', 1);
+    await bed.time.advance(100);
+    await received;
+    expect(await bed.entry('r', 1)).toMatchObject({ outcome: 'acked', level: 'read' });
+  });
+
   async function twoSettledOneOpen(): Promise<{ bed: Bed; process: Process }> {
     const bed = new Bed({ channels: [NEVER_ECHOES] });
     const process = await bed.boot();
