@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Tests that get real Postgres servers. Anything else starts none, so that a single test file runs in a second. */
 const WITH_POSTGRES = [
@@ -11,8 +12,68 @@ const WITH_POSTGRES = [
 /** Tests that start Redis servers, where one is installed. */
 const WITH_REDIS = ['test/**/*.redis.test.ts'];
 
+/** Tests that get a running system and a browser to look at it. */
+const WITH_BROWSER = ['test/**/*.browser.test.ts'];
+
+/** Tests of what neither listens nor starts anything. */
+const OF_THE_CORE = ['engine', 'room', 'platforms', 'config', 'scenarios'].map(
+  (folder) => `test/${folder}/**/*.test.ts`,
+);
+
+/** What takes longest, the longest first: begun late, one of them would go on alone. */
+const LONGEST = [
+  'simulators/demo/demo',
+  'conformance/postgres',
+  'dashboard/crowd.browser',
+  'system/crashes',
+  'system/orders',
+  'adapters/postgres/interleavings/direct',
+  'system/outages',
+  'adapters/postgres/interleavings/pooled',
+  'system/chaos',
+  'system/channels',
+  'system/buffer-roles',
+  'dashboard/shell.browser',
+  'dashboard/room.browser',
+  'dashboard/own-system.browser',
+  'system/unreachable',
+  'system/dependencies',
+  'system/everything',
+  'system/buffer',
+  'simulators/model',
+  'system/redis',
+  'system/fleet',
+  'adapters/pubsub/queue-outages',
+  'simulators/postgres/embedded',
+  'system/pipeline',
+  'adapters/redis/signals.redis',
+  'simulators/explorer/explore',
+  'simulators/hour/hour',
+  'system/operator-channels',
+  'system/fleet-emulator',
+  'adapters/pubsub/contract',
+  'system/fleet-operations',
+];
+
+/** The others come project by project: a process goes on with the next file of the same one. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification): number => {
+      const found = LONGEST.findIndex((name) => moduleId.endsWith(`/test/${name}.test.ts`));
+      return found < 0 ? LONGEST.length : found;
+    };
+    return (await super.sort(files)).toSorted(
+      (a, b) => place(a) - place(b) || a.project.name.localeCompare(b.project.name),
+    );
+  }
+}
+
+/** Files that share a process: it saves the better part of a second for each. */
+const TOGETHER = { isolate: false } as const;
+
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     pool: 'forks',
     // Most of the time of the long ones is waiting.
     maxWorkers: 2,
@@ -23,15 +84,20 @@ export default defineConfig({
     projects: [
       {
         extends: true,
+        test: { ...TOGETHER, name: 'core', include: OF_THE_CORE },
+      },
+      {
+        extends: true,
         test: {
           name: 'plain',
           include: ['test/**/*.test.ts'],
-          exclude: ['**/node_modules/**', ...WITH_POSTGRES, ...WITH_REDIS],
+          exclude: ['**/node_modules/**', ...OF_THE_CORE, ...WITH_POSTGRES, ...WITH_REDIS, ...WITH_BROWSER],
         },
       },
       {
         extends: true,
         test: {
+          ...TOGETHER,
           name: 'postgres',
           include: WITH_POSTGRES,
           globalSetup: ['test/support/global-setup.ts'],
@@ -42,6 +108,20 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          ...TOGETHER,
+          name: 'dashboard',
+          include: WITH_BROWSER,
+          globalSetup: ['test/dashboard/kit/setup.ts'],
+          // Where there is no browser, its files hold no tests.
+          passWithNoTests: true,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...TOGETHER,
           name: 'redis',
           include: WITH_REDIS,
           globalSetup: ['test/support/redis-setup.ts'],

@@ -105,6 +105,15 @@ export class ChannelRegistry implements ChannelAdmin {
     this.#engine = engine;
   }
 
+  /** Follows the store, then says what there is of a channel: rejects while the store is away. */
+  seek(key: ChannelKey): Promise<'usable' | 'unusable' | 'absent'> {
+    return this.#inTurn(async () => {
+      await this.#follow();
+      const entry = this.#entries.get(channelName(key));
+      return entry === undefined ? 'absent' : entry.active === null ? 'unusable' : 'usable';
+    });
+  }
+
   /** Closes every client when it stops. */
   get clients(): Service {
     return defineService('platforms', (scope) => {
@@ -424,6 +433,7 @@ function settingsOf(channel: ChannelConfig): ChannelSettings {
     ...(channel.ackTimeout.mode === 'adaptive' ? { adaptiveAckTimeout: channel.ackTimeout } : {}),
     ackOutage: channel.ackOutage,
     probe: channel.probe,
+    orderGap: { timeoutMs: channel.orderGapTimeoutMs, policy: channel.orderGapPolicy },
   };
 }
 

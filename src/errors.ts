@@ -49,6 +49,11 @@ const CATALOGUE = {
     'The message id was used in this room for another message',
     'Give each message its own id; repeat an id only with the same content.',
   ),
+  order_conflict: entry(
+    409,
+    'The order belongs to another message of the room',
+    'Give each message of a room its own number; one whose turn has passed has none any more.',
+  ),
   ordering_key_missing: entry(
     422,
     'The message was published without an ordering key',
@@ -58,6 +63,12 @@ const CATALOGUE = {
     422,
     'The ordering key is not the room of the message',
     'Publish with the room key of the message as its ordering key.',
+  ),
+
+  partition_mismatch: entry(
+    422,
+    'The entry is not in the partition of its room',
+    'Write each room to its own partition of the buffer; docs/buffering.md says which that is.',
   ),
 
   // Who may ask, and for what.
@@ -72,8 +83,23 @@ const CATALOGUE = {
 
   // What was asked for does not exist or does not fit.
   not_found: entry(404, 'There is nothing at this address', 'Check the path.'),
+  dashboard_not_built: entry(
+    404,
+    'The dashboard has not been built',
+    'Run "npm run build" and start the process again; the API needs no build.',
+  ),
   method_not_allowed: entry(405, 'This address does not support the method', 'Use a method that the address supports.'),
   unsupported_media_type: entry(415, 'The content type is not supported', 'Send "Content-Type: application/json".'),
+  upgrade_required: entry(
+    426,
+    'This address speaks WebSocket only',
+    'Connect as a WebSocket; GET /v1/live has the same as server-sent events.',
+  ),
+  live_readers_exceeded: retryable(
+    503,
+    'As many readers of the live feed are connected as may be',
+    'Close one that is not needed, or connect later; live.maxReaders and live.maxReadersPerKey say how many there may be.',
+  ),
   message_not_found: entry(404, 'No such message', 'Check the id; history is kept for the configured number of days.'),
   room_not_found: entry(
     404,
@@ -130,6 +156,26 @@ const CATALOGUE = {
     'The fleet is not the one that the request was decided for',
     'Nothing was changed. Read it again, then decide again.',
   ),
+  development_disabled: entry(
+    403,
+    'This is done in development mode only',
+    'Set development.enabled, and never where messages are real.',
+  ),
+  development_platform_missing: entry(
+    404,
+    'There is no fake platform to change',
+    'Set development.platformUrl to the control address of one.',
+  ),
+  reset_unconfirmed: entry(
+    409,
+    'The database is not the one that the request names',
+    'Nothing was deleted. GET /v1/development says what it is called.',
+  ),
+  reset_not_permitted: entry(
+    403,
+    'The role that the service has at the database may not empty tables',
+    'Nothing was deleted. Give postgres.url the role that owns the schema, in development only.',
+  ),
   message_settled: entry(409, 'The message has settled', 'Nothing was changed; a failed message can be replayed.'),
   message_not_head: entry(
     409,
@@ -148,6 +194,11 @@ const CATALOGUE = {
   ),
   dead_letter_not_found: entry(404, 'No such dead letter', 'Check the id; GET /v1/dead-letters lists them.'),
   dead_letter_closed: entry(409, 'The dead letter was replayed or discarded', 'Nothing was changed: look at it.'),
+  no_gap: entry(
+    409,
+    'The room does not wait for this number of its order',
+    'Nothing was changed. Read the room: it says which number it waits for, if any.',
+  ),
   conflict_state: entry(409, 'The present state does not allow this', 'Read the present state, then decide again.'),
 
   // Try again later.
@@ -161,6 +212,11 @@ const CATALOGUE = {
     503,
     'The database is not the one whose past is known',
     'Repeat later. Operators: "roomline database status" says more; docs/guarantees.md says what to decide.',
+  ),
+  buffer_unsafe: retryable(
+    503,
+    'Redis could lose what it is given, so that nothing is accepted into it',
+    'Repeat later. Operators: set its appendonly to yes, its appendfsync to always, and eviction off; docs/guarantees.md says why.',
   ),
   signature_unverified: retryable(
     503,
@@ -196,6 +252,11 @@ const CATALOGUE = {
     500,
     'The database server is a standby that has not been promoted',
     'Point postgres.url at the primary: nothing may be decided from what a standby says.',
+  ),
+  buffer_partitions_mismatch: entry(
+    500,
+    'The buffer has another number of partitions',
+    'Set intake.partitions as the rule says; to change it, stop every intake process once the buffer is empty.',
   ),
   node_unsupported: entry(
     500,

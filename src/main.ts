@@ -4,27 +4,36 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { createPostgres } from './adapters/postgres/postgres.ts';
 import { createPubSubIntake } from './adapters/pubsub/subscriber.ts';
+import { createRedisBuffer } from './adapters/redis/buffer.ts';
 import { createRedis } from './adapters/redis/redis.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import { ChannelRegistry } from './channel-registry.ts';
 import { environmentName } from './config/environment.ts';
 import { allowedSecrets, type Configuration, loadConfiguration } from './config.ts';
 import { explainHistory } from './engine/another-history.ts';
+import { Buffer } from './engine/buffer.ts';
+import { BufferedPublishing } from './engine/buffer-publishing.ts';
 import { DeadLetters } from './engine/dead-letters.ts';
 import { createEngine } from './engine/engine.ts';
 import { createFailureCounter } from './engine/failures.ts';
 import { FleetOperations } from './engine/fleet-operations.ts';
 import type { AnotherHistory } from './engine/fleet-ports.ts';
 import type { Instruments } from './engine/instruments.ts';
+import { Live } from './engine/live.ts';
 import { MESSAGE_LIMITS, parseMessage } from './engine/message.ts';
 import { Reporter } from './engine/pipeline.ts';
 import { channelName } from './engine/policy.ts';
 import type { ChannelKey } from './engine/ports.ts';
+import { Recipients } from './engine/recipients.ts';
 import { createReferences } from './engine/reference.ts';
 import { type Service, serviceGroup } from './engine/service.ts';
 import { Steering } from './engine/steering.ts';
 import { RoomlineError } from './errors.ts';
 import { admitted, createAnswers } from './http/answers.ts';
+import { findInStoreOrBuffer } from './http/buffered-messages.ts';
+import type { DevelopmentDesk } from './http/development.ts';
+import { FakePlatform } from './http/fake-platform.ts';
+import { LiveHub } from './http/live-hub.ts';
 import { createPipelineAnswers } from './http/pipeline-answers.ts';
 import { createHttpServer } from './http/server.ts';
 import { webhookUrlOf } from './platforms/platform.ts';
@@ -162,6 +171,8 @@ async function createSystem(
   await registry.load();
   const platform = (key: ChannelKey) => registry.platform(key);
 
+  const { recipients: recipientStore } = postgres.operators;
+  const recipients = new Recipients({ store: recipientStore, clock, instruments, onFailure });
   const engine = createEngine(
     {
       name: config.node.name ?? hostname(),
@@ -170,6 +181,7 @@ async function createSystem(
       shards,
       lanes: config.postgres.lanes,
       maxBatchRows: config.batching.maxRows,
+      maxIntakeRows: config.batching.maxIntakeRows,
       maxWaiting: config.batching.maxWaiting,
       lingerMs: config.batching.lingerMs,
       bodyCacheBytes: config.memory.bodyCacheBytes,
@@ -186,6 +198,7 @@ async function createSystem(
       chance: Math.random,
       endOfTurn: setImmediate,
       references,
+      recipients,
       channels: registry.settings(),
       platform,
       sharedRates: redis?.sharedRates ?? null,
@@ -199,7 +212,26 @@ async function createSystem(
 
   registry.connect(engine);
   const { pipeline } = postgres.operators;
-  const reporter = new Reporter({ ...engine, store: pipeline, clock, endOfTurn: setImmediate, instruments, onFailure });
+  const reporter = new Reporter({
+    ...engine,
+    buffering: () => publishing?.accepting.all() ?? [],
+    store: pipeline,
+    clock,
+    endOfTurn: setImmediate,
+    instruments,
+    onFailure,
+  });
+
+  const live = new Live({
+    bus: redis?.live ?? null,
+    reporter,
+    channels: engine.channels,
+    references,
+    telemetry: instruments.telemetry,
+    clock,
+    teller: randomUUID(),
+    onFailure,
+  });
 
   const answers = createAnswers({ engine, stores, references, clock, shards, platform, wallClockMs, pipeline });
   const queue =
@@ -229,6 +261,59 @@ async function createSystem(
         )
       : null;
 
+  const buffered = config.intake.mode === 'buffered';
+  // What was accepted into a buffer goes on to be inserted, whatever the mode is now.
+  const partitions = buffered ? config.intake.partitions : await postgres.bufferCursors.layOut(0);
+  const bufferStreams =
+    redisUrl === undefined || partitions === 0
+      ? null
+      : createRedisBuffer(
+          { ...config.redis, url: redisUrl.reveal(), commandTimeoutMs: config.intake.redisTimeoutMs },
+          { instruments, clock, chance: Math.random },
+        );
+  const buffer =
+    bufferStreams === null
+      ? null
+      : new Buffer({
+          streams: bufferStreams.streams,
+          cursors: postgres.bufferCursors,
+          accept: (messages, move) => engine.intake.acceptBuffered(messages, move),
+          deadLetters: stores.deadLetters,
+          rules: {
+            findChannel: answers.findChannel,
+            admit: (draft, fallbackId) => admitted(draft, { shards, now: clock.now(), source: 'buffer', fallbackId }),
+          },
+          seekChannel: (key) => registry.seek(key),
+          isPermanent: postgres.isPermanent,
+          mayStore: () => engine.ownership.clockIsSet && engine.ownership.anotherHistory === null,
+          partitions,
+          consumes: config.node.roles.includes('intake'),
+          allowsUnsafe: config.intake.allowUnsafeRedis,
+          maxRows: config.batching.maxIntakeRows,
+          maxTries: config.intake.maxTries,
+          leaseMs: config.intake.leaseMs,
+          consumer: randomUUID(),
+          clock,
+          endOfTurn: setImmediate,
+          instruments,
+          onFailure,
+        });
+  const publishing =
+    !buffered || bufferStreams === null || buffer === null
+      ? null
+      : new BufferedPublishing({
+          streams: bufferStreams.streams,
+          partitions,
+          bound: {
+            entries: Math.ceil(config.intake.maxBufferedMessages / partitions),
+            bytes: Math.ceil(config.intake.maxBufferedBytes / partitions),
+          },
+          maxWaiting: config.batching.maxWaiting,
+          refusal: () => buffer.refusal(),
+          newMessageId: () => `http:${randomUUID()}`,
+          instruments,
+        });
+
   const fleet = new FleetOperations({
     store: postgres.operators.fleet,
     audit: postgres.operators.audit,
@@ -237,15 +322,67 @@ async function createSystem(
   });
   const { audit, letters, failures } = postgres.operators;
   const desk = { history: stores.history, references, clock, shards };
+  const { enabled: inDevelopment, platformUrl } = config.development;
+  const development: DevelopmentDesk = {
+    database: () => postgres.development.database(),
+    async reset(by) {
+      await postgres.development.reset({ ...by, action: 'database.reset', subject: 'database', detail: {} });
+      // The others find out by their next renewal.
+      engine.ownership.suspect(engine.ownership.proof()?.generation ?? 0);
+    },
+    platform: platformUrl === undefined ? null : new FakePlatform(platformUrl),
+  };
+  // A process that accepts into the buffer goes on to do so without the store.
+  const beside = publishing === null || !config.node.roles.includes('api') ? {} : { needed: false };
+  const soon = (ready: ReturnType<typeof postgres.readiness>): typeof ready => {
+    const { promise, resolve } = Promise.withResolvers<Awaited<typeof ready>>();
+    const cancel = clock.after(READINESS_MS, () => resolve({ name: 'postgres', ok: false, detail: 'does not answer' }));
+    return Promise.race([promise, ready.finally(cancel)]);
+  };
   const http = createHttpServer(
     { ...config.http, keys: config.auth.keys, roles: config.node.roles },
     {
       ...answers,
+      ...(publishing === null
+        ? {}
+        : {
+            publish: (draft) => publishing.publish(draft),
+            publishAll: (drafts) => publishing.publishAll(drafts),
+          }),
+      ...(buffer === null || bufferStreams === null
+        ? {}
+        : {
+            buffer: { buffer, streams: bufferStreams.streams, audit },
+            findRoomMessage: findInStoreOrBuffer({
+              find: answers.findRoomMessage,
+              streams: bufferStreams.streams,
+              partitions,
+              clock,
+            }),
+          }),
       channelAdmin: registry,
-      pipeline: createPipelineAnswers({ engine, rooms: stores.rooms, store: pipeline, references, clock, shards }),
+      ...(inDevelopment ? { development } : {}),
+      live: new LiveHub({ ...config.live, live, clock, metrics, shards }),
+      pipeline: createPipelineAnswers({
+        engine,
+        rooms: stores.rooms,
+        store: pipeline,
+        recipients: recipientStore,
+        buffer,
+        references,
+        clock,
+        shards,
+      }),
       fleet,
       steering: {
-        steering: new Steering({ rooms: engine.rooms, store: stores.rooms, audit, hash: instruments.hash, ...desk }),
+        steering: new Steering({
+          rooms: engine.rooms,
+          gaps: engine.gaps,
+          store: stores.rooms,
+          audit,
+          hash: instruments.hash,
+          ...desk,
+        }),
         letters: new DeadLetters({
           letters,
           audit,
@@ -258,13 +395,15 @@ async function createSystem(
         ...desk,
       },
       readiness: async () => [
-        await postgres.readiness(),
-        databaseReadiness(engine.ownership.anotherHistory),
+        { ...(await (publishing === null ? postgres.readiness() : soon(postgres.readiness()))), ...beside },
+        { ...databaseReadiness(engine.ownership.anotherHistory), ...beside },
         {
           name: 'ownership',
           ok: engine.ownership.isAlive,
           detail: `${engine.ownership.shards.size} of ${shards} shards held`,
+          ...beside,
         },
+        ...(publishing === null || buffer === null ? [] : [buffer.readiness()]),
         ...(queue === null
           ? []
           : [{ name: 'pubsub', ok: queue.trouble() === null, detail: queue.trouble() ?? 'messages flow' }]),
@@ -279,18 +418,25 @@ async function createSystem(
 
   return serviceGroup('roomline', [
     ...(redis === null ? [] : [redis.service]),
+    ...(bufferStreams === null ? [] : [bufferStreams.service]),
     postgres.service,
     registry.clients,
     // Stops after all that it counts.
     reporter.service,
+    live.service,
     createFailureCounter({ store: failures, clock, instruments, onFailure }),
+    recipients.service,
     http.service,
     engine.service,
     registry.following,
+    ...(buffer === null ? [] : [buffer.service]),
     postgres.restService(() => [...engine.ownership.shards]),
     ...(queue === null ? [] : [queue.service]),
   ]);
 }
+
+/** How long it is waited for what is not needed to be ready: whoever asks does not wait long either. */
+const READINESS_MS = 500;
 
 /** The same in all processes that hear each other's signals; where Redis is, each may call otherwise. */
 function digestOf(keyPrefix: string): string {

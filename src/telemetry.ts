@@ -5,8 +5,8 @@
 import { createHmac, createSecretKey } from 'node:crypto';
 import { type DestinationStream, pino } from 'pino';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { type ErrorCode, RoomlineError } from './errors.ts';
-import type { Outcome, RoomAddress, RoomKey } from './room/room.ts';
+import { RoomlineError } from './errors.ts';
+import type { AckLevel, Outcome, RoomAddress, RoomKey } from './room/room.ts';
 
 // ------------------------------------------------------------------------------------------------------------- logs
 
@@ -47,6 +47,8 @@ interface LogFieldTypes {
   readonly method: string;
   readonly nodeVersion: string;
   readonly outcome: Outcome;
+  /** Of the buffer. */
+  readonly partition: number;
   readonly port: number;
   readonly reason: string;
   readonly requestId: string;
@@ -57,6 +59,7 @@ interface LogFieldTypes {
   readonly seen: string;
   readonly sequence: number;
   readonly service: string;
+  readonly order: number;
   readonly shards: number;
   readonly signal: string;
   readonly source: string;
@@ -107,18 +110,33 @@ const LOG_EVENTS = {
   // Renewals succeed, and nothing else of the store: the process ends.
   'ownership.unable': logEvent('error', ['durationMs']),
   'ownership.taken_over': logEvent('warn', ['worker', 'holder', 'shards']),
-  'intake.refused': logEvent('warn', ['source', 'code'], ['channel', 'room', 'field', 'rule']),
+  'intake.refused': logEvent('warn', ['source', 'code'], ['channel', 'room', 'field', 'rule', 'requestId']),
   'intake.batch_failed': logEvent('warn', ['source', 'count'], ERROR_FIELDS),
+  // Numbers of a publisher's order that were given up: so many from this one on.
+  'order.skipped': logEvent('warn', ['tenant', 'channel', 'room', 'order', 'count', 'reason']),
+  'buffer.append_failed': logEvent('warn', ['partition', 'count'], ERROR_FIELDS),
+  'buffer.batch_failed': logEvent('warn', ['partition', 'count'], ERROR_FIELDS),
+  // Another consumer has the partition; nothing of what this one held back was stored.
+  'buffer.overtaken': logEvent('warn', ['partition']),
+  // Redis does not hold what it held: what was accepted and not inserted by then is gone.
+  'buffer.data_lost': logEvent('error', ['partition', 'reason']),
+  'buffer.entry_buried': logEvent('error', ['partition', 'reason', 'count'], ['requestId']),
+  'buffer.unsafe': logEvent('error', ['reason']),
+  'buffer.safe': logEvent('info', []),
   // One line for each attempt: at `debug`, because at thousands a second it costs more than it tells.
   'attempt.finished': logEvent(
     'debug',
     ['tenant', 'channel', 'room', 'sequence', 'attempt', 'generation', 'result', 'durationMs'],
-    ['code', 'ackToSendMs'],
+    ['code', 'ackToSendMs', 'requestId'],
   ),
-  'attempt.unknown': logEvent('warn', ['tenant', 'channel', 'room', 'sequence', 'attempt', 'reason']),
-  'preparation.failed': logEvent('info', ['tenant', 'channel', 'room', 'sequence', 'reason']),
-  'message.dead_lettered': logEvent('warn', ['tenant', 'channel', 'room', 'sequence', 'outcome', 'reason']),
-  'room.held': logEvent('warn', ['tenant', 'channel', 'room', 'sequence', 'reason']),
+  'attempt.unknown': logEvent('warn', ['tenant', 'channel', 'room', 'sequence', 'attempt', 'reason'], ['requestId']),
+  'preparation.failed': logEvent('info', ['tenant', 'channel', 'room', 'sequence', 'reason'], ['requestId']),
+  'message.dead_lettered': logEvent(
+    'warn',
+    ['tenant', 'channel', 'room', 'sequence', 'outcome', 'reason'],
+    ['requestId'],
+  ),
+  'room.held': logEvent('warn', ['tenant', 'channel', 'room', 'sequence', 'reason'], ['requestId']),
   'channel.state': logEvent('warn', ['channel', 'state'], ['account', 'reason']),
   'channel.configured': logEvent('info', ['channel']),
   'channel.removed': logEvent('info', ['channel']),
@@ -135,7 +153,7 @@ const LOG_EVENTS = {
   'database.adopted': logEvent('warn', []),
   'database.clock_set': logEvent('warn', ['durationMs']),
   'database.uncomparable': logEvent('warn', ['reason', 'rule']),
-  'operator.acted': logEvent('info', ['key', 'method', 'route'], ['channel', 'room', 'reason']),
+  'operator.acted': logEvent('info', ['key', 'method', 'route', 'requestId'], ['channel', 'room', 'reason']),
 } as const satisfies Record<string, LogEventEntry>;
 
 function logEvent<const R extends readonly LogField[], const O extends readonly LogField[] = readonly []>(
@@ -225,7 +243,7 @@ export function errorFields(error: unknown): ErrorLogFields {
 
 // ---------------------------------------------------------------------------------------------------------- metrics
 
-export type IntakeSource = 'pubsub' | 'http';
+export type IntakeSource = 'pubsub' | 'http' | 'buffer';
 /**
  * What came of uploading a waiting message's media early: `prepared` and then `used`, or `refused` where the platform did
  * not know it any more; `failed`; `late`: its turn came first; `dropped`: not needed any more, or no room for it.
@@ -292,6 +310,18 @@ export function createMetrics(options: { readonly version: string; readonly proc
       'intake_oldest_seconds',
       'Age of the oldest message of the queue in hand, since publishing',
     ),
+    bufferAppended: counter('buffer_appended_total', 'Messages accepted by appending them to the buffer'),
+    bufferRefused: counter('buffer_refused_total', 'Messages that the buffer did not take, by why', ['reason']),
+    bufferDepth: gauge('buffer_depth', 'Entries of a partition that its consumer here has not committed', [
+      'partition',
+    ]),
+    bufferOldestSeconds: gauge('buffer_oldest_seconds', 'Age of the first of them', ['partition']),
+    bufferLagSeconds: histogram('buffer_lag_seconds', 'From append to commit of an entry', LONG_SECONDS),
+    bufferPartitions: gauge('buffer_partitions_held', 'Partitions that this process empties'),
+    bufferBuried: counter('buffer_buried_total', 'Entries put aside after too many tries', ['reason']),
+    bufferLosses: counter('buffer_losses_total', 'Times that a partition was found to have lost what it held', [
+      'reason',
+    ]),
     messagesAccepted: counter('messages_accepted_total', 'Messages committed by intake', ['source']),
     messagesSettled: counter('messages_settled_total', 'Messages settled', ['outcome', 'channel']),
     deadLetters: counter('dead_letters_total', 'Dead letters written', ['reason', 'channel']),
@@ -323,6 +353,13 @@ export function createMetrics(options: { readonly version: string; readonly proc
     batchRows: histogram('batch_rows', 'Rows in one batch', [1, 2, 5, 10, 20, 50, 100, 200, 500], ['statement']),
     batchSeconds: histogram('batch_seconds', 'Duration of one batch', SECONDS, ['statement']),
 
+    orderGaps: gauge('order_gaps', 'Rooms in which messages are parked behind missing numbers', ['channel']),
+    orderGapOldestSeconds: gauge('order_gap_oldest_seconds', 'For how long the oldest of them has been', ['channel']),
+    orderSkipped: counter('order_skipped_total', "Gaps in a publisher's order that were given up, by whom", [
+      'channel',
+      'by',
+    ]),
+
     roomsActive: gauge('rooms_active', 'Rooms held in memory that have an unsettled message'),
     openSends: gauge('open_sends', 'Requests to platforms without an answer', ['channel']),
     permitQueue: gauge('permit_queue', 'Rooms that wait for a permit', ['channel']),
@@ -341,6 +378,13 @@ export function createMetrics(options: { readonly version: string; readonly proc
     signalsReceived: counter('signals_received_total', 'Signals of other processes', ['kind']),
     signalsDropped: counter('signals_dropped_total', 'Signals that went nowhere, by why', ['reason']),
     signalsLive: gauge('signals_live', '1 while signals can be expected to arrive'),
+    liveReaders: gauge('live_readers', 'Readers of the live feed'),
+    liveDropped: counter('live_dropped_total', 'Events of the live feed that did not reach a reader, by why', [
+      'reason',
+    ]),
+    liveClosed: counter('live_closed_total', 'Readers of the live feed that this process sent away, by why', [
+      'reason',
+    ]),
     signalsUnheard: gauge('signals_unheard', 'Other processes that hear other signals than this one'),
     livenessViolations: gauge('liveness_violations', 'Claimable rooms that two sweeps in a row found unattended'),
   };
@@ -355,15 +399,33 @@ export function recordChannelState(metrics: Metrics, channel: string, state: Cha
 export function forgetChannelState(metrics: Metrics, channel: string): void {
   for (const state of CHANNEL_STATES) metrics.channelState.remove({ channel, state });
   metrics.permitQueue.remove({ channel });
+  metrics.orderGaps.remove({ channel });
+  metrics.orderGapOldestSeconds.remove({ channel });
   metrics.ackTimeoutSeconds.remove({ channel });
 }
 
 // ------------------------------------------------------------------------------------------------------- in-process
 
+interface SettlementSeen {
+  readonly room: RoomKey;
+  readonly address: RoomAddress;
+  readonly sequence: number;
+  /** The publisher's; empty where this process does not know it. */
+  readonly messageId: string;
+  readonly outcome: Outcome;
+  readonly reason: string;
+  readonly level: AckLevel;
+  readonly code: string | null;
+  readonly attempts: number;
+  readonly possiblyDelivered: boolean;
+  /** Engine time in ms. */
+  readonly at: number;
+}
+
 /** What operators' tools and tests can wait for. They stay in the process, so they name rooms plainly. */
 export interface TelemetryEvents {
   'intake.committed': { readonly source: IntakeSource; readonly appended: number; readonly duplicates: number };
-  'intake.refused': { readonly source: IntakeSource; readonly code: ErrorCode };
+  'intake.refused': { readonly source: IntakeSource; readonly code: string };
   'attempt.finished': {
     readonly room: RoomKey;
     readonly sequence: number;
@@ -371,18 +433,17 @@ export interface TelemetryEvents {
     readonly result: AttemptResult;
     readonly durationMs: number;
   };
-  'message.settled': {
-    readonly room: RoomKey;
-    readonly sequence: number;
-    readonly messageId: string;
-    readonly outcome: Outcome;
-  };
+  'message.settled': SettlementSeen;
+  /** The platform reported a failure of a message that had settled as acked or assumed. */
+  'message.failed_late': SettlementSeen;
   'message.dead_lettered': { readonly room: RoomKey; readonly sequence: number; readonly reason: string };
   /** An attempt failed, or a payload was refused. */
   'failure.seen': {
     readonly channel: { readonly tenant: string; readonly channel: string } | null;
     readonly kind: 'refused' | 'unknown' | 'interrupted' | 'intake';
     readonly code: string;
+    /** Of the platform's words; null where it said nothing. */
+    readonly textDigest: string | null;
     /** The failure was told before; now its message has failed for good. */
     readonly again: boolean;
     readonly deadLetter: boolean;
@@ -393,6 +454,8 @@ export interface TelemetryEvents {
   'ownership.acquired': { readonly worker: string; readonly generation: number; readonly shards: number };
   'ownership.handed_over': { readonly worker: string; readonly shards: number };
   'ownership.lost': { readonly worker: string; readonly reason: string };
+  /** Numbers of a publisher's order were given up. */
+  'order.skipped': { readonly address: RoomAddress; readonly first: number; readonly last: number };
   'sweep.finished': { readonly rooms: number; readonly violations: number };
   'dependency.lost': { readonly dependency: string };
   'dependency.back': { readonly dependency: string };

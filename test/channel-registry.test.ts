@@ -97,6 +97,18 @@ describe('a channel that is put', () => {
     expect(b.token()).toBe('the-first-token');
   });
 
+  it('is sought in the store before anybody is told that there is none', async () => {
+    const fleet = new Fleet();
+    const a = await started(fleet);
+    const b = await started(fleet);
+    expect(await b.registry.seek(SALES)).toBe('absent');
+    await a.put();
+    expect(await b.registry.seek(SALES)).toBe('usable');
+    expect(b.token()).toBe('the-first-token');
+    await a.registry.remove(SALES, NO_CONDITION, { force: false }, OPERATOR);
+    expect(await b.registry.seek(SALES)).toBe('absent');
+  });
+
   it('does not wait for the store to look at it: what is known is shown while that is away', async () => {
     const fleet = new Fleet();
     const a = await started(fleet);

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { renderConfigurationMarkdown } from '../src/config/document.ts';
 import { ENVIRONMENT_SETTINGS } from '../src/config/environment.ts';
 import { type Config, ConfigError, loadConfig, parseConfig, Secret } from '../src/config.ts';
+import { handOverLimitMs } from '../src/room/shard.ts';
 
 const DEFAULTS = readFileSync(new URL('../config/default.json', import.meta.url), 'utf8');
 const EXAMPLE = readFileSync(new URL('../config/example.json', import.meta.url), 'utf8');
@@ -262,6 +263,11 @@ describe('a wrong configuration', () => {
   it.each([
     ['Pub/Sub without its project', { pubsub: { enabled: true, subscription: 'sub' } }, 'pubsub.projectId is required'],
     ['a renewal too slow for the lease', { ownership: { renewEveryMs: 4_800 } }, 'ownership.renewEveryMs must leave'],
+    [
+      'a stop too short for a hand-over',
+      { node: { stopTimeoutMs: 14_999 } },
+      'node.stopTimeoutMs must be at least 1.2',
+    ],
     ['a request timeout below that of its headers', { http: { requestTimeoutMs: 1 } }, 'http.requestTimeoutMs must be'],
     ['dedupe beyond the history', { postgres: { ...minimal.postgres, dedupeDays: 31 } }, 'postgres.dedupeDays must be'],
     ['a store that is not Postgres', { postgres: { url: 'mysql://localhost/db' } }, 'postgres.url must be a URL of'],
@@ -273,6 +279,13 @@ describe('a wrong configuration', () => {
     ['a key named __proto__', JSON.parse('{"http":{"__proto__":{"port":1}}}'), 'http.__proto__ is not a known setting'],
   ])('refuses %s', (_what, change, expected) => {
     expect(brief(refusals({ ...minimal, ...change }))).toContainEqual(expect.stringContaining(expected));
+  });
+
+  it.each([
+    ['as long as the longest hand-over and 3 s', { node: { stopTimeoutMs: handOverLimitMs(10_000) + 3_000 } }],
+    ['shorter where nothing is handed over', { node: { stopTimeoutMs: 100, roles: ['api', 'webhook'] } }],
+  ])('accepts a stop that is %s', (_what, change) => {
+    expect(parse({ ...minimal, ...change }).node).toMatchObject(change.node);
   });
 
   it.each<[string, { url?: string; requireVerifiedTls?: boolean }]>([

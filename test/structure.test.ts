@@ -10,9 +10,9 @@ const MAX_LINES = 600;
  * Packages we name ourselves, those that run in production, and all that are installed here: mutation testing alone
  * brings 164, none of which runs elsewhere. Raise a number only together with a reason to.
  */
-const DIRECT_BUDGET = 29;
-const PRODUCTION_BUDGET = 185;
-const TOTAL_BUDGET = 460;
+const DIRECT_BUDGET = 41;
+const PRODUCTION_BUDGET = 203;
+const TOTAL_BUDGET = 523;
 
 interface SourceFile {
   /** From the root, with slashes: `src/room/room.ts`. */
@@ -31,7 +31,7 @@ interface Arrow {
 const NONE = /^$/;
 const ANY = /./;
 const SHARED =
-  'src/(room/.*|errors\\.ts|telemetry\\.ts|engine/((fleet-|operator-|pipeline-)?ports|service|instruments|tallies)\\.ts)';
+  'src/(room/.*|errors\\.ts|telemetry\\.ts|engine/((append-|buffer-|fleet-|live-|operator-|pipeline-)?ports|service|instruments|tallies|fingerprint)\\.ts)';
 
 const ARROWS: readonly Arrow[] = [
   { from: /^src\/room\//, own: /^src\/room\//, packages: NONE },
@@ -59,7 +59,14 @@ const ARROWS: readonly Arrow[] = [
   {
     from: /^src\/client\//,
     own: /^src\/(client\/|errors\.ts$|http\/(requests|pipeline|steering|steering-contract|([a-z]+-)?schemas)\.ts$)/,
-    packages: /^typebox$/,
+    packages: /^(typebox|eventsource-parser)$/,
+  },
+  // The page is the API's client: of the server it knows types.
+  { from: /^src\/dashboard\/vite\.config\.ts$/, own: NONE, packages: /^(node:.*|vite)$/ },
+  {
+    from: /^src\/dashboard\//,
+    own: /^src\/(dashboard\/|client\/|room\/|http\/([a-z]+-)?schemas\.ts$)/,
+    packages: /^(preact(\/.*)?|@preact\/signals|wouter-preact|uplot(\/.*)?)$/,
   },
   { from: /^src\//, own: /^src\//, packages: ANY },
   // What judges the engine shares no code with it.
@@ -118,7 +125,7 @@ function sourcesBelow(folder: string): SourceFile[] {
     readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
       .map((name) => posix.join(folder, name.replaceAll('\\', '/')))
       // Other engines to compare with bring packages of their own.
-      .filter((path) => !path.includes('/node_modules/') && /\.(ts|mjs|js|sql)$/.test(path))
+      .filter((path) => !path.includes('/node_modules/') && /\.(tsx?|mjs|js|sql|css)$/.test(path))
       .map((path) => readSource(path, readFileSync(join(ROOT, path), 'utf8')))
   );
 }

@@ -2,7 +2,7 @@
 import { createMemoryStores } from '../../src/adapters/memory/stores.ts';
 import { createSystemClock } from '../../src/adapters/system-clock.ts';
 import { createEngine, type Engine } from '../../src/engine/engine.ts';
-import { bodyDigest } from '../../src/engine/intake.ts';
+import { contentDigest } from '../../src/engine/message.ts';
 import type { NewMessage } from '../../src/engine/ports.ts';
 import { createReferences } from '../../src/engine/reference.ts';
 import type { Outcome } from '../../src/room/room.ts';
@@ -155,7 +155,7 @@ function messageOf({ character, load }: ChannelDay, message: number, shards: num
     shard: shardOf(key, shards),
     messageId: String(message),
     body,
-    digest: bodyDigest(body),
+    digest: contentDigest(body),
     acceptedAt: now,
     notBefore: null,
     expiresAt: null,

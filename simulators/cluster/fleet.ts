@@ -13,6 +13,8 @@ export type Role = 'intake' | 'api' | 'webhook' | 'worker';
 export interface NodePlan {
   readonly name: string;
   readonly roles: readonly Role[];
+  /** In place of the fleet's, section by section. */
+  readonly settings?: Readonly<Record<string, object>>;
 }
 
 export interface FleetOptions {
@@ -26,6 +28,10 @@ export interface FleetOptions {
   readonly platform: readonly SettingsPatch[];
   /** Laid over the settings of every process, section by section. */
   readonly settings?: Readonly<Record<string, object>>;
+  /** Settings of Redis; by default it keeps nothing on disk. */
+  readonly redis?: Readonly<Record<string, string>>;
+  /** Every process may turn the platform's knobs, and empty the database. */
+  readonly development?: boolean;
   readonly signal?: AbortSignal;
   readonly say?: (line: string) => void;
 }
@@ -69,13 +75,14 @@ export class Fleet {
     const ports = new Map<string, number>();
     for (const { name } of nodes) ports.set(name, await freePort());
     const withWebhooks = nodes.filter(({ roles }) => roles.includes('webhook')).map(({ name }) => name);
-    const webhooks = Object.keys(channels).map((channel) => {
+    const webhooks = Object.entries(channels).map(([channel, policy]) => {
+      const { tenant = 'default' } = policy as { readonly tenant?: string };
       const at = options.webhooksAt?.[channel] ?? withWebhooks;
-      const urls = at.map((name) => `http://127.0.0.1:${ports.get(name)}/v1/webhooks/default/${channel}`);
+      const urls = at.map((name) => `http://127.0.0.1:${ports.get(name)}/v1/webhooks/${tenant}/${channel}`);
       return [channel, { webhook: { urls } }] as const;
     });
     const program = findRedis();
-    const redis = program === null ? null : new RedisServer(program, {});
+    const redis = program === null ? null : new RedisServer(program, options.redis ?? {});
     try {
       await redis?.start();
       const rig = await startRig({
@@ -103,9 +110,9 @@ export class Fleet {
   }
 
   /** Starts one process more. Resolves when it is ready for traffic. */
-  async add({ name, roles }: NodePlan, port?: number): Promise<FleetNode> {
+  async add({ name, roles, settings: own = {} }: NodePlan, port?: number): Promise<FleetNode> {
     const { rig, redis } = this;
-    const { channels, settings = {}, signal } = this.#options;
+    const { channels, settings = {}, development = false, signal } = this.#options;
     const config = engineConfig(
       {
         httpPort: port ?? (await freePort()),
@@ -115,7 +122,9 @@ export class Fleet {
         channels,
         settings: {
           ...settings,
+          ...own,
           node: { name, roles },
+          ...(development ? { development: { enabled: true, platformUrl: rig.platform.controlUrl } } : {}),
           ...(redis === null ? {} : { redis: { url: redis.url } }),
         },
       },

@@ -43,6 +43,11 @@ export function parts(rig: Running, { channel, port, rooms, messages }: DemoOpti
   ];
 }
 
+/** Where to watch. */
+export function dashboard(url: string, apiKey: string, paint: Paint): string[] {
+  return [`  Watch it at ${paint('bold', `${url}/`)}`, `  sign in with  ${paint('bold', apiKey)}`];
+}
+
 function leftAligned(rows: readonly (readonly string[])[]): string[] {
   const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows.map((row) => `  ${row.map((text, column) => text.padEnd(widths[column] ?? 0)).join('  ')}`);

@@ -2,10 +2,11 @@
 import { writeFileSync } from 'node:fs';
 import { setTimeout as nextTurn } from 'node:timers/promises';
 import { directToken } from '../rig/credentials.ts';
+import { buildDashboard } from '../rig/dashboard.ts';
 import { type Rig, startRig } from '../rig/rig.ts';
 import { DEMO_CHANNELS, type DemoChannel } from './channels.ts';
 import { onInterruption } from './interruption.ts';
-import { introduction, parts } from './introduction.ts';
+import { dashboard, introduction, parts } from './introduction.ts';
 import { type DemoOptions, parseOptions } from './options.ts';
 import { type Progress, progressBlock, progressLine } from './progress.ts';
 import { resultTable, summary, waysToGoOn } from './report.ts';
@@ -34,6 +35,8 @@ async function main(options: DemoOptions, interrupted: AbortSignal): Promise<num
   let rig: Rig | null = null;
   let code: number;
   try {
+    terminal.step('  Building the dashboard, where that is needed');
+    await buildDashboard();
     const tokens = { atOnce: directToken(channel.profile), pause: directToken(channel.profile) };
     rig = await startRig({
       directory: options.data,
@@ -45,7 +48,13 @@ async function main(options: DemoOptions, interrupted: AbortSignal): Promise<num
       say: (part) => terminal.step(`  Starting ${part}`),
       warn: (line) => terminal.print(`  ${line}`),
     });
-    code = await whileAllRun(rig, interrupted, (signal, started) => show(started, channel, tokens, options, signal));
+    const onStarted = ({ engine, apiKey }: Rig): void => {
+      // With --exit nobody has the time to look, and logs are no place for keys.
+      if (!options.exit) terminal.print(...dashboard(engine.url, apiKey, terminal.paint), '');
+    };
+    code = await whileAllRun(rig, interrupted, onStarted, (signal, started) =>
+      show(started, channel, tokens, options, signal),
+    );
   } catch (error) {
     // A Ctrl-C that also ended what we waited for without an event loop, such as initdb, is told to us only now.
     await nextTurn(1);
@@ -70,6 +79,7 @@ async function main(options: DemoOptions, interrupted: AbortSignal): Promise<num
 async function whileAllRun(
   rig: Rig,
   interrupted: AbortSignal,
+  onStarted: (rig: Rig) => void,
   work: (signal: AbortSignal, rig: Rig) => Promise<number>,
 ): Promise<number> {
   const partEnded = new AbortController();
@@ -77,6 +87,7 @@ async function whileAllRun(
   const leftover = await rig.waiting();
   await rig.engine.start();
   void rig.failed().then((what) => partEnded.abort(new Error(what)));
+  onStarted(rig);
   try {
     if (leftover > 0) await deliverLeftovers(rig, leftover, signal);
     return await work(signal, rig);

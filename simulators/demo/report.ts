@@ -83,7 +83,7 @@ export function waysToGoOn(url: string, apiKey: string, paint: Paint, room = 'al
   const auth = `-H "authorization: Bearer $KEY"`;
   const body = `'{"channel":"demo","room":"${room}","content":{"text":"Hello"}}'`;
   return [
-    `Roomline keeps running at ${paint('bold', url)}. In another terminal:`,
+    `Roomline keeps running at ${paint('bold', url)}: open it in a browser, and sign in with the key. In a terminal:`,
     '',
     `  KEY=${apiKey}`,
     '',

@@ -19,7 +19,7 @@ export type Tokens = Readonly<Record<keyof typeof BASELINES, string>>;
 export function rigOptions(
   { profile, policy, ackTimeoutMs, connections, fake }: DemoChannel,
   tokens: Tokens,
-): Pick<RigOptions, 'profile' | 'channels' | 'platform'> {
+): Pick<RigOptions, 'profile' | 'channels' | 'development' | 'platform'> {
   const baseline = (way: keyof typeof BASELINES) => ({
     [BASELINES[way].channel]: {
       token: tokens[way],
@@ -41,6 +41,7 @@ export function rigOptions(
   };
   return {
     profile,
+    development: true,
     channels: { [CHANNEL]: { ackTimeoutMs, maxConcurrentSends: connections, ...policy } },
     platform: [settings],
   };

@@ -6,6 +6,7 @@ import type { OwnershipStore } from '../../src/engine/fleet-ports.ts';
 import { Ownership } from '../../src/engine/ownership.ts';
 import type { Signal, Signals } from '../../src/engine/ports.ts';
 import { StoreWork } from '../../src/engine/store-work.ts';
+import { handOverLimitMs } from '../../src/room/shard.ts';
 import { createMetrics, recipientHasher, Telemetry } from '../../src/telemetry.ts';
 import { chanceFor, type WorldChance } from '../world/chance.ts';
 import { SimProcess } from '../world/process.ts';
@@ -89,7 +90,7 @@ export class Fleet {
   async leave(node: string): Promise<void> {
     const worker = this.#workers.get(node);
     if (worker === undefined) throw new Error(`there is no node ${node}`);
-    await worker.ownership.leave(this.#settings.sendTimeoutMs + 1_000);
+    await worker.ownership.leave(handOverLimitMs(this.#settings.leaseMs));
     await worker.ownership.service.stop();
     worker.process.dead = true;
     this.#workers.delete(node);

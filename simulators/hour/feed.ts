@@ -1,5 +1,5 @@
 /** Publishes the load: each room's messages in order, to whichever process takes them, until each is acknowledged. */
-import { bodyDigest } from '../../src/engine/intake.ts';
+import { contentDigest } from '../../src/engine/message.ts';
 import type { NewMessage } from '../../src/engine/ports.ts';
 import { shardOf } from '../../src/room/shard.ts';
 import type { SimProcess } from '../world/process.ts';
@@ -85,7 +85,7 @@ export class Feed {
       shard: shardOf(key, this.#options.shards),
       messageId: messageName(message),
       body,
-      digest: bodyDigest(body),
+      digest: contentDigest(body),
       acceptedAt,
       notBefore: null,
       expiresAt: null,

@@ -8,7 +8,10 @@ export type { GroundTruthRecord };
 
 export type Stream<T> = Iterable<T> | AsyncIterable<T>;
 
-/** One line of the publisher's log, in publish order per room. */
+/**
+ * One line of the publisher's log, in publish order per room: for messages with a publisher's order in that order, and those
+ * published after their number was given up where they were published.
+ */
 export interface Published {
   /** The publisher's name for the message; the platform finds it in the content as `content.key`. Unique. */
   key: string;

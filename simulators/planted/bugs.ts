@@ -210,8 +210,8 @@ export const BUGS: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/engine/intake.ts',
-        find: 'await this.#superseding.supersede(answer.address, answer.sequence, supersedes);',
-        replace: 'this.#superseding.supersede(answer.address, answer.sequence, supersedes).catch(() => undefined);',
+        find: 'await this.#superseding.supersede(answer.address, sequence, supersedes);',
+        replace: 'this.#superseding.supersede(answer.address, sequence, supersedes).catch(() => undefined);',
       },
     ],
     lane: 'simulation',
@@ -239,9 +239,9 @@ export const BUGS: readonly PlantedBug[] = [
     breaks: 'R1: what Pub/Sub delivers again is accepted again',
     edits: [
       {
-        file: 'src/adapters/memory/rooms.ts',
-        find: 'if (known !== undefined) {\n      const same',
-        replace: 'if (known !== undefined && known.sequence < 0) {\n      const same',
+        file: 'src/adapters/memory/append.ts',
+        find: 'if (digest !== undefined) {',
+        replace: 'if (digest !== undefined && digest.length === 0) {',
       },
     ],
     lane: 'simulation',
@@ -370,6 +370,36 @@ export const BUGS: readonly PlantedBug[] = [
       },
     ],
     lane: 'start',
+  },
+  {
+    name: 'gaps-are-given-up-at-once',
+    breaks: "R2: messages of a publisher's order overtake those that are on their way",
+    edits: [
+      {
+        file: 'src/engine/gaps.ts',
+        find: 'this.#deadlines.set(id, from + policy.timeoutMs);',
+        replace: 'this.#deadlines.set(id, from);',
+      },
+    ],
+    lane: 'simulation',
+  },
+  {
+    name: 'nobody-times-gaps-that-others-left',
+    breaks: 'R6: after a take-over parked messages wait for ever',
+    edits: [{ file: ROOMS, find: 'this.#to.gaps.swept(stored.row, stored.gap ?? null)', replace: 'true' }],
+    lane: 'simulation',
+  },
+  {
+    name: 'rooms-with-parked-messages-are-put-to-rest',
+    breaks: 'R6: what is parked in a resting room is found by nobody',
+    edits: [
+      {
+        file: 'src/adapters/postgres/sql/rest_rooms.sql',
+        find: `        AND r.phase = 'idle' AND r.settled = r.tail AND r.gap_since IS NULL AND`,
+        replace: `        AND r.phase = 'idle' AND r.settled = r.tail AND`,
+      },
+    ],
+    lane: 'stores',
   },
 ];
 

@@ -53,9 +53,12 @@ export class DatabaseReader {
     return this.#rows<FenceRow>(FENCE_ROWS, []);
   }
 
-  /** Messages that are committed and not settled. */
+  /** Messages that are committed and not settled, without those of rooms that an operator has stopped or must see to. */
   async unsettled(): Promise<number> {
-    const { rows } = await this.#pool.query<{ count: string }>('SELECT count(*) FROM messages');
+    const { rows } = await this.#pool.query<{ count: string }>(
+      `SELECT (SELECT count(*) FROM messages)
+        - (SELECT coalesce(sum(tail - settled), 0) FROM rooms WHERE phase = 'held' OR paused) AS count`,
+    );
     return Number(rows[0]?.count);
   }
 

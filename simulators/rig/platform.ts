@@ -54,6 +54,11 @@ export class PlatformProcess {
     return this.#addresses.url;
   }
 
+  /** Where its knobs are. */
+  get controlUrl(): string {
+    return this.#addresses.controlUrl;
+  }
+
   get child(): Child | null {
     return this.#child;
   }

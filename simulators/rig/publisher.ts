@@ -11,9 +11,10 @@ export interface LoadMessage {
   readonly content: { readonly key: string; readonly run: string; readonly index: number; readonly text: string };
 }
 
-/** How a channel wants a message: whom it goes to (the room itself by default), and its content. */
+/** How a channel wants a message: whom it goes to (the room itself by default), its content, its publisher's order. */
 export interface Formed {
   readonly to?: string;
+  readonly order?: number;
   readonly content: object;
 }
 

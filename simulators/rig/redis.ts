@@ -27,10 +27,15 @@ export type Run = (program: string, args: readonly string[]) => number | null;
  * Installs Redis by apt where this account may. Its own service is not started.
  * @returns what is in the way; null where it is installed now
  */
-export function installRedis(run: Run = runQuietly, isRoot = process.getuid?.() === 0): string | null {
+export function installRedis(run?: Run, isRoot?: boolean): string | null {
+  return installPackage('redis-server', run, isRoot);
+}
+
+/** The same of any package. */
+export function installPackage(name: string, run: Run = runQuietly, isRoot = process.getuid?.() === 0): string | null {
   if (run('apt-get', ['--version']) !== 0) return 'there is no apt on this machine';
   if (!isRoot) return 'this account may not install it';
-  const install = ['install', '--yes', '--no-install-recommends', 'redis-server'];
+  const install = ['install', '--yes', '--no-install-recommends', name];
   const done = run('apt-get', install) === 0 || (run('apt-get', ['update']) === 0 && run('apt-get', install) === 0);
   return done ? null : 'apt could not install it';
 }

@@ -38,6 +38,8 @@ export interface RigOptions {
   readonly profile?: ProfileName;
   /** Policies of Roomline's channels; `{ demo: {} }` by default. */
   readonly channels?: Readonly<Record<string, object>>;
+  /** Roomline may empty its database and change the platform. */
+  readonly development?: boolean;
   /** Laid over the engine's other settings, section by section. */
   readonly settings?: Readonly<Record<string, object>>;
   /** Laid over the platform's settings one after the other; tokens and webhooks of the channels are there already. */
@@ -153,7 +155,10 @@ export async function startRig(options: RigOptions): Promise<Rig> {
           platformUrl: platform.url,
           profile,
           channels,
-          ...(options.settings === undefined ? {} : { settings: options.settings }),
+          settings: {
+            ...(options.development ? { development: { enabled: true, platformUrl: platform.controlUrl } } : {}),
+            ...options.settings,
+          },
         },
         secrets,
       ),
@@ -207,12 +212,15 @@ export class Rig {
     return { publisher, log };
   }
 
-  /** Messages that Pub/Sub or the store still have to deliver. A message on its way between the two may count twice. */
+  /**
+   * Messages that Pub/Sub or the store still have to deliver, those aside that wait for an operator. A message on its way
+   * between the two may count twice.
+   */
   async waiting(): Promise<number> {
     return (await this.pubsub.backlog()) + (await this.database.unsettled());
   }
 
-  /** Resolves when everything published is settled. @throws NotInTime */
+  /** Resolves when everything published is settled, or waits for an operator. @throws NotInTime */
   async untilDrained(options: DrainOptions): Promise<void> {
     await until('everything is settled', options, async () => (await this.waiting()) === 0);
   }

@@ -6,9 +6,11 @@
  */
 import { cellsOf } from './causes.ts';
 import { Leases } from './leases.ts';
+import { OrderBook } from './orders.ts';
 import type {
   AttemptRecord,
   ChangeRecord,
+  PlacedRecord,
   PublishedRecord,
   RequestRecord,
   RowRecord,
@@ -59,6 +61,8 @@ interface RoomBook {
   readonly begun: number[];
   /** Operators' orders: `skip 3`. */
   readonly orders: Set<string>;
+  /** What its publisher's numbers ask for. */
+  readonly order: OrderBook;
 }
 
 export interface CheckerOptions {
@@ -66,6 +70,8 @@ export interface CheckerOptions {
   readonly maxAttempts: number;
   /** What one room may be sent: one attempt in `everyMs` (0: any number), `burst` of them at once. */
   readonly roomLimit: { readonly everyMs: number; readonly burst: number } | null;
+  /** What is done about numbers that are missing in a publisher's order; null where nobody has one. */
+  readonly orderGap?: { readonly timeoutMs: number; readonly policy: 'skip' | 'hold' } | null;
   /** An ack holds for other messages of its room, too. */
   readonly cumulative: boolean;
   /** By how many ms the engine time of some process has been ahead of the database's so far. */
@@ -89,8 +95,9 @@ export class Checker {
 
   // -------------------------------------------------------------------------------------------------------------- feed
 
-  published(room: string, { messageId, body, expiresAt, supersedes }: PublishedRecord): void {
+  published(room: string, { messageId, body, expiresAt, supersedes, order }: PublishedRecord): void {
     const book = this.#book(room);
+    book.order.published(messageId, order);
     book.byId.set(messageId, book.messages.length + 1);
     book.messages.push({
       id: messageId,
@@ -118,9 +125,46 @@ export class Checker {
     if (older !== null) older.message.superseded = true;
   }
 
-  /** The publisher was told that a message is safe. */
-  acknowledged(room: string, id: string, sequence: number): void {
+  /** The database took messages of one room in one transaction, which left it with this tail. */
+  placed(room: string, messages: readonly PlacedRecord[], tail: number): void {
     const book = this.#book(room);
+    this.#numbered(book, book.order.placed(messages, book.appended, tail, this.#options.now()));
+  }
+
+  /** Numbers that a room waited for were given up. */
+  skipped(room: string, first: number, last: number, tail: number): void {
+    const { now, orderGap, clocksAheadMs } = this.#options;
+    const book = this.#book(room);
+    this.count('order_skipped');
+    const openFor = orderGap?.policy === 'skip' ? orderGap.timeoutMs - CLOCKS_DIFFER_MS - clocksAheadMs() : null;
+    this.#numbered(book, book.order.skipped(first, last, book.appended, tail, now(), openFor));
+  }
+
+  /** In a room with an order nobody knew before which message would have which number. */
+  #numbered(book: RoomBook, numbered: readonly { readonly id: string; readonly sequence: number }[]): void {
+    for (const { id, sequence } of numbered) {
+      const place = book.byId.get(id) ?? 0;
+      const [mine, other] = [book.messages[place - 1], book.messages[sequence - 1]];
+      if (book.order.isOne && mine !== undefined && other !== undefined && place > book.appended) {
+        book.messages[sequence - 1] = mine;
+        book.messages[place - 1] = other;
+        book.byId.set(id, sequence).set(other.id, place);
+      }
+      this.appended(book.name, id, sequence);
+    }
+  }
+
+  /** The publisher was told that a message is safe; null: ahead of its turn. */
+  acknowledged(room: string, id: string, sequence: number | null): void {
+    const book = this.#book(room);
+    if (sequence === null) {
+      this.count('parked');
+      const place = book.byId.get(id) ?? Number.POSITIVE_INFINITY;
+      if (!book.order.has(id) && place > book.appended) {
+        this.#broken('R1', room, `${id} was acknowledged before it was stored`);
+      }
+      return;
+    }
     if (book.byId.get(id) !== sequence) this.#broken('R1', room, `${id} was acknowledged as number ${sequence}`);
     if (sequence > book.appended) this.#broken('R1', room, `${id} was acknowledged before it was stored`);
     const older = this.#olderOf(book, sequence);
@@ -438,6 +482,13 @@ export class Checker {
     return rows;
   }
 
+  /** Rooms in which something is parked, and what they wait for since when. */
+  gaps(): { readonly room: string; readonly waitsFor: number; readonly since: number }[] {
+    return [...this.#rooms.values()].flatMap(({ name, order: { since, waitsFor } }) =>
+      since === null ? [] : [{ room: name, waitsFor, since }],
+    );
+  }
+
   /** Everything that was published has settled. */
   get drained(): boolean {
     for (const book of this.#rooms.values()) if (book.settled.length < book.messages.length) return false;
@@ -494,6 +545,7 @@ export class Checker {
         lastClaim: null,
         begun: [],
         orders: new Set(),
+        order: new OrderBook((promise, what) => this.#broken(promise, name, what)),
       };
       this.#rooms.set(name, book);
     }

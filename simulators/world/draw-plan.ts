@@ -44,6 +44,7 @@ export function drawPlan(seed: number): Plan {
       ...drawChannel(chanceFor(seed, 'channel')),
       roomLimit: drawRoomLimit(chanceFor(seed, 'room limit')),
       adaptive: chanceFor(seed, 'adaptive').hit(0.3),
+      orderGap: drawOrderGap(chanceFor(seed, 'order gap')),
     },
     rooms,
     acts: drawActs(chanceFor(seed, 'acts'), processes, rooms),
@@ -66,7 +67,7 @@ function drawRooms(seed: number): RoomPlan[] {
       name,
       channel,
       source,
-      messages: drawSuperseding(chanceFor(seed, 'supersedes', name), messagesAt(own, name, times)),
+      messages: drawWishes(seed, name, messagesAt(own, name, times)),
     };
   };
   for (let n = chance.between(1, 4), index = 1; index <= n; index++) {
@@ -78,6 +79,39 @@ function drawRooms(seed: number): RoomPlan[] {
 
 function messagesAt(chance: WorldChance, room: string, times: readonly number[]): MessagePlan[] {
   return times.map((at, index) => drawMessage(chance, `${room}/${index + 1}`, at));
+}
+
+/** What publishers ask for beside that: in some rooms an order of their own, in the others replacements. */
+function drawWishes(seed: number, room: string, messages: readonly MessagePlan[]): MessagePlan[] {
+  const chance = chanceFor(seed, 'order', room);
+  if (chance.hit(0.35)) return drawOrders(chance, messages);
+  return drawSuperseding(chanceFor(seed, 'supersedes', room), messages);
+}
+
+/** They come in another order than they are numbered in, some numbers never, and some messages have none. */
+function drawOrders(chance: WorldChance, messages: readonly MessagePlan[]): MessagePlan[] {
+  let number = chance.pick([0, 0, 0, 5]);
+  const orders = messages.map(() => {
+    if (chance.hit(0.15)) return undefined;
+    number += chance.hit(0.15) ? chance.between(2, 4) : 1;
+    return number;
+  });
+  for (let index = 1; index < orders.length; index++) {
+    if (!chance.hit(0.4)) continue;
+    const other = index - chance.between(1, Math.min(3, index));
+    [orders[index], orders[other]] = [orders[other], orders[index]];
+  }
+  return messages.map((message, index) => {
+    const order = orders[index];
+    return order === undefined ? message : { ...message, order };
+  });
+}
+
+function drawOrderGap(chance: WorldChance): NonNullable<ChannelPlan['orderGap']> {
+  return {
+    timeoutMs: chance.pick([200, 1_500, 4_000]),
+    policy: chance.pick(['skip', 'skip', 'skip', 'hold'] as const),
+  };
 }
 
 /** Some messages replace one of the few before them. */

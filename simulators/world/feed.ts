@@ -3,7 +3,7 @@
  * behind them; a stream may move to another process while the first still has deliveries in hand), and HTTP publishers
  * who repeat each call until it is answered.
  */
-import { bodyDigest } from '../../src/engine/intake.ts';
+import { contentDigest } from '../../src/engine/message.ts';
 import type { NewMessage } from '../../src/engine/ports.ts';
 import { shardOf } from '../../src/room/shard.ts';
 import { chanceFor, type WorldChance } from './chance.ts';
@@ -28,7 +28,8 @@ const ACK_DEADLINE_MS = 3_000;
 const RETRY_MS = 200;
 const CALM: FeedFaults = { redeliver: 0, duplicate: 0, overlap: 0, move: 0, conflict: 0 };
 
-type Accepted = { readonly sequence: number } | 'conflict' | 'refused' | 'silent';
+/** Null: it is stored, and has no sequence yet. */
+type Accepted = { readonly sequence: number | null } | 'conflict' | 'refused' | 'silent';
 
 export class Feed {
   readonly #options: FeedOptions;
@@ -166,7 +167,7 @@ class RoomFeed {
   /** The same id with another body is told apart, and never sent. */
   async #demandConflict(process: SimProcess, message: NewMessage): Promise<void> {
     const body = new TextEncoder().encode(`{"to":"nobody","content":{"room":"nobody","id":"nobody"}}`);
-    const answer = await this.#accept(process, { ...message, body, digest: bodyDigest(body) });
+    const answer = await this.#accept(process, { ...message, body, digest: contentDigest(body, message.order) });
     if (typeof answer === 'string') return;
     this.#options.checker.broken('R1', message.key.room, `${message.messageId} was accepted with another body`);
   }
@@ -178,7 +179,8 @@ class RoomFeed {
         process.engine?.intake.accept({ ...message, acceptedAt: Math.floor(process.clock.now()) }).then(
           (result) => {
             const delayMs = failpoints.pass('intake.committed', process);
-            const answer: Accepted = result.kind === 'conflict' ? 'conflict' : { sequence: result.sequence };
+            const taken = result.kind === 'accepted' || result.kind === 'parked';
+            const answer: Accepted = taken ? { sequence: result.sequence } : 'conflict';
             time.after(delayMs, () => process.enter(() => resolve(answer)));
           },
           () => resolve('refused'),
@@ -189,7 +191,8 @@ class RoomFeed {
   }
 }
 
-function encode(room: RoomPlan, { id, notBefore, expiresAt, supersedes }: MessagePlan, startMs: number): NewMessage {
+function encode(room: RoomPlan, message: MessagePlan, startMs: number): NewMessage {
+  const { id, notBefore, expiresAt, supersedes, order } = message;
   const key = { tenant: 'default', channel: room.channel, room: room.name };
   const body = new TextEncoder().encode(JSON.stringify({ to: room.name, content: { room: room.name, id } }));
   return {
@@ -197,7 +200,7 @@ function encode(room: RoomPlan, { id, notBefore, expiresAt, supersedes }: Messag
     shard: shardOf(key, SHARDS),
     messageId: id,
     body,
-    digest: bodyDigest(body),
+    digest: contentDigest(body, order),
     acceptedAt: startMs,
     notBefore: notBefore === null ? null : startMs + notBefore,
     expiresAt: expiresAt === null ? null : startMs + expiresAt,
@@ -205,5 +208,6 @@ function encode(room: RoomPlan, { id, notBefore, expiresAt, supersedes }: Messag
     failurePolicy: null,
     supersedes: supersedes ?? null,
     source: room.source,
+    ...(order === undefined ? {} : { order }),
   };
 }

@@ -346,6 +346,7 @@ function channelOf(plan: Plan, channel: string, ackTimeoutMs: number): ChannelSe
     ...(plan.channel.adaptive === true ? { adaptiveAckTimeout: ADAPTIVE } : {}),
     ackOutage: { afterMs: 5_000, minTimeouts: 8, gapMs: 100 },
     probe: { initialMs: 100, maxMs: 1_000 },
+    ...(plan.channel.orderGap === undefined ? {} : { orderGap: plan.channel.orderGap }),
   };
 }
 

@@ -99,6 +99,8 @@ export interface MessagePlan {
   readonly expiresAt: number | null;
   /** Id of an earlier message that it replaces; plans that were written down before this was possible have none. */
   readonly supersedes?: string;
+  /** Its publisher's number; rooms of plans that were written down before there were any have none. */
+  readonly order?: number;
 }
 
 export interface RoomPlan {
@@ -118,6 +120,8 @@ export interface ChannelPlan {
   readonly adaptive?: boolean;
   /** What one room may be sent; plans that were written down before there was such a limit have none. */
   readonly roomLimit?: { readonly everyMs: number; readonly burst: number };
+  /** What is done about missing numbers; plans without any have none. */
+  readonly orderGap?: { readonly timeoutMs: number; readonly policy: 'skip' | 'hold' };
   readonly maxAttempts: number;
   readonly unknownPolicy: 'resend' | 'assume' | 'hold';
   readonly failurePolicy: 'move_on' | 'hold';
@@ -184,8 +188,11 @@ export function drainBoundMs(plan: Plan): number {
   const perRoom = plan.rooms.map(({ channel, messages }) => {
     const ackTimeoutMs = channel === 'mute' ? plan.channel.muteAckTimeoutMs : plan.channel.ackTimeoutMs;
     const paceMs = plan.channel.minGapMs + (plan.channel.roomLimit?.everyMs ?? 0);
+    // Each gap of its order lasts its time, or until somebody looks after it, who does once a sweep.
+    const ordered = messages.filter(({ order }) => order !== undefined).length;
+    const gapsMs = ordered * ((plan.channel.orderGap?.timeoutMs ?? 0) + 2 * SWEEP_MS);
     // Each message: a permit and an attempt, its ack timeout, its pace, and once somebody who looks after a hold.
-    return messages.length * (ackTimeoutMs + paceMs + SEND_TIMEOUT_MS + 1_000);
+    return gapsMs + messages.length * (ackTimeoutMs + paceMs + SEND_TIMEOUT_MS + 1_000);
   });
   return toRecoverMs + Math.max(0, ...perRoom);
 }

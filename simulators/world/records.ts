@@ -56,6 +56,15 @@ export interface PublishedRecord {
   readonly expiresAt: number | null;
   /** Id of the message that it replaces. */
   readonly supersedes: string | null;
+  /** Its publisher's number, if it has one. */
+  readonly order?: number;
+}
+
+/** What an append made of a message: null where it has no sequence, because it is ahead of its turn. */
+export interface PlacedRecord {
+  readonly id: string;
+  readonly sequence: number | null;
+  readonly late: boolean;
 }
 
 /** A request as the process hands it to the network. */

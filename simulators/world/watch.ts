@@ -3,7 +3,7 @@ import type { NewMessage, RoomWrite, Stores } from '../../src/engine/ports.ts';
 import type { Attempt } from '../../src/room/room.ts';
 import type { Checker } from './checker.ts';
 import { methodsOf } from './database.ts';
-import type { AttemptRecord, ChangeRecord } from './records.ts';
+import type { AttemptRecord, ChangeRecord, PlacedRecord } from './records.ts';
 
 /** @param onLine is told each change of a row in one line */
 export function watchStores(stores: Stores, checker: Checker, onLine: (line: string) => void): Stores {
@@ -16,11 +16,29 @@ export function watchStores(stores: Stores, checker: Checker, onLine: (line: str
       ...bound(rooms),
       append: async (batch) => {
         const results = await rooms.append(batch);
+        const placed = new Map<string, { readonly messages: PlacedRecord[]; tail: number }>();
         results.forEach((result, index) => {
           const { key, messageId } = batch[index] as NewMessage;
-          if (result.kind !== 'appended') return;
-          checker.appended(roomName(key), messageId, result.sequence);
-          onLine(`${roomName(key)} appended ${messageId} as ${result.sequence}`);
+          if (result.kind !== 'appended' && (result.kind !== 'parked' || result.duplicate)) return;
+          const { row, sequence } = result;
+          const room = placed.get(roomName(key)) ?? { messages: [], tail: row.tail };
+          room.messages.push({ id: messageId, sequence, late: result.kind === 'appended' && result.late === true });
+          placed.set(roomName(key), room);
+          onLine(`${roomName(key)} ${result.kind} ${messageId} as ${sequence}`);
+        });
+        for (const [room, { messages, tail }] of placed) checker.placed(room, messages, tail);
+        return results;
+      },
+      skipGaps: async (gaps) => {
+        // Before, so that nothing comes between the statement and what the checker is told of it.
+        const stored = await rooms.readRooms(gaps);
+        const results = await rooms.skipGaps(gaps);
+        results.forEach((result, index) => {
+          const key = stored[index]?.row.key;
+          if (key === undefined || result?.skipped == null) return;
+          const { first, last } = result.skipped;
+          checker.skipped(roomName(key), first, last, result.tail);
+          onLine(`${roomName(key)} skipped ${first} to ${last}, tail ${result.tail}`);
         });
         return results;
       },

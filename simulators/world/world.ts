@@ -100,6 +100,7 @@ class World {
       now: () => time.now,
       maxAttempts: plan.channel.maxAttempts,
       roomLimit: plan.channel.roomLimit ?? null,
+      orderGap: plan.channel.orderGap ?? null,
       cumulative: plan.channel.delivery !== 'single',
       clocksAheadMs: () => this.#fleet.clocksAheadMs,
       onSettled: (room, sequence) => this.#settledAt.set(`${room}/${sequence}`, time.now - START_MS),
@@ -268,8 +269,36 @@ class World {
       // What the platform refuses again and again is given up.
       else void this.#order(process, room, row.attempt < 4 ? 'retry' : 'skip', row.settled + 1);
     }
+    this.#watchGaps();
     this.#watchStandstill();
     this.#time.after(SWEEP_MS, () => this.#attend());
+  }
+
+  /** R6: a gap lasts its time and two sweeps at most; where it is held somebody looks after it. */
+  #watchGaps(): void {
+    const { orderGap } = this.#plan.channel;
+    for (const { room, waitsFor, since } of this.#checker.gaps()) {
+      if (orderGap?.policy === 'hold') {
+        void this.#skipGap(room, waitsFor);
+        continue;
+      }
+      const { now } = this.#time;
+      const mostMs = Math.max(STANDSTILL_MS, (orderGap?.timeoutMs ?? 0) + 2 * SWEEP_MS);
+      const lastedMs = now - Math.max(since, this.#calmSince ?? now);
+      if (lastedMs > mostMs) this.#checker.broken('R6', room, `it waits for order ${waitsFor} since ${now - since} ms`);
+    }
+  }
+
+  async #skipGap(name: string, waitsFor: number): Promise<void> {
+    const room = this.#plan.rooms.find((one) => `${one.channel}/${one.name}` === name);
+    const process = this.#fleet.pick(chanceFor(this.#plan.seed, 'gaps', this.#time.now));
+    if (room === undefined || process === null) return;
+    const key = { tenant: 'default', channel: room.channel, room: room.name };
+    const stored = await this.#database.rooms.findRoom(key, shardOf(key, SHARDS));
+    if (stored === null) return;
+    process.enter(() => {
+      process.engine?.gaps.skip(stored.row, waitsFor, 'operator').catch(() => this.#count('operator_told_to_repeat'));
+    });
   }
 
   /** R6: no claimable room goes two sweeps without being claimed. */

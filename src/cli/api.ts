@@ -22,19 +22,6 @@ export function clientOf({ url, key, fetch }: ApiAccess, retries = 0): RoomlineC
   return new RoomlineClient({ url, key, fetch, retries });
 }
 
-/**
- * The answer's JSON.
- * @throws RoomlineApiError, RoomlineConnectionError, CommandError where no key is set
- */
-export async function callApi(
-  access: ApiAccess,
-  method: 'GET' | 'POST' | 'DELETE',
-  path: string,
-  body?: object,
-): Promise<unknown> {
-  return clientOf(access).call(method, path, body === undefined ? {} : { body });
-}
-
 /** What a person is told of a failed call; null for any other failure. */
 export function describeFailure(error: unknown): string | null {
   if (error instanceof RoomlineConnectionError) return `${error.message} Is Roomline running there? Set ROOMLINE_URL.`;

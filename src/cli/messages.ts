@@ -36,13 +36,14 @@ export function addMessageCommands(program: Command, context: MessageCommandCont
     .argument('[room]')
     .option('--text <text>', 'short for --content \'{"text":"…"}\'')
     .option('--content <json>', 'what the platform gets', parseJson)
-    .option('--tenant <tenant>')
+    .option('--tenant <tenant>', '"default" by default')
     .option('--to <recipient>', 'address on the platform; the room by default')
     .option('--message-id <id>', 'makes repeating the command harmless')
-    .option('--not-before <time>', 'ISO 8601')
-    .option('--expires-at <time>', 'ISO 8601')
+    .option('--not-before <time>', 'not sent before that, ISO 8601')
+    .option('--expires-at <time>', 'not sent from then on, ISO 8601')
     .option('--ack-timeout-ms <ms>', 'in place of the one of the channel', Number)
     .option('--failure-policy <policy>', 'move_on or hold')
+    .option('--order <number>', 'your own number of the message within its room', Number)
     .option('--from <file>', 'many: a file of messages, - for standard input')
     .option('--run <name>', 'with --from: names this run; repeated under the same name, nothing is doubled')
     .option('--start-line <line>', 'with --from: leave out what stands before it', parseLine)
@@ -65,7 +66,7 @@ export function addMessageCommands(program: Command, context: MessageCommandCont
 
   const showMessage = async (id: string) => print(json(await clientOf(access).messages.get(id)));
   program.command('message').description('short for "messages show"').argument('<id>').action(showMessage);
-  const messages = group(program, 'messages', 'look at messages');
+  const messages = group(program, 'messages', 'look at messages, skip, retry or cancel them');
   messages.command('show').description('show what became of a message').argument('<id>').action(showMessage);
 
   const showRoom = async (channel: string, room: string, options: RoomOptions) => {
@@ -79,8 +80,19 @@ export function addMessageCommands(program: Command, context: MessageCommandCont
   roomCommand(program, 'room', 'show what a room does and why')
     .option('--messages', 'list its newest messages instead')
     .action(showRoom);
-  const rooms = group(program, 'rooms', 'look at rooms');
+  const rooms = group(program, 'rooms', 'look at rooms, pause and resume them');
   roomCommand(rooms, 'show', 'show what a room does and why').action(showRoom);
+  rooms
+    .command('message')
+    .description("show a message by its publisher's id, also while it is parked or in the buffer")
+    .argument('<channel>')
+    .argument('<room>')
+    .argument('<message-id>')
+    .option('--tenant <tenant>')
+    .option('--entry <entry>', 'as the status link of a buffered message has it')
+    .action(async (channel: string, room: string, messageId: string, query: { tenant?: string; entry?: string }) =>
+      print(json(await clientOf(access).rooms.message(channel, room, messageId, query))),
+    );
   roomCommand(rooms, 'messages', 'list the messages of a room, newest first')
     .option('--limit <number>', 'at most 200', Number)
     .option('--before <sequence>', 'the next page', Number)
@@ -102,7 +114,7 @@ function roomCommand(parent: Command, name: string, description: string): Comman
     .description(description)
     .argument('<channel>')
     .argument('<room>')
-    .option('--tenant <tenant>');
+    .option('--tenant <tenant>', '"default" by default');
 }
 
 /** A command that only holds others, made by whoever needs it first. */

@@ -4,12 +4,17 @@ import { type Config, ConfigError, loadConfig } from '../config.ts';
 import { ERRORS, RoomlineError } from '../errors.ts';
 import { createKey, type Scope } from '../http/keys.ts';
 import { type ApiAccess, CommandError, describeFailure } from './api.ts';
+import { addBufferCommands } from './buffer.ts';
 import { addChannelsCommands } from './channels.ts';
+import { addCompletionCommand } from './completion.ts';
 import { addDatabaseCommands } from './database.ts';
 import type { DatabaseTool } from './database-tool.ts';
+import { addDevelopmentCommands } from './development.ts';
 import { addFleetCommands } from './fleet.ts';
 import { addMessageCommands } from './messages.ts';
+import { addPipelineCommands } from './pipeline.ts';
 import { addSteeringCommands } from './steering.ts';
+import { addTailCommand } from './tail.ts';
 
 export interface CommandContext {
   readonly version: string;
@@ -25,6 +30,9 @@ export interface CommandContext {
 }
 
 const DEFAULT_URL = 'http://127.0.0.1:8080';
+const HELP = `
+What goes by the API asks ROOMLINE_URL (${DEFAULT_URL} by default) with the key in ROOMLINE_KEY; make one with "keys create".
+"roomline help COMMAND" tells of one. The exit status is 0 where all was done, 1 where anything was refused or failed.`;
 const SCOPES = ['publish', 'read', 'operate'] as const satisfies readonly Scope[];
 
 /** Runs one command line, such as `['room', 'support', 'r1']`; resolves with the exit status. */
@@ -63,7 +71,9 @@ function createProgram(context: CommandContext): Command {
     .description('Per-room ordered delivery of messages')
     .version(context.version)
     .exitOverride()
-    .configureOutput({ writeOut: context.print, writeErr: context.printError });
+    .configureOutput({ writeOut: context.print, writeErr: context.printError })
+    .addHelpText('after', HELP);
+  program.commandsGroup('The service:');
   addServerCommands(program, context);
   addDatabaseCommands(program, {
     print: context.print,
@@ -76,9 +86,17 @@ function createProgram(context: CommandContext): Command {
   addKeyCommands(program, context);
   const { print, printError, stdin = nothing() } = context;
   const access = accessOf(context);
+  program.commandsGroup('Messages and rooms, by the API:');
   addMessageCommands(program, { access, print, printError, stdin });
+  addPipelineCommands(program, { access, print });
   addSteeringCommands(program, { access, print });
+  addTailCommand(program, { access, print, printError });
+  program.commandsGroup('The fleet, by the API:');
   addFleetCommands(program, { access, print, printError });
+  addBufferCommands(program, { access, print });
+  addDevelopmentCommands(program, { access, print });
+  program.commandsGroup('Help:').helpCommand('help [command]', 'tell of a command');
+  addCompletionCommand(program, print);
   return program;
 }
 
@@ -145,6 +163,13 @@ function addServerCommands(program: Command, context: CommandContext): void {
     });
 }
 
+interface KeyOptions {
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+  readonly tenants?: readonly string[];
+  readonly expiresAt?: string;
+}
+
 function addKeyCommands(program: Command, context: CommandContext): void {
   program
     .command('keys')
@@ -154,9 +179,15 @@ function addKeyCommands(program: Command, context: CommandContext): void {
     .description('make a key; it is shown once')
     .requiredOption('--name <name>', 'name of the key in logs')
     .requiredOption('--scopes <scopes>', `what it may do, separated by commas: ${SCOPES.join(', ')}`, parseScopes)
-    .action(({ name, scopes }: { name: string; scopes: readonly Scope[] }) => {
+    .option('--tenants <tenants>', 'the only tenants that there are for it, separated by commas', parseList)
+    .option('--expires-at <time>', 'when it ends, ISO 8601', parseTime)
+    .action(({ name, scopes, tenants, expiresAt }: KeyOptions) => {
       const { key, hash } = createKey();
-      context.print(`${json({ key, entry: { name, hash, scopes } })}`);
+      const bounds = {
+        ...(tenants === undefined ? {} : { tenants }),
+        ...(expiresAt === undefined ? {} : { expiresAt }),
+      };
+      context.print(`${json({ key, entry: { name, hash, scopes, ...bounds } })}`);
       context.printError('Give the key to the client. Add the entry to auth.keys of the configuration.\n');
     });
 }
@@ -169,6 +200,18 @@ function parseScopes(text: string): readonly Scope[] {
   const scopes = [...new Set(text.split(',').map((scope) => scope.trim()))];
   if (!scopes.every(isScope)) throw new InvalidArgumentError(`Allowed: ${SCOPES.join(', ')}.`);
   return scopes;
+}
+
+function parseList(text: string): readonly string[] {
+  const names = [...new Set(text.split(',').map((name) => name.trim()))];
+  if (!names.includes('')) return names;
+  throw new InvalidArgumentError('Names, separated by commas.');
+}
+
+function parseTime(text: string): string {
+  const at = Date.parse(text);
+  if (Number.isFinite(at)) return new Date(at).toISOString();
+  throw new InvalidArgumentError('Such as 2027-01-01T00:00:00Z.');
 }
 
 function isScope(text: string): text is Scope {

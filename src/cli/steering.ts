@@ -1,17 +1,16 @@
 /** `roomline rooms pause …`, `messages skip …`, `dead-letters` and `failures`: what operators order, and what failed. */
 import { readFileSync } from 'node:fs';
-import { type Command, InvalidArgumentError } from 'commander';
-import type { Static } from 'typebox';
-import { path } from '../client/client.ts';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type {
-  discardSchema,
-  failureListSchema,
-  letterListSchema,
-  messageOrderedSchema,
-  replaySchema,
-  roomOrderedSchema,
-} from '../http/steering-schemas.ts';
-import { type ApiAccess, CommandError, callApi } from './api.ts';
+  Discard,
+  FailureList,
+  GapSkipped,
+  LetterList,
+  LetterSelection,
+  MessageRequest,
+  Replay,
+} from '../client/client.ts';
+import { type ApiAccess, CommandError, clientOf } from './api.ts';
 import { table } from './channels.ts';
 import { group } from './messages.ts';
 
@@ -30,46 +29,71 @@ interface FilterOptions {
   readonly tenant?: string;
   readonly channel?: string;
   readonly room?: string;
-  readonly kind?: string;
+  readonly kind?: (typeof KINDS)[number];
   readonly reasonCode?: string;
   readonly code?: string;
+  readonly fingerprint?: string;
   readonly from?: number;
   readonly until?: number;
 }
 
 interface ListOptions extends FilterOptions {
-  readonly state?: string;
+  readonly state?: (typeof STATES)[number];
   readonly limit: number;
   readonly cursor?: string;
+  readonly json?: true;
+}
+
+interface FailureOptions {
+  readonly tenant?: string;
+  readonly channel?: string;
+  readonly since?: number;
+  readonly limit?: number;
   readonly json?: true;
 }
 
 interface SelectionOptions extends FilterOptions, OrderOptions {
   readonly all?: true;
   readonly limit?: number;
-  readonly message?: object;
+  readonly message?: MessageRequest;
 }
 
-const LETTERS = '/v1/dead-letters';
+const KINDS = ['message', 'intake'] as const;
+const STATES = ['open', 'replayed', 'discarded'] as const;
 const DEFAULT_PAGE = 50;
 
 export function addSteeringCommands(program: Command, { access, print }: SteeringCommandContext): void {
-  const rooms = group(program, 'rooms', 'look at rooms');
+  const rooms = group(program, 'rooms', 'look at rooms, pause and resume them');
   for (const [order, description] of [
     ['pause', 'begin no further attempt in a room'],
     ['resume', 'let a paused room go on'],
   ] as const) {
     ordering(rooms.command(order).description(description).argument('<channel>').argument('<room>'))
-      .option('--tenant <tenant>')
+      .option('--tenant <tenant>', '"default" by default')
       .action(async (channel: string, room: string, options: OrderOptions & { tenant?: string }) => {
-        const query = options.tenant === undefined ? '' : `?tenant=${encodeURIComponent(options.tenant)}`;
-        const target = `${path`/v1/rooms/${channel}/${room}`}/${order}${query}`;
-        const answer = (await callApi(access, 'POST', target, orderOf(options))) as Static<typeof roomOrderedSchema>;
+        const { rooms: api } = clientOf(access);
+        const answer = await api[order](channel, room, { ...orderOf(options), tenant: options.tenant });
         print(options.json === true ? json(answer) : describeOrdered(answer));
       });
   }
 
-  const messages = group(program, 'messages', 'look at messages');
+  ordering(
+    rooms
+      .command('skip-gap')
+      .description("give up the numbers that a publisher's order lacks: what is parked behind them goes on")
+      .argument('<channel>')
+      .argument('<room>'),
+  )
+    .option('--tenant <tenant>', '"default" by default')
+    .option('--waits-for <number>', 'only where the room waits for this one', parseWhole)
+    .action(async (channel: string, room: string, options: OrderOptions & { tenant?: string; waitsFor?: number }) => {
+      const { tenant, waitsFor } = options;
+      const expected = waitsFor === undefined ? {} : { waitsFor };
+      const answer = await clientOf(access).rooms.skipGap(channel, room, { ...orderOf(options), ...expected, tenant });
+      print(options.json === true ? json(answer) : describeSkipped(answer));
+    });
+
+  const messages = group(program, 'messages', 'look at messages, skip, retry or cancel them');
   for (const [order, description] of [
     ['skip', 'settle the head of a room without sending it'],
     ['retry', 'send a head that is held, or backs off, at once'],
@@ -77,8 +101,7 @@ export function addSteeringCommands(program: Command, { access, print }: Steerin
   ] as const) {
     ordering(messages.command(order).description(description).argument('<id>')).action(
       async (id: string, options: OrderOptions) => {
-        const target = `${path`/v1/messages/${id}`}/${order}`;
-        const answer = (await callApi(access, 'POST', target, orderOf(options))) as Static<typeof messageOrderedSchema>;
+        const answer = await clientOf(access).messages[order](id, orderOf(options));
         print(options.json === true ? json(answer) : describeOrdered(answer));
       },
     );
@@ -92,30 +115,27 @@ export function addSteeringCommands(program: Command, { access, print }: Steerin
 
   program
     .command('failures')
-    .description('show what fails, grouped by channel, kind and code')
-    .option('--tenant <tenant>')
-    .option('--channel <channel>')
+    .description("show what fails, grouped by channel, kind, code and the platform's words")
+    .option('--tenant <tenant>', 'of this tenant; "default" beside --channel, otherwise all by default')
+    .option('--channel <channel>', 'of one channel')
     .option('--since <ms>', 'seen then or later, ms since 1970', parseWhole)
     .option('--limit <number>', 'at most 200', parseWhole)
     .option('--json', 'for programs')
-    .action(async ({ json: asJson, ...query }: { json?: true; [name: string]: unknown }) => {
-      const answer = (await callApi(access, 'GET', withQuery('/v1/failures', query))) as Static<
-        typeof failureListSchema
-      >;
+    .action(async ({ json: asJson, ...query }: FailureOptions) => {
+      const answer = await clientOf(access).failures(query);
       print(asJson === true ? json(answer) : describeFailures(answer));
     });
 }
 
 function addLetterCommands(letters: Command, access: ApiAccess, print: (text: string) => void): void {
   filtering(letters.command('list').description('list them, newest first'))
-    .option('--state <state>', 'open, replayed or discarded')
+    .addOption(new Option('--state <state>', 'what operators did about it').choices(STATES))
     .option('--limit <number>', 'at most 200', parseWhole, DEFAULT_PAGE)
     .option('--cursor <cursor>', 'go on where a list ended')
     .option('--json', 'for programs')
     .action(async ({ json: asJson, reasonCode: reason, ...query }: ListOptions) => {
-      const answer = (await callApi(access, 'GET', withQuery(LETTERS, { ...query, reason }))) as Static<
-        typeof letterListSchema
-      >;
+      const words = reason === undefined ? {} : { reason };
+      const answer = await clientOf(access).deadLetters.list({ ...query, ...words });
       print(asJson === true ? json(answer) : describeLetters(answer));
     });
 
@@ -123,26 +143,29 @@ function addLetterCommands(letters: Command, access: ApiAccess, print: (text: st
     .command('show')
     .description('show one, with what became of its message and, for operators, what it says')
     .argument('<id>')
-    .action(async (id: string) => print(json(await callApi(access, 'GET', path`/v1/dead-letters/${id}`))));
+    .action(async (id: string) => print(json(await clientOf(access).deadLetters.get(idIn(id)))));
 
   selecting(letters.command('replay').description('append them anew at the tails of their rooms, in their order'))
-    .option('--message <file>', 'with one id: a corrected message instead of a payload that intake refused', readObject)
+    .option(
+      '--message <file>',
+      'with one id: a corrected message instead of a payload that intake refused',
+      readMessage,
+    )
     .action(async (ids: string[], options: SelectionOptions) => {
       const { message } = options;
       if (message !== undefined && ids.length !== 1) throw new CommandError('--message goes with one id.');
-      const [target, body] =
-        message === undefined
-          ? [`${LETTERS}:replay`, { ...orderOf(options), ...selectionOf(ids, options) }]
-          : [path`/v1/dead-letters/${ids[0] as string}/replay`, { ...orderOf(options), message }];
-      const answer = (await callApi(access, 'POST', target, body)) as Static<typeof replaySchema>;
+      const { deadLetters } = clientOf(access);
+      const answer = await (message === undefined
+        ? deadLetters.replayMany({ ...orderOf(options), ...selectionOf(ids, options) })
+        : deadLetters.replay(idIn(ids[0] as string), { ...orderOf(options), message }));
       print(options.json === true ? json(answer) : describeReplay(answer));
       if (answer.refused > 0) throw new CommandError(`${answer.refused} of ${answer.letters.length} were refused.`);
     });
 
   selecting(letters.command('discard').description('close them without sending anything')).action(
     async (ids: string[], options: SelectionOptions) => {
-      const body = { ...orderOf(options), ...selectionOf(ids, options) };
-      const answer = (await callApi(access, 'POST', `${LETTERS}:discard`, body)) as Static<typeof discardSchema>;
+      const { deadLetters } = clientOf(access);
+      const answer = await deadLetters.discardMany({ ...orderOf(options), ...selectionOf(ids, options) });
       print(options.json === true ? json(answer) : describeDiscarded(answer));
       if (answer.refused.length > 0) throw new CommandError(`${answer.refused.length} were refused.`);
     },
@@ -158,12 +181,13 @@ function ordering(command: Command): Command {
 
 function filtering(command: Command): Command {
   return command
-    .option('--tenant <tenant>')
-    .option('--channel <channel>')
+    .option('--tenant <tenant>', 'of this tenant; "default" beside --channel, otherwise all by default')
+    .option('--channel <channel>', 'of one channel')
     .option('--room <room>', 'with --channel')
-    .option('--kind <kind>', 'message or intake')
+    .addOption(new Option('--kind <kind>', 'messages of ours, or payloads that intake refused').choices(KINDS))
     .option('--reason-code <reason>', 'such as refused or attempts_exhausted')
     .option('--code <code>', "the platform's code")
+    .option('--fingerprint <fingerprint>', 'of one group of failures')
     .option('--from <ms>', 'written then or later, ms since 1970', parseWhole)
     .option('--until <ms>', 'written before, ms since 1970', parseWhole);
 }
@@ -179,10 +203,13 @@ function orderOf({ reason, dryRun }: OrderOptions): { readonly reason?: string; 
 }
 
 /** @throws CommandError unless it is said which: nobody closes everything by leaving something out */
-function selectionOf(ids: readonly string[], options: SelectionOptions): object {
-  const { tenant, channel, room, kind, reasonCode: reason, code, from, until, all, limit } = options;
+function selectionOf(
+  ids: readonly string[],
+  options: SelectionOptions,
+): Pick<LetterSelection, 'ids' | 'filter' | 'limit'> {
+  const { tenant, channel, room, kind, reasonCode: reason, code, fingerprint, from, until, all, limit } = options;
   const filter = Object.fromEntries(
-    Object.entries({ tenant, channel, room, kind, reason, code, from, until }).filter(
+    Object.entries({ tenant, channel, room, kind, reason, code, fingerprint, from, until }).filter(
       ([, value]) => value !== undefined,
     ),
   );
@@ -193,12 +220,6 @@ function selectionOf(ids: readonly string[], options: SelectionOptions): object 
   if (ids.length === 0) return { filter, ...(limit === undefined ? {} : { limit }) };
   if (limit !== undefined) throw new CommandError('--limit goes with a filter.');
   return { ids: ids.map(idIn) };
-}
-
-function withQuery(target: string, query: Readonly<Record<string, unknown>>): string {
-  const parameters = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) if (value !== undefined) parameters.set(name, String(value));
-  return parameters.size === 0 ? target : `${target}?${parameters}`;
 }
 
 interface Ordered {
@@ -213,7 +234,14 @@ function describeOrdered({ order, changed, dryRun, explanation }: Ordered): stri
   return `${done} ${explanation}.\n`;
 }
 
-function describeLetters({ letters, cursor }: Static<typeof letterListSchema>): string {
+function describeSkipped({ waitsFor, skipped, room }: GapSkipped): string {
+  if (skipped === null) return `skip-gap would give up order ${waitsFor} and all that is missing with it.\n`;
+  const { first, last } = skipped;
+  const numbers = first === last ? `order ${first}` : `orders ${first} to ${last}`;
+  return `skip-gap: ${numbers} given up; ${room.explanation}.\n`;
+}
+
+function describeLetters({ letters, cursor }: LetterList): string {
   const rows = letters.map(({ id, at, state, reason, code, detail, tenant, channel, room, message }) => {
     const where = channel === null ? 'intake' : `${tenant}/${channel}`;
     const what = message === null ? (detail ?? '') : `${room} ${message.sequence}`;
@@ -222,7 +250,7 @@ function describeLetters({ letters, cursor }: Static<typeof letterListSchema>): 
   return `${rows.length === 0 ? 'None.\n' : table(rows)}${cursor === null ? '' : `More: --cursor ${cursor}\n`}`;
 }
 
-function describeReplay({ dryRun, letters, more }: Static<typeof replaySchema>): string {
+function describeReplay({ dryRun, letters, more }: Replay): string {
   const rows = letters.map(({ letter, result, room, from, to, error }) => {
     const link = to === null ? '' : `${from === null ? '' : `${from.sequence} `}-> ${to.sequence} ${to.id}`;
     return [String(letter), result, room ?? '', error === undefined ? link : `${error.code}: ${error.detail}`];
@@ -231,7 +259,7 @@ function describeReplay({ dryRun, letters, more }: Static<typeof replaySchema>):
   return `${rows.length === 0 ? 'None.\n' : table(rows)}${said}${more ? 'There are more: repeat it.\n' : ''}`;
 }
 
-function describeDiscarded({ dryRun, discarded, refused, more }: Static<typeof discardSchema>): string {
+function describeDiscarded({ dryRun, discarded, refused, more }: Discard): string {
   const rows = [
     ...discarded.map((id) => [String(id), dryRun ? 'would be discarded' : 'discarded']),
     ...refused.map(({ letter, error }) => [String(letter), `${error.code}: ${error.detail}`]),
@@ -239,8 +267,8 @@ function describeDiscarded({ dryRun, discarded, refused, more }: Static<typeof d
   return `${rows.length === 0 ? 'None.\n' : table(rows)}${more ? 'There are more: repeat it.\n' : ''}`;
 }
 
-function describeFailures({ failures }: Static<typeof failureListSchema>): string {
-  const rows = failures.map(({ tenant, channel, kind, code, count, deadLetters, lastSeen, sample }) => [
+function describeFailures({ failures }: FailureList): string {
+  const rows = failures.map(({ fingerprint, tenant, channel, kind, code, count, deadLetters, lastSeen, sample }) => [
     channel === null ? 'intake' : `${tenant}/${channel}`,
     kind,
     code,
@@ -248,6 +276,7 @@ function describeFailures({ failures }: Static<typeof failureListSchema>): strin
     `${deadLetters} for good`,
     new Date(lastSeen).toISOString(),
     sample?.id ?? '',
+    fingerprint,
   ]);
   return rows.length === 0 ? 'None.\n' : table(rows);
 }
@@ -262,10 +291,10 @@ function parseWhole(text: string): number {
   throw new InvalidArgumentError('A whole number.');
 }
 
-function readObject(file: string): object {
+function readMessage(file: string): MessageRequest {
   try {
     const value: unknown = JSON.parse(readFileSync(file, 'utf8'));
-    if (typeof value === 'object' && value !== null) return value;
+    if (typeof value === 'object' && value !== null) return value as MessageRequest;
   } catch (cause) {
     throw new InvalidArgumentError(`It cannot be read as JSON: ${(cause as Error).message}`);
   }

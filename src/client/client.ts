@@ -3,7 +3,8 @@
  * nothing is loaded. Publishing may be repeated without doubling anything, so that it is, where that may help.
  */
 import type { Static } from 'typebox';
-import type { Problem } from '../errors.ts';
+import type { bufferSchema, buriedListSchema } from '../http/buffer-schemas.ts';
+import type { DevelopmentView, PlatformPatch, PlatformView } from '../http/development-schemas.ts';
 import type {
   drainSchema,
   progressSchema,
@@ -19,31 +20,54 @@ import type {
   auditListSchema,
   batchAcceptedSchema,
   channelListSchema,
+  KeyView,
   ManagedChannel,
   MessageView,
+  managedChannelDetailSchema,
   managedChannelListSchema,
   messageListSchema,
   previewSchema,
+  RoomMessageView,
   RoomView,
   removedSchema,
 } from '../http/schemas.ts';
 import type { failureQuery, letterQuery } from '../http/steering.ts';
-import type { orderRequestSchema, replayRequestSchema, selectionRequestSchema } from '../http/steering-contract.ts';
+import type {
+  orderRequestSchema,
+  replayRequestSchema,
+  selectionRequestSchema,
+  skipGapRequestSchema,
+} from '../http/steering-contract.ts';
 import type {
   discardSchema,
   failureListSchema,
+  gapSkippedSchema,
   letterDetailSchema,
   letterListSchema,
   messageOrderedSchema,
   replaySchema,
   roomOrderedSchema,
 } from '../http/steering-schemas.ts';
-import { RoomlineApiError, RoomlineConnectionError } from './errors.ts';
+import { RoomlineApiError, RoomlineConnectionError, refusalIn } from './errors.ts';
+import { type LiveEvent, type LiveFilter, type LiveOptions, readLive } from './live.ts';
 import { Publisher, type PublishResult } from './publisher.ts';
 
+export type { LingeringView, PipelineView, TimelineView } from '../http/pipeline-schemas.ts';
 export type { MessageRequest, RebalanceRequest } from '../http/requests.ts';
-export type { ManagedChannel, MessageView, RoomView } from '../http/schemas.ts';
+export type { KeyView, ManagedChannel, MessageView, RoomMessageView, RoomView } from '../http/schemas.ts';
 export { RoomlineApiError, RoomlineConnectionError } from './errors.ts';
+export type {
+  LiveClosing,
+  LiveDropped,
+  LiveEvent,
+  LiveEventName,
+  LiveFilter,
+  LiveOptions,
+  LiveReady,
+  LiveSettlement,
+  LiveState,
+  LiveTotals,
+} from './live.ts';
 export type { PublishResult } from './publisher.ts';
 
 export type Accepted = Static<typeof acceptedSchema>;
@@ -53,9 +77,15 @@ export type MessageList = Static<typeof messageListSchema>;
 export type Order = Static<typeof orderRequestSchema>;
 export type MessageOrdered = Static<typeof messageOrderedSchema>;
 export type RoomOrdered = Static<typeof roomOrderedSchema>;
+export type GapSkipped = Static<typeof gapSkippedSchema>;
 export type LetterSelection = Static<typeof selectionRequestSchema>;
+export type LetterList = Static<typeof letterListSchema>;
+export type LetterDetail = Static<typeof letterDetailSchema>;
+export type FailureList = Static<typeof failureListSchema>;
 export type Replay = Static<typeof replaySchema>;
 export type Discard = Static<typeof discardSchema>;
+export type BufferView = Static<typeof bufferSchema>;
+export type BuriedList = Static<typeof buriedListSchema>;
 export type Settings = Readonly<Record<string, unknown>>;
 
 export interface ClientOptions {
@@ -151,6 +181,8 @@ export class RoomlineClient {
 
   readonly messages = {
     get: (id: string): Promise<MessageView> => this.call('GET', path`/v1/messages/${id}`),
+    /** What became of what `publish` answered for. */
+    follow: ({ status }: Pick<Accepted, 'status'>): Promise<RoomMessageView> => this.call('GET', status),
     skip: (id: string, order: Order = {}): Promise<MessageOrdered> => this.#orderMessage(id, 'skip', order),
     retry: (id: string, order: Order = {}): Promise<MessageOrdered> => this.#orderMessage(id, 'retry', order),
     cancel: (id: string, order: Order = {}): Promise<MessageOrdered> => this.#orderMessage(id, 'cancel', order),
@@ -162,12 +194,31 @@ export class RoomlineClient {
     /** Those that have stayed in a phase for longer than others, a page. */
     lingering: (query: Static<typeof lingeringQuery> = {}): Promise<LingeringView> =>
       this.call('GET', '/v1/rooms', { query }),
+    /** Those that messages to this recipient were in, and those that have its name, a page. */
+    ofRecipient: (
+      recipient: string,
+      query: Pick<Static<typeof lingeringQuery>, 'tenant' | 'channel' | 'cursor' | 'limit'> = {},
+    ): Promise<LingeringView> => this.call('GET', '/v1/rooms', { query: { ...query, recipient } }),
     timeline: (channel: string, room: string, query: Static<typeof timelineQuery> = {}): Promise<TimelineView> =>
       this.call('GET', path`/v1/rooms/${channel}/${room}/timeline`, { query }),
     pause: (channel: string, room: string, order: Order & InTenant = {}): Promise<RoomOrdered> =>
       this.#orderRoom(channel, room, 'pause', order),
     resume: (channel: string, room: string, order: Order & InTenant = {}): Promise<RoomOrdered> =>
       this.#orderRoom(channel, room, 'resume', order),
+    skipGap: (
+      channel: string,
+      room: string,
+      { tenant, ...body }: Static<typeof skipGapRequestSchema> & InTenant = {},
+    ): Promise<GapSkipped> =>
+      this.call('POST', path`/v1/rooms/${channel}/${room}/skip-gap`, { query: { tenant }, body }),
+    /** By its publisher's id: also while it is parked; in the buffer with the `entry` of its status link. */
+    message: (
+      channel: string,
+      room: string,
+      messageId: string,
+      query: InTenant & { readonly entry?: string | undefined } = {},
+    ): Promise<RoomMessageView> =>
+      this.call('GET', path`/v1/rooms/${channel}/${room}/messages/${messageId}`, { query: { ...query } }),
     /** One page, newest first. */
     messages: (
       channel: string,
@@ -185,9 +236,9 @@ export class RoomlineClient {
 
   readonly deadLetters = {
     /** One page. */
-    list: (query: Static<typeof letterQuery> = {}): Promise<Static<typeof letterListSchema>> =>
+    list: (query: Static<typeof letterQuery> = {}): Promise<LetterList> =>
       this.call('GET', '/v1/dead-letters', { query }),
-    get: (id: number): Promise<Static<typeof letterDetailSchema>> => this.call('GET', `/v1/dead-letters/${id}`),
+    get: (id: number): Promise<LetterDetail> => this.call('GET', `/v1/dead-letters/${id}`),
     replay: (id: number, order: Static<typeof replayRequestSchema> = {}): Promise<Replay> =>
       this.call('POST', `/v1/dead-letters/${id}/replay`, { body: order }),
     discard: (id: number, order: Order = {}): Promise<Discard> =>
@@ -197,6 +248,40 @@ export class RoomlineClient {
     discardMany: (selection: LetterSelection): Promise<Discard> =>
       this.call('POST', '/v1/dead-letters:discard', { body: selection }),
   };
+
+  /** Refused outside development mode. */
+  readonly development = {
+    get: (): Promise<DevelopmentView> => this.call('GET', '/v1/development'),
+    /** Deletes all rooms and messages. @param database its name: a confirmation */
+    reset: (database: string): Promise<{ readonly database: string }> =>
+      this.call('POST', '/v1/development/reset', { body: { database } }),
+    platform: (): Promise<PlatformView> => this.call('GET', '/v1/development/platform'),
+    changePlatform: (patch: PlatformPatch): Promise<PlatformView> =>
+      this.call('PATCH', '/v1/development/platform', { body: patch }),
+  };
+
+  /**
+   * What happens now: totals twice a second, and messages as they settle or fail. Connects anew with a growing pause
+   * until the signal aborts or the loop over it ends; `ready` comes first after every connection, and tells what was
+   * missed. Who takes the events too slowly is told by `dropped` how many are missing.
+   * @throws RoomlineApiError where it is refused for good
+   */
+  live(filter: LiveFilter = {}, options: LiveOptions = {}): AsyncGenerator<LiveEvent, void, undefined> {
+    const connection = {
+      url: this.#url,
+      key: this.#key,
+      fetch: this.#fetch,
+      timeoutMs: this.#timeoutMs,
+      sleep: this.#sleep,
+      pauseMs: (failures: number, retryAfterMs: number) => this.#pauseMs(failures, retryAfterMs),
+    };
+    return readLive(connection, filter, options);
+  }
+
+  /** What the client's own key may do. */
+  key(): Promise<KeyView> {
+    return this.call('GET', '/v1/key');
+  }
 
   /** How much is where, from intake to settled. */
   pipeline(): Promise<PipelineView> {
@@ -208,13 +293,13 @@ export class RoomlineClient {
   }
 
   /** Failures grouped by what they have in common. */
-  failures(query: Static<typeof failureQuery> = {}): Promise<Static<typeof failureListSchema>> {
+  failures(query: Static<typeof failureQuery> = {}): Promise<FailureList> {
     return this.call('GET', '/v1/failures', { query });
   }
 
   readonly operations = {
     channels: (): Promise<Static<typeof managedChannelListSchema>> => this.call('GET', '/v1/ops/channels'),
-    channel: (tenant: string, channel: string): Promise<ManagedChannel> =>
+    channel: (tenant: string, channel: string): Promise<Static<typeof managedChannelDetailSchema>> =>
       this.call('GET', path`/v1/ops/channels/${tenant}/${channel}`),
     putChannel: (tenant: string, channel: string, settings: Settings, { expected }: Expecting = {}) =>
       this.call<ManagedChannel>('PUT', path`/v1/ops/channels/${tenant}/${channel}`, {
@@ -254,13 +339,27 @@ export class RoomlineClient {
     rebalance: (wishes: RebalanceRequest): Promise<RebalancedView> =>
       this.call('POST', '/v1/ops/shards/rebalance', { body: wishes }),
     progress: (): Promise<Static<typeof progressSchema>> => this.call('GET', '/v1/ops/rebalance'),
+    /** What waits in the buffer. Refused by 404 where nothing is buffered. */
+    buffer: (): Promise<BufferView> => this.call('GET', '/v1/ops/buffer'),
+    /** Entries that were put aside, a page. */
+    buried: (partition: number, query: { readonly after?: string | undefined; readonly limit?: number } = {}) =>
+      this.call<BuriedList>('GET', `/v1/ops/buffer/${partition}/dead-letters`, { query }),
+    /** Puts them back, or drops them for good. @returns how many of them there were */
+    endBuried: (action: 'replay' | 'discard', partition: number, ids: readonly string[]) =>
+      this.call<{ readonly count: number }>('POST', `/v1/ops/buffer/${partition}/dead-letters/${action}`, {
+        body: { ids },
+      }),
   };
 
   /**
    * One call of any path of the API; its answer's JSON.
    * @throws RoomlineApiError where it is refused, RoomlineConnectionError where there is no answer of Roomline
    */
-  async call<T = unknown>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', target: string, call: Call = {}): Promise<T> {
+  async call<T = unknown>(
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+    target: string,
+    call: Call = {},
+  ): Promise<T> {
     const repeat = call.repeat ?? (method === 'GET' ? 'safe' : 'refused');
     for (let attempt = 0; ; attempt++) {
       try {
@@ -306,13 +405,17 @@ export class RoomlineClient {
       throw new RoomlineConnectionError(`${this.#url} answered ${response.status} without JSON.`, { cause });
     });
     if (response.ok) return answer;
-    throw new RoomlineApiError(response.status, answer as Partial<Problem>, retryAfterMs(response.headers));
+    throw refusalIn(response, answer);
   }
 
   /** Doubling, with chance, and never shorter than the server asks. */
   #pause(attempt: number, retryAfterMs = 0): Promise<void> {
+    return this.#sleep(this.#pauseMs(attempt, retryAfterMs));
+  }
+
+  #pauseMs(attempt: number, retryAfterMs: number): number {
     const most = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
-    return this.#sleep(retryAfterMs + most * (0.5 + this.#random() / 2));
+    return retryAfterMs + most * (0.5 + this.#random() / 2);
   }
 
   async *#allMessages(channel: string, room: string, query: InTenant): AsyncGenerator<MessageView> {
@@ -329,11 +432,6 @@ function mayRepeat(error: unknown, repeat: 'safe' | 'refused'): boolean {
   if (error instanceof RoomlineConnectionError) return repeat === 'safe';
   if (!(error instanceof RoomlineApiError)) return false;
   return error.status === 429 || (repeat === 'safe' && error.retryable);
-}
-
-function retryAfterMs(headers: Headers): number | undefined {
-  const seconds = headers.get('retry-after');
-  return seconds !== null && /^\d{1,6}$/.test(seconds) ? Number(seconds) * 1_000 : undefined;
 }
 
 function precondition(expected: number | 'absent' | undefined): Record<string, string> {

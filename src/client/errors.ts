@@ -39,3 +39,10 @@ export class RoomlineApiError extends Error {
 export class RoomlineConnectionError extends Error {
   override readonly name = 'RoomlineConnectionError';
 }
+
+/** What an answer says that is no success. @param answer its JSON */
+export function refusalIn(response: Response, answer: unknown): RoomlineApiError {
+  const seconds = response.headers.get('retry-after');
+  const retryAfterMs = seconds !== null && /^\d{1,6}$/.test(seconds) ? Number(seconds) * 1_000 : undefined;
+  return new RoomlineApiError(response.status, answer as Partial<Problem>, retryAfterMs);
+}

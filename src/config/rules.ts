@@ -16,9 +16,26 @@ export interface ConfigRule {
 /** The part of the time between send timeout and lease that renewal and scheduling may take. */
 const LEASE_MARGIN_MS = 500;
 
+/** A worker that ends hands its shards over within so many leases. */
+const HAND_OVER_LEASES = 1.2;
+/** What a stop takes besides: open requests end, what is in memory is stored, connections are closed. */
+const STOP_MARGIN_MS = 3_000;
+
 export function rulesOf(config: Config): ConfigRule[] {
-  const { ownership, http, pubsub, postgres } = config;
+  const { node, ownership, http, pubsub, postgres, redis, intake } = config;
   return [
+    {
+      path: 'node.stopTimeoutMs',
+      inputs: ['node.stopTimeoutMs', 'node.roles', 'ownership.leaseMs'],
+      check: () => {
+        const least = Math.ceil(ownership.leaseMs * HAND_OVER_LEASES) + STOP_MARGIN_MS;
+        return unless(
+          node.stopTimeoutMs >= least || !node.roles.includes('worker'),
+          `must be at least 1.2 * ownership.leaseMs + 3000 = ${least} where the roles include worker`,
+          'raise it or shorten the lease: a worker that is stopped hands its shards over first',
+        );
+      },
+    },
     {
       path: 'ownership.renewEveryMs',
       inputs: ['ownership.renewEveryMs', 'ownership.leaseMs'],
@@ -61,6 +78,16 @@ export function rulesOf(config: Config): ConfigRule[] {
         ),
     },
     { path: 'redis.url', inputs: ['redis.url', 'redis.requireVerifiedTls'], check: () => redisUrl(config) },
+    {
+      path: 'redis.url',
+      inputs: ['redis.url', 'intake.mode'],
+      check: () =>
+        unless(
+          intake.mode === 'direct' || redis.url !== undefined,
+          'is required while intake.mode is buffered',
+          'name the Redis that is to hold the buffer, or accept directly',
+        ),
+    },
     { path: 'auth.keys', inputs: ['auth.keys'], check: () => keys(config) },
     {
       path: 'http.publicUrl',

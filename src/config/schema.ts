@@ -101,6 +101,12 @@ const channelPolicy = {
   failurePolicy: Type.Enum(['move_on', 'hold'], {
     description: 'After a final failure: go on with the next message, or wait for an operator.',
   }),
+  orderGapTimeoutMs: ms(
+    "How long what is ahead of its turn in a publisher's order waits for the numbers that are missing.",
+  ),
+  orderGapPolicy: Type.Enum(['skip', 'hold'], {
+    description: 'When that time is over: go on without them, or wait for an operator.',
+  }),
   ackTimeout: section("Whether X follows the channel's own acks.", {
     mode: Type.Enum(['fixed', 'adaptive'], {
       description:
@@ -312,11 +318,27 @@ export const configSchema = section('Roomline', {
       'How often a holder looks, beside that, at the rooms that were written lately, while no signals of other processes can be expected.',
     ),
   }),
+  intake: section('How messages are accepted.', {
+    mode: Type.Enum(['direct', 'buffered'], {
+      description:
+        '`direct`: HTTP answers after the commit in Postgres. `buffered`: after the append to a stream of Redis, from where it is inserted (docs/buffering.md). The same in all processes.',
+    }),
+    partitions: integer('Streams that the buffer is split into, by room. Changed only while it is empty.', 1, 256),
+    maxBufferedMessages: integer('Messages that the buffer may hold, an equal share in each partition; 503 beyond.', 1),
+    maxBufferedBytes: integer('Memory of Redis that it may take, likewise.', 1_048_576, Number.MAX_SAFE_INTEGER),
+    maxTries: integer('How often an entry that is refused alone is tried before it is put aside.', 1, 100),
+    leaseMs: ms('How long a consumer of the buffer may be silent before another takes its partitions.', 500, 600_000),
+    redisTimeoutMs: ms('Time for Redis to take messages; 503 after that.', 10, 60_000),
+    allowUnsafeRedis: flag(
+      'Accept into a Redis that may lose what it has answered: without an append-only file, with `appendfsync` other than `always`, or one that evicts.',
+    ),
+  }),
   reference: section('Our opaque names for messages towards platforms.', {
     secret: secret('Key of their check characters and of the hashes in logs. The same on every process, for good.', 32),
   }),
   batching: section('Group commit.', {
-    maxRows: integer('Rows in one statement.', 1, 5_000),
+    maxRows: integer('Rooms in one statement that stores their states.', 1, 5_000),
+    maxIntakeRows: integer('Messages in one statement that takes them in.', 1, 5_000),
     lingerMs: ms('Longest wait of a first message for others to share its batch.', 0, 1_000),
     maxWaiting: integer('Messages that may wait for their commit; HTTP is answered 503 beyond that.', 1),
   }),
@@ -339,6 +361,14 @@ export const configSchema = section('Roomline', {
     secretDirectory: Type.Optional(
       text('Directory below which such channels may name files as secrets; without it, none.'),
     ),
+  }),
+  live: section('The live feed (docs/observing.md).', {
+    maxReaders: integer('Readers at once, per process; 0 refuses all.', 0, 10_000),
+    maxReadersPerKey: integer('Readers of one key at once, per process.', 1, 10_000),
+  }),
+  development: section('Development mode (docs/api.md): for machines on which no message is real.', {
+    enabled: flag('Lets operators delete all rooms and messages by the API, and change the fake platform.'),
+    platformUrl: Type.Optional(text('Control address of the fake platform, such as http://127.0.0.1:9100.')),
   }),
   channelDefaults: somePolicy('Policy of every channel that does not say otherwise.'),
   platformDefaults: section(

@@ -7,6 +7,8 @@ export interface BatcherOptions<Item, Result> {
   readonly maxRows: number;
   /** Answers in the order of the items. A rejection rejects every item of the batch. */
   readonly flush: (items: readonly Item[]) => Promise<readonly (Result | typeof AGAIN)[]>;
+  /** A batch ends before the item that would make it heavier than this; one item always goes. */
+  readonly weight?: { readonly of: (item: Item) => number; readonly most: number };
   /** Waits before the first flush after a quiet time, so that a batch can form; measured from its first item. */
   readonly linger?: () => Promise<void>;
   /** Waits before a batch is tried again of which no item was taken. */
@@ -72,13 +74,26 @@ export class Batcher<Item, Result> {
     // Lets everything that this turn of the event loop brings ride in the first batch.
     await (this.#options.linger?.() ?? Promise.resolve());
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, this.#options.maxRows);
+      const batch = this.#waiting.splice(0, this.#fitting());
       const again = await this.#flush(batch);
       if (again.length === 0) continue;
       this.#waiting.unshift(...again);
       if (again.length === batch.length) await this.#options.pauseBeforeAgain?.();
     }
     this.#running = null;
+  }
+
+  /** How many of those that wait make a batch. */
+  #fitting(): number {
+    const { maxRows, weight } = this.#options;
+    const most = Math.min(maxRows, this.#waiting.length);
+    if (weight === undefined) return most;
+    let sum = 0;
+    for (let count = 0; count < most; count++) {
+      sum += weight.of((this.#waiting[count] as Waiting<Item, Result>).item);
+      if (sum > weight.most && count > 0) return count;
+    }
+    return most;
   }
 
   async #flush(batch: readonly Waiting<Item, Result>[]): Promise<Waiting<Item, Result>[]> {

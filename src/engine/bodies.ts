@@ -1,5 +1,6 @@
 import type { RoomAddress } from '../room/room.ts';
 import { Batcher } from './batcher.ts';
+import { requestIdIn } from './message.ts';
 import type { RoomStore } from './ports.ts';
 
 /** Bodies of waiting messages, kept by the process whose insert returned them, up to a bound; else read in batches. */
@@ -44,6 +45,12 @@ export class Bodies {
   /** What is in memory of it. */
   kept(address: RoomAddress, sequence: number): Uint8Array | undefined {
     return this.#kept.get(keyOf(address, sequence));
+  }
+
+  /** Of the request that brought the message; absent where none did, or its body is not in memory. */
+  requestIdOf(address: RoomAddress, sequence: number): string | undefined {
+    const body = this.kept(address, sequence);
+    return body === undefined ? undefined : (requestIdIn(body) ?? undefined);
   }
 
   /** Null where the message has left the room. */

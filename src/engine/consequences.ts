@@ -3,7 +3,7 @@
  * What the row itself calls for is derived from it, not from here.
  */
 import type { RoomEvent } from '../room/events.ts';
-import type { Room } from '../room/room.ts';
+import { headSequence, type Room } from '../room/room.ts';
 import type { Bodies } from './bodies.ts';
 import type { Channels } from './channels.ts';
 import { type Course, inboxEvidence, isWide } from './course.ts';
@@ -39,6 +39,7 @@ export class Consequences {
     const channel = channels.get(room.key);
     for (const fact of course.facts) {
       if (fact.kind !== 'settled') continue;
+      const requestId = fact.deadLetter ? bodies.requestIdOf(room, fact.sequence) : undefined;
       bodies.drop(room, fact.sequence);
       // What settles by its acceptance tells nothing of acks.
       if (fact.reason === 'ack') {
@@ -49,10 +50,12 @@ export class Consequences {
       if (fact.reason === 'ack_timeout') channel?.reportAckTimeout();
       const { acceptedAt = null } = before.envelopes.find(({ sequence }) => sequence === fact.sequence) ?? {};
       channels.tallies.of(room.key).settled(fact, acceptedAt);
-      reportSettled(instruments, before, fact);
+      reportSettled(instruments, before, fact, requestId);
     }
     reportFailures(instruments, before, room, course.facts);
-    if (room.phase === 'held' && before.phase !== 'held') reportHeld(instruments, room);
+    if (room.phase === 'held' && before.phase !== 'held') {
+      reportHeld(instruments, room, bodies.requestIdOf(room, headSequence(room)));
+    }
   }
 
   /** Effects that the row does not show: what concerns settled messages, and the channel. Null where all is done. */

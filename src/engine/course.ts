@@ -94,8 +94,10 @@ export function resultEvent(room: Room, result: SendResult, ackTimeoutMs: number
     }
     case 'refused':
       return { type: 'attempt_refused', sequence, attempt, nack: result.nack, chance };
-    case 'unknown':
-      return { type: 'attempt_unknown', sequence, attempt, code: result.code, bytesLeft: result.bytesLeft, chance };
+    case 'unknown': {
+      const { kind: _kind, ...said } = result;
+      return { type: 'attempt_unknown', sequence, attempt, ...said, chance };
+    }
     default:
       return result satisfies never;
   }

@@ -5,8 +5,10 @@
 import { RoomlineError } from '../errors.ts';
 import type { RoomKey } from '../room/room.ts';
 import type { Actor } from './fleet-operations.ts';
-import { bodyDigest, type Refused } from './intake.ts';
+import type { Refused } from './intake.ts';
 import {
+  addresseeOf,
+  contentDigest,
   type FindChannel,
   MESSAGE_LIMITS,
   type NewMessageDraft,
@@ -231,8 +233,10 @@ export class DeadLetters {
     if (refused !== null) {
       const parsed = parseMessage(corrected ?? refused.payload, MESSAGE_LIMITS, this.#to.findChannel);
       if ('error' in parsed) return { letter, draft: parsed.error, key: null, possiblyDelivered: false };
-      const { ok } = parsed;
-      const draft = stamp({ ...ok, messageId: ok.messageId ?? `letter:${letter.id}` });
+      // Like every replay it goes to the tail, whatever its publisher's order was.
+      const { order: _order, ...ok } = parsed.ok;
+      const messageId = ok.messageId ?? `letter:${letter.id}`;
+      const draft = stamp({ ...ok, messageId, digest: contentDigest(ok.body) });
       return { letter, draft: closed(letter) ?? draft, key: ok.key, possiblyDelivered: false };
     }
     const entry = address === null || sequence === null ? null : await this.#to.history.readSettled(address, sequence);
@@ -244,13 +248,14 @@ export class DeadLetters {
     const draft: NewMessageDraft = {
       key,
       body,
-      digest: bodyDigest(body),
+      digest: contentDigest(body),
       messageId: replayIdOf(this.#to.references.encode(address, sequence)),
       notBefore: null,
       expiresAt: null,
       ackTimeoutMs: null,
       failurePolicy: null,
       supersedes: null,
+      ...addresseeOf(body, key),
     };
     const unconfigured = this.#to.findChannel(key.tenant, key.channel) === null;
     const error = closed(letter) ?? (unconfigured ? new RoomlineError('channel_unknown') : null);
@@ -297,7 +302,7 @@ export class DeadLetters {
         const { error } = result;
         return refusal(about, error instanceof RoomlineError ? error : new RoomlineError('internal', { cause: error }));
       }
-      if (result.kind === 'conflict') return refusal(about, new RoomlineError('message_id_conflict'));
+      if (result.kind !== 'accepted') return refusal(about, new RoomlineError('message_id_conflict'));
       const { address, sequence, duplicate } = result;
       const to = { reference: references.encode(address, sequence), sequence };
       return { ...about, result: duplicate ? 'already' : 'replayed', to, error: null };

@@ -39,7 +39,7 @@ export interface Keeper {
   deliver(address: RoomAddress, event: RoomEvent): void;
   mayClaim(room: Room): boolean;
   /** Nothing is tried again any more. */
-  readonly ended: boolean;
+  isEnded(): boolean;
 }
 
 /** How long a room waits after the store failed before it is tried again. */
@@ -67,10 +67,6 @@ export class Deciding {
   /** Resolves when the decisions of now have ended. */
   async quiet(): Promise<void> {
     await Promise.all([...this.#deciding].map(({ whenDecided }) => new Promise<void>((end) => whenDecided.push(end))));
-  }
-
-  canClaimNow(resident: Resident): boolean {
-    return resident.permit !== null && this.#rooms.mayClaim(resident.room);
   }
 
   /** Resolves when what the event has changed is on disk. */
@@ -123,7 +119,8 @@ export class Deciding {
   }
 
   #mustDecide(resident: Resident): boolean {
-    return resident.stale || resident.posted.length > 0 || this.canClaimNow(resident);
+    if (resident.stale || resident.posted.length > 0) return true;
+    return resident.permit !== null && this.#rooms.mayClaim(resident.room);
   }
 
   #goOn(resident: Resident): void {
@@ -160,7 +157,7 @@ export class Deciding {
         return true;
       } catch (error) {
         this.#to.tenure.storeFailed(error);
-        if (this.#rooms.ended) return this.#abandon(resident, error);
+        if (this.#rooms.isEnded()) return this.#abandon(resident, error);
         await this.#putOff(resident);
       }
     }

@@ -41,6 +41,8 @@ interface Sending {
   readonly startedAt: number;
   /** It is over, and what came of it is told. */
   readonly over: () => void;
+  /** Of the request that brought the message, once its body is there; null where none did. */
+  requestId: string | null;
 }
 
 /** With less than this left of its time, a request with the links is left to the next attempt. */
@@ -66,7 +68,7 @@ export class Attempts {
     const { instruments, bodies, clock, tenure } = this.#to;
     const over = this.track();
     instruments.metrics.openSends.inc({ channel: channelName(room.key) });
-    const sending: Sending = { room, permit, callbacks, startedAt: clock.monotonic(), over };
+    const sending: Sending = { room, permit, callbacks, startedAt: clock.monotonic(), over, requestId: null };
     const sequence = headSequence(room);
     const kept = bodies.kept(room, sequence);
     if (kept !== undefined) {
@@ -127,6 +129,8 @@ export class Attempts {
   #transmit(sending: Sending, body: Uint8Array | null): void {
     const { room, callbacks } = sending;
     const { clock, platform, references } = this.#to;
+    const content = body === null ? null : splitBody(body);
+    sending.requestId = content?.requestId ?? null;
     const client = platform(room.key);
     const attempt = room.attempts.at(-1);
     const timeoutMs = this.#timeoutMs(room);
@@ -136,14 +140,14 @@ export class Attempts {
     else if (body === null) obstacle = notSent('body_gone', 'room');
     // The last thing before the bytes leave: a lease that ends before the send could would let another worker in.
     else if (!this.#mayStillSend(room, timeoutMs)) obstacle = notSent('lease_not_trusted', 'channel');
-    if (obstacle !== null || client === null || attempt === undefined || body === null) {
+    if (obstacle !== null || client === null || attempt === undefined || body === null || content === null) {
       this.#ended(sending, obstacle ?? notSent('body_gone', 'room'), false);
       return;
     }
     callbacks.onLeaving();
     const startedAt = clock.monotonic();
     const { worker, generation, number } = attempt;
-    const { requestId, ...message } = splitBody(body);
+    const { requestId, ...message } = content;
     const sequence = headSequence(room);
     const request: SendRequest = {
       reference: references.encode(room, sequence),
@@ -181,7 +185,7 @@ export class Attempts {
     if (reachedPlatform) channels.report(room.key, result, room.id, room.attempts.at(-1)?.begunAt ?? clock.now());
     instruments.metrics.openSends.dec({ channel: channelName(room.key) });
     permit.release();
-    this.#tell(room, result, clock.monotonic() - startedAt);
+    this.#tell(sending, result, clock.monotonic() - startedAt);
     callbacks.onResult(result);
     over();
   }
@@ -190,7 +194,7 @@ export class Attempts {
     return this.#to.channels.get(room.key)?.settings.sendTimeoutMs ?? 5_000;
   }
 
-  #tell(room: Room, result: SendResult, durationMs: number): void {
+  #tell({ room, requestId }: Sending, result: SendResult, durationMs: number): void {
     const { instruments } = this.#to;
     instruments.metrics.attempts.inc({ result: result.kind, channel: channelName(room.key) });
     const sequence = headSequence(room);
@@ -209,6 +213,7 @@ export class Attempts {
       room: instruments.hash(room.key.room),
       sequence,
       attempt,
+      requestId: requestId ?? undefined,
     };
     const code = result.kind === 'accepted' ? undefined : result.kind === 'refused' ? result.nack.code : result.code;
     if (result.kind === 'unknown') instruments.log.event('attempt.unknown', { ...where, reason: result.code });

@@ -1,9 +1,11 @@
 /** The engine put together from its ports: the same in a server, in a test and in the simulation. */
+import { handOverLimitMs } from '../room/shard.ts';
 import { Acks } from './acks.ts';
 import { Bodies } from './bodies.ts';
 import { Channels } from './channels.ts';
 import { createConditions } from './conditions.ts';
 import { Attempts } from './dispatch.ts';
+import { Gaps } from './gaps.ts';
 import { Hints, Telling } from './hints.ts';
 import type { Instruments } from './instruments.ts';
 import { Intake } from './intake.ts';
@@ -21,6 +23,7 @@ import type {
   Signals,
   Stores,
 } from './ports.ts';
+import type { Recipients } from './recipients.ts';
 import type { References } from './reference.ts';
 import { Rooms } from './rooms.ts';
 import { defineService, type Service } from './service.ts';
@@ -38,6 +41,8 @@ export interface EngineSettings {
   readonly shards: number;
   readonly lanes: number;
   readonly maxBatchRows: number;
+  /** Messages in one append; as many as in other batches where it is absent. */
+  readonly maxIntakeRows?: number;
   readonly maxWaiting: number;
   readonly lingerMs: number;
   readonly bodyCacheBytes: number;
@@ -58,6 +63,8 @@ export interface EngineDependencies {
   readonly chance: Chance;
   readonly endOfTurn: EndOfTurn;
   readonly references: References;
+  /** Absent: nobody is told whom messages go to. */
+  readonly recipients?: Pick<Recipients, 'addressed'>;
   readonly channels: readonly ChannelSettings[];
   readonly platform: (key: ChannelKey) => PlatformChannel | null;
   /** Null: limits are kept by each process's share. */
@@ -77,6 +84,7 @@ export interface Engine {
   readonly intake: Intake;
   readonly acks: Acks;
   readonly rooms: Rooms;
+  readonly gaps: Gaps;
   readonly channels: Channels;
   readonly ownership: Ownership;
   /** Takes these settings from now on, of a channel that is there or of a new one: its rooms go on under them. */
@@ -135,6 +143,15 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     instruments,
   });
   const attempts = new Attempts({ clock, platform, channels, bodies, references, tenure: ownership, instruments });
+  const gaps = new Gaps({
+    store: stores.rooms,
+    channels,
+    tenure: ownership,
+    clock,
+    instruments,
+    maxRows: settings.maxBatchRows,
+    raised: (address, tail) => hints.raised(address, tail),
+  });
   const rooms: Rooms = new Rooms({
     clock,
     chance,
@@ -149,10 +166,11 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     telling: new Telling(to.signals, clock),
     openClaims,
     endOfTurn: to.endOfTurn,
+    gaps,
     instruments,
   });
   const { rooms: store, inbox } = stores;
-  const { shards, maxBatchRows: maxRows, maxWaiting, lingerMs } = settings;
+  const { shards, maxIntakeRows: maxRows = settings.maxBatchRows, maxWaiting, lingerMs } = settings;
   const hints: Hints = new Hints({
     signals: to.signals,
     store,
@@ -169,12 +187,14 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
   const intake = new Intake({
     store,
     rooms,
+    gaps,
     clock,
     references,
     instruments,
     maxRows,
     maxWaiting,
     lingerMs,
+    ...(to.recipients === undefined ? {} : { recipients: to.recipients }),
     isPermanent,
     raised: (address, tail) => hints.raised(address, tail),
     mayAccept: () => ownership.anotherHistory === null,
@@ -214,7 +234,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     scope.onStop(() => conditions.service.stop());
     await conditions.service.start();
     scope.onStop(() => rooms.drain());
-    scope.onStop(() => ownership.leave(settings.leaseMs));
+    scope.onStop(() => ownership.leave(handOverLimitMs(settings.leaseMs)));
     scope.onStop(() => intake.close());
   });
   return {
@@ -222,6 +242,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     intake,
     acks,
     rooms,
+    gaps,
     channels,
     ownership,
     configureChannel(one) {

@@ -2,11 +2,11 @@
  * Failures by what they have in common: counted in memory where they happen, added to what is stored once a second. A
  * crash loses what was counted since, a second's worth; so does an addition of which nobody knows whether it was stored.
  */
-import { createHash } from 'node:crypto';
 import { errorFields, type TelemetryEvents } from '../telemetry.ts';
+import { fingerprintOf, refusedPayload } from './fingerprint.ts';
 import type { Instruments } from './instruments.ts';
 import type { FailureGroup, FailureStore } from './operator-ports.ts';
-import { type ChannelKey, type Clock, OutcomeUnknownError } from './ports.ts';
+import { type Clock, OutcomeUnknownError } from './ports.ts';
 import { defineService, runLoop, type Service } from './service.ts';
 
 export interface FailureCounterDependencies {
@@ -17,9 +17,6 @@ export interface FailureCounterDependencies {
 }
 
 const MERGE_EVERY_MS = 1_000;
-/** Groups between two additions; what exceeds them is counted as `other`. */
-const MAX_GROUPS = 1_000;
-const OTHER = 'other';
 
 export function createFailureCounter(to: FailureCounterDependencies): Service {
   const { store, clock, instruments } = to;
@@ -33,10 +30,8 @@ export function createFailureCounter(to: FailureCounterDependencies): Service {
 
   function count(failure: TelemetryEvents['failure.seen']): void {
     const at = clock.now();
-    const { channel, kind, deadLetter, sample } = failure;
-    const known = groups.has(fingerprintOf(channel, kind, failure.code)) || groups.size < MAX_GROUPS;
-    const code = known ? failure.code : OTHER;
-    const fingerprint = fingerprintOf(channel, kind, code);
+    const { channel, kind, code, deadLetter, sample } = failure;
+    const fingerprint = fingerprintOf(channel, failure);
     const counts = { count: failure.again ? 0 : 1, deadLetters: deadLetter ? 1 : 0 };
     add({ fingerprint, channel, kind, code, ...counts, firstSeen: at, lastSeen: at, sample });
   }
@@ -59,8 +54,8 @@ export function createFailureCounter(to: FailureCounterDependencies): Service {
     scope.onStop(
       telemetry.on('intake.refused', ({ source, code }) => {
         // A caller over HTTP has its answer.
-        if (source === 'pubsub')
-          count({ channel: null, kind: 'intake', code, again: false, deadLetter: true, sample: null });
+        if (source !== 'http')
+          count({ channel: null, ...refusedPayload(code), again: false, deadLetter: true, sample: null });
       }),
     );
     const step = (): Promise<number> => merge().then(() => MERGE_EVERY_MS);
@@ -81,9 +76,4 @@ function together(one: FailureGroup, other: FailureGroup): FailureGroup {
     lastSeen: Math.max(one.lastSeen, other.lastSeen),
     sample: other.sample ?? one.sample,
   };
-}
-
-export function fingerprintOf(channel: ChannelKey | null, kind: FailureGroup['kind'], code: string): string {
-  const what = JSON.stringify([channel?.tenant ?? null, channel?.channel ?? null, kind, code]);
-  return createHash('sha256').update(what).digest('hex').slice(0, 32);
 }

@@ -68,6 +68,8 @@ export interface FleetNews {
    * other.
    */
   readonly nextLeaseEndMs: number | null;
+  /** The longest life that the lease of another has; null where there is no other. */
+  readonly longestLeaseMs: number | null;
   readonly databaseTimeMs: number;
 }
 
@@ -129,9 +131,9 @@ export interface OwnershipStore {
   view(): Promise<FleetView>;
   /**
    * Stores a plan for `membership`. A shard whose owner is none or fenced changes hands at once; to any other an heir is
-   * given, to whom its owner hands it over within the life of its own lease: long enough for it to hear of that and for
-   * the longest send that its lease allows. A shard whose owner is not the move's is left as it is, and the plan counts
-   * as made only where there was none such.
+   * given, to whom its owner hands it over within `handOverLimitMs` of its own lease: long enough for it to hear of that
+   * and for the longest send that its lease allows. A shard whose owner is not the move's is left as it is, and the plan
+   * counts as made only where there was none such.
    * @returns false where the membership is another, or a shard was left: plan again
    */
   applyPlan(membership: number, moves: readonly ShardMove[]): Promise<boolean>;

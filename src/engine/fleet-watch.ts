@@ -28,9 +28,12 @@ export class FleetWatch {
   readonly #databaseClock = new DatabaseClock();
   #others = 0;
   #unheard = 0;
+  /** The longest life of anybody's lease. */
+  #longestLeaseMs: number;
 
   constructor(options: FleetWatchOptions) {
     this.#options = options;
+    this.#longestLeaseMs = options.leaseMs;
   }
 
   /** No other process is known. */
@@ -38,14 +41,13 @@ export class FleetWatch {
     return this.#others === 0;
   }
 
-  /** Some of the others do not hear our signals, nor we theirs. */
-  get isDivided(): boolean {
-    return this.#unheard > 0;
-  }
-
-  learn({ others, unheard }: FleetNews): void {
-    const { log, metrics } = this.#options.instruments;
+  /** What was told by a statement that was sent at `sentAtMs` of the monotonic clock. */
+  learn({ others, unheard, longestLeaseMs, databaseTimeMs }: FleetNews, sentAtMs: number): void {
+    const { leaseMs, instruments } = this.#options;
+    const { log, metrics } = instruments;
     this.#others = others;
+    this.#longestLeaseMs = Math.max(leaseMs, longestLeaseMs ?? 0);
+    this.noteTime(databaseTimeMs, sentAtMs);
     if (this.#unheard === unheard) return;
     this.#unheard = unheard;
     metrics.signalsUnheard.set(unheard);
@@ -54,12 +56,12 @@ export class FleetWatch {
 
   /** The database's time, read after `sentAtMs` of the monotonic clock. */
   noteTime(databaseTimeMs: number, sentAtMs: number): void {
-    const { clock, leaseMs, instruments } = this.#options;
+    const { clock, instruments } = this.#options;
     const receivedAtMs = clock.monotonic();
     clock.synchronize(databaseTimeMs, sentAtMs, receivedAtMs);
     const setByMs = this.#databaseClock.look(databaseTimeMs, sentAtMs, receivedAtMs);
     if (setByMs === 0) return;
-    this.#databaseClock.doubt(receivedAtMs + leaseMs);
+    this.#databaseClock.doubt(receivedAtMs + this.#longestLeaseMs);
     instruments.log.event('database.clock_set', { durationMs: Math.round(setByMs) });
   }
 
@@ -67,20 +69,19 @@ export class FleetWatch {
     const { store, clock, work } = this.#options;
     const sentAtMs = clock.monotonic();
     const news = await work.watch('reads', store.glance(worker));
-    this.noteTime(news.databaseTimeMs, sentAtMs);
-    this.learn(news);
+    this.learn(news, sentAtMs);
     return news;
   }
 
   /** Workers that are to be fenced. */
   async dead({ nextLeaseEndMs }: FleetNews): Promise<string[]> {
-    const { store, clock, leaseMs } = this.#options;
+    const { store, clock } = this.#options;
     const judged = this.#databaseClock;
     if (nextLeaseEndMs === null || nextLeaseEndMs > 0 || judged.doubtedForMs(clock.monotonic()) > 0) return [];
     const ended = await store.expiredWorkers();
-    // More than a whole lease is left: the clock was set back. Whoever lives renews before another lease is over.
+    // More than a whole lease is left: the clock was set back. Whoever lives renews before the longest lease is over.
     const isAhead = ended.some(({ leaseLeftMs }) => leaseLeftMs > 0);
-    if (isAhead && !judged.wasDoubted) judged.doubt(clock.monotonic() + leaseMs);
+    if (isAhead && !judged.wasDoubted) judged.doubt(clock.monotonic() + this.#longestLeaseMs);
     const mayBeAlive = judged.doubtedForMs(clock.monotonic()) > 0;
     return ended.filter(({ leaseLeftMs }) => leaseLeftMs <= 0 || !mayBeAlive).map(({ worker }) => worker);
   }

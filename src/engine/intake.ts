@@ -3,13 +3,16 @@
  * order holds up to the commit. A batch that the store cannot take now is tried again before anything behind it; a
  * message that the store will never take is found by halving and refused alone.
  */
-import { createHash } from 'node:crypto';
 import { RoomlineError } from '../errors.ts';
 import type { RoomAddress, RoomRow } from '../room/room.ts';
 import { errorFields } from '../telemetry.ts';
 import { AGAIN, Batcher } from './batcher.ts';
+import type { CursorMove } from './buffer-ports.ts';
+import { ChannelCounts } from './channel-depth.ts';
+import type { Gaps } from './gaps.ts';
 import type { Instruments } from './instruments.ts';
 import type { AppendResult, Clock, IntakeResult, NewMessage, RoomStore } from './ports.ts';
+import type { Recipients } from './recipients.ts';
 import type { References } from './reference.ts';
 import type { Rooms } from './rooms.ts';
 import { Superseding } from './superseding.ts';
@@ -17,6 +20,10 @@ import { Superseding } from './superseding.ts';
 export interface IntakeDependencies {
   readonly store: RoomStore;
   readonly rooms: Rooms;
+  /** Is told what gaps rooms have. */
+  readonly gaps: Pick<Gaps, 'noted'>;
+  /** Is told whom committed messages go to, where that is not the room's name. Absent: nobody is. */
+  readonly recipients?: Pick<Recipients, 'addressed'>;
   /** Tells a message's room, wherever that is held, that it is in the store. */
   readonly raised: (address: RoomAddress, tail: number) => Promise<void>;
   readonly clock: Clock;
@@ -34,6 +41,8 @@ export interface IntakeDependencies {
 }
 
 const RETRY_MS = 200;
+/** Bodies in one statement: each process and the server hold them several times over meanwhile. */
+const MAX_BATCH_BYTES = 16 * 1_048_576;
 
 /** What the store refuses of a message. */
 export interface Refused {
@@ -47,7 +56,9 @@ export class Intake {
   readonly #to: IntakeDependencies;
   readonly #lane: Batcher<NewMessage, Outcome>;
   readonly #superseding: Superseding;
-  readonly #outstanding = { pubsub: 0, http: 0 };
+  readonly #outstanding = { pubsub: 0, http: 0, buffer: 0 };
+  /** Messages whose publisher has no answer yet: what comes from the buffer was answered when it went there. */
+  readonly accepting = new ChannelCounts();
   /** Why the last append has to be repeated; undefined where it went well. */
   #failing: string | undefined;
   #closed = false;
@@ -62,6 +73,7 @@ export class Intake {
     this.#superseding = new Superseding(dependencies);
     this.#lane = new Batcher({
       maxRows,
+      weight: { of: ({ body }) => body.length, most: MAX_BATCH_BYTES },
       flush: (batch) => this.#append(batch),
       pauseBeforeAgain: () => new Promise((resolve) => clock.after(RETRY_MS, resolve)),
       ...(lingerMs > 0 ? { linger: () => new Promise<void>((resolve) => clock.after(lingerMs, resolve)) } : {}),
@@ -70,7 +82,7 @@ export class Intake {
 
   /** Messages received and not yet committed. */
   get outstanding(): number {
-    return this.#outstanding.pubsub + this.#outstanding.http;
+    return this.#outstanding.pubsub + this.#outstanding.http + this.#outstanding.buffer;
   }
 
   /**
@@ -85,17 +97,19 @@ export class Intake {
       throw new RoomlineError('overloaded', { detail: 'intake is full', retryAfterMs: 1_000 });
     }
     this.#count(message.source, 1);
+    this.#countAccepting([message], 1);
     metrics.intakeReceived.inc({ source: message.source });
     const receivedAt = this.#to.clock.monotonic();
     try {
       const outcome = await this.#lane.submit(message);
       metrics.intakeCommitSeconds.observe({ source: message.source }, (this.#to.clock.monotonic() - receivedAt) / 1000);
-      const answer = this.#answer(outcome);
+      const answer = this.#answer(message, outcome);
       if (answer.kind === 'refused') throw answer.error;
       await this.#supersede(message, answer);
       return answer;
     } finally {
       this.#count(message.source, -1);
+      this.#countAccepting([message], -1);
     }
   }
 
@@ -113,12 +127,13 @@ export class Intake {
       throw new RoomlineError('overloaded', { detail: 'intake is full', retryAfterMs: 1_000 });
     }
     this.#count('http', messages.length);
+    this.#countAccepting(messages, 1);
     metrics.intakeReceived.inc({ source: 'http' }, messages.length);
     const receivedAt = this.#to.clock.monotonic();
     try {
       const outcomes = await this.#lane.submitAll(messages, (error): Outcome => ({ kind: 'refused', error }));
       metrics.intakeCommitSeconds.observe({ source: 'http' }, (this.#to.clock.monotonic() - receivedAt) / 1000);
-      const answers = outcomes.map((outcome) => this.#answer(outcome));
+      const answers = outcomes.map((outcome, index) => this.#answer(messages[index] as NewMessage, outcome));
       if (messages.every(({ supersedes }) => supersedes === null)) return answers;
       return await Promise.all(
         answers.map((answer, index) =>
@@ -130,17 +145,54 @@ export class Intake {
       );
     } finally {
       this.#count('http', -messages.length);
+      this.#countAccepting(messages, -1);
+    }
+  }
+
+  /**
+   * Takes what one read of the buffer brought, in a transaction of its own that moves the cursor of its partition. Resolves
+   * after the commit, and after what the messages supersede is decided.
+   * @param cursor null: they have committed before, and are appended again to learn what came of that
+   * @throws CursorMovedError, or what the store gives: nothing is known of the messages then
+   */
+  async acceptBuffered(messages: readonly NewMessage[], cursor: CursorMove | null): Promise<readonly IntakeResult[]> {
+    const { store, instruments, clock } = this.#to;
+    const { metrics } = instruments;
+    if (this.#closed) throw new RoomlineError('not_ready', { detail: 'intake has ended' });
+    if (!this.#to.mayAccept()) throw new RoomlineError('another_history');
+    const source = 'buffer';
+    this.#count(source, messages.length);
+    const receivedAt = clock.monotonic();
+    try {
+      metrics.batchRows.observe({ statement: 'append' }, messages.length);
+      const results = await store.append(messages, cursor);
+      if (cursor !== null) metrics.intakeReceived.inc({ source }, messages.length);
+      metrics.intakeCommitSeconds.observe({ source }, (clock.monotonic() - receivedAt) / 1000);
+      this.#committed(messages, results, cursor === null);
+      const answers = results.map(
+        (result, index) => this.#answer(messages[index] as NewMessage, result) as IntakeResult,
+      );
+      await Promise.all(answers.map((answer, index) => this.#supersede(messages[index] as NewMessage, answer)));
+      return answers;
+    } finally {
+      this.#count(source, -messages.length);
     }
   }
 
   async #supersede({ supersedes }: NewMessage, answer: IntakeResult | Refused): Promise<void> {
-    if (supersedes === null || answer.kind !== 'accepted') return;
-    await this.#superseding.supersede(answer.address, answer.sequence, supersedes);
+    if (supersedes === null || (answer.kind !== 'accepted' && answer.kind !== 'parked')) return;
+    // Whatever has a sequence by now comes before what is parked.
+    const sequence = answer.sequence ?? Number.MAX_SAFE_INTEGER;
+    await this.#superseding.supersede(answer.address, sequence, supersedes);
   }
 
   #count(source: NewMessage['source'], change: number): void {
     this.#outstanding[source] += change;
     this.#to.instruments.metrics.intakeOutstanding.set({ source }, this.#outstanding[source]);
+  }
+
+  #countAccepting(messages: readonly NewMessage[], by: 1 | -1): void {
+    for (const { source, key } of messages) if (source !== 'buffer') this.accepting.add(key, by);
   }
 
   /** Accepts nothing further; resolves when what was accepted is committed, or refused because the store is away. */
@@ -150,26 +202,32 @@ export class Intake {
     await this.#lane.idle();
   }
 
-  #answer(outcome: Outcome): IntakeResult | Refused {
+  #answer({ messageId }: NewMessage, outcome: Outcome): IntakeResult | Refused {
     const { references } = this.#to;
     switch (outcome.kind) {
       case 'refused':
         return outcome;
       case 'appended': {
-        const { row, sequence } = outcome;
+        const { row, sequence, late } = outcome;
         const address = { shard: row.shard, id: row.id };
-        return accepted(references, address, sequence, false);
+        return accepted(references, address, sequence, false, late);
+      }
+      case 'parked': {
+        const { row, order, duplicate, gap } = outcome;
+        const address = { shard: row.shard, id: row.id };
+        return { kind: 'parked', address, sequence: null, messageId, order, waitsFor: gap.waitsFor, duplicate };
       }
       case 'duplicate': {
         const { address, sequence } = outcome;
         return accepted(references, address, sequence, true);
       }
-      case 'conflict':
-        return {
-          kind: 'conflict',
-          sequence: outcome.sequence,
-          reference: references.encode(outcome.address, outcome.sequence),
-        };
+      case 'conflict': {
+        const { address, sequence } = outcome;
+        const reference = sequence === null ? null : references.encode(address, sequence);
+        return { kind: 'conflict', sequence, reference };
+      }
+      case 'order_conflict':
+        return { kind: 'order_conflict', sequence: null, order: outcome.order };
       default:
         return outcome satisfies never;
     }
@@ -183,7 +241,8 @@ export class Intake {
       instruments.metrics.batchRows.observe({ statement: 'append' }, batch.length);
       const results = await store.append(batch);
       this.#failing = undefined;
-      this.#committed(batch, results);
+      this.#committed(batch, results, this.#answerLost);
+      this.#answerLost = false;
       return results;
     } catch (error) {
       if (!isPermanent(error)) {
@@ -225,26 +284,52 @@ export class Intake {
     });
   }
 
-  #committed(batch: readonly NewMessage[], results: readonly AppendResult[]): void {
-    const { rooms, instruments } = this.#to;
-    const perRoom = new Map<number, { row: RoomRow; messages: { message: NewMessage; sequence: number }[] }>();
-    const counts = { pubsub: { appended: 0, duplicates: 0 }, http: { appended: 0, duplicates: 0 } };
+  #addressed({ key, acceptedAt }: NewMessage, to: string, result: AppendResult): void {
+    if (result.kind === 'conflict' || result.kind === 'order_conflict') return;
+    this.#to.recipients?.addressed(key, 'row' in result ? result.row : result.address, to, acceptedAt);
+  }
+
+  /** @param answerLost what is a duplicate may have been appended by a statement that nobody learnt the outcome of */
+  #committed(batch: readonly NewMessage[], results: readonly AppendResult[], answerLost: boolean): void {
+    const { rooms, gaps, instruments } = this.#to;
+    const perRoom = new Map<number, ToRoom>();
+    const toRoom = (row: RoomRow): ToRoom => {
+      const known = perRoom.get(row.id) ?? { row, messages: [], parked: 0 };
+      perRoom.set(row.id, known);
+      return known;
+    };
+    const counts = {
+      pubsub: { appended: 0, duplicates: 0 },
+      http: { appended: 0, duplicates: 0 },
+      buffer: { appended: 0, duplicates: 0 },
+    };
     results.forEach((result, index) => {
       const message = batch[index] as NewMessage;
-      if (result.kind !== 'appended') {
-        if (result.kind !== 'duplicate') return;
-        counts[message.source].duplicates++;
-        if (this.#answerLost) this.#tellRoom(result.address, result.sequence);
-        return;
+      const count = counts[message.source];
+      if (message.to !== undefined) this.#addressed(message, message.to, result);
+      switch (result.kind) {
+        case 'appended':
+          count.appended++;
+          toRoom(result.row).messages.push({ message, sequence: result.sequence });
+          gaps.noted(result.row, result.gap ?? null);
+          return;
+        case 'parked':
+          if (result.duplicate) count.duplicates++;
+          else {
+            count.appended++;
+            toRoom(result.row).parked++;
+          }
+          gaps.noted(result.row, result.gap);
+          return;
+        case 'duplicate':
+          count.duplicates++;
+          if (answerLost) this.#tellRoom(result.address, result.sequence);
+          return;
+        default:
       }
-      counts[message.source].appended++;
-      const known = perRoom.get(result.row.id) ?? { row: result.row, messages: [] };
-      known.messages.push({ message, sequence: result.sequence });
-      perRoom.set(result.row.id, known);
     });
-    this.#answerLost = false;
-    for (const { row, messages } of perRoom.values()) rooms.appended(row, messages);
-    for (const source of ['pubsub', 'http'] as const) {
+    for (const { row, messages, parked } of perRoom.values()) rooms.appended(row, messages, parked);
+    for (const source of ['pubsub', 'http', 'buffer'] as const) {
       const { appended, duplicates } = counts[source];
       if (appended + duplicates === 0) continue;
       instruments.metrics.messagesAccepted.inc({ source }, appended);
@@ -254,13 +339,21 @@ export class Intake {
   }
 }
 
-/** SHA-256 of a body: what decides whether a repeated message id brings the same message. */
-export function bodyDigest(body: Uint8Array): Uint8Array {
-  return createHash('sha256').update(body).digest();
+/** What a batch brought one room; those parked have no part in it yet. */
+interface ToRoom {
+  readonly row: RoomRow;
+  readonly messages: { readonly message: NewMessage; readonly sequence: number }[];
+  parked: number;
 }
 
 /** The reference is made for those who ask for it: a queue does not. */
-function accepted(references: References, address: RoomAddress, sequence: number, duplicate: boolean): IntakeResult {
+function accepted(
+  references: References,
+  address: RoomAddress,
+  sequence: number,
+  duplicate: boolean,
+  late?: true,
+): IntakeResult {
   return {
     kind: 'accepted',
     address,
@@ -269,5 +362,6 @@ function accepted(references: References, address: RoomAddress, sequence: number
       return references.encode(address, sequence);
     },
     duplicate,
+    ...(late === undefined ? {} : { late }),
   };
 }

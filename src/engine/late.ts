@@ -5,6 +5,7 @@ import type { RoomEvent } from '../room/events.ts';
 import type { Nack, RoomAddress, RoomRow } from '../room/room.ts';
 import { Batcher } from './batcher.ts';
 import type { Channels } from './channels.ts';
+import { fingerprintOf, refusalBy } from './fingerprint.ts';
 import type { Instruments } from './instruments.ts';
 import { channelName } from './policy.ts';
 import type { Clock, HistoryStore, LateFact, SettledChange, SettledState } from './ports.ts';
@@ -99,7 +100,9 @@ export class Late {
       if (entry === null) return null;
       const verdict = judgeLate(entry, event);
       if (verdict.kind === 'ignored') return null;
-      if (!(await this.#changes.submit({ state: entry, verdict, key, at: clock.now() }))) continue;
+      const failure = event.type === 'nack' && verdict.deadLetter !== null ? refusalBy(event.nack) : null;
+      const fingerprint = failure === null ? null : fingerprintOf(key, failure);
+      if (!(await this.#changes.submit({ state: entry, verdict, key, fingerprint, at: clock.now() }))) continue;
       if (event.type === 'ack') {
         channels.get(key)?.acks.cameLate(entry, event.level);
         if (entry.outcome === 'assumed') channels.tallies.of(key).count('lateAcks');
@@ -107,10 +110,26 @@ export class Late {
       if (verdict.deadLetter !== null) {
         instruments.metrics.deadLetters.inc({ reason: verdict.deadLetter, channel: channelName(key) });
         instruments.telemetry.emit('message.dead_lettered', { room: key, sequence, reason: verdict.deadLetter });
+        if (instruments.telemetry.wants('message.failed_late')) {
+          instruments.telemetry.emit('message.failed_late', {
+            room: key,
+            address: entry.address,
+            sequence,
+            messageId: '',
+            outcome: entry.outcome,
+            reason: verdict.deadLetter,
+            level: entry.level,
+            code: verdict.next.lateNackCode,
+            attempts: entry.attempts.length,
+            possiblyDelivered: entry.outcome !== 'acked',
+            at: clock.now(),
+          });
+        }
+      }
+      if (failure !== null) {
         instruments.telemetry.emit('failure.seen', {
           channel: { tenant: key.tenant, channel: key.channel },
-          kind: 'refused',
-          code: verdict.next.lateNackCode ?? 'no_code',
+          ...failure,
           again: false,
           deadLetter: true,
           sample: { address: entry.address, sequence },

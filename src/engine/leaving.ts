@@ -2,8 +2,7 @@
  * How fast shards are given up. The rooms of a shard that leaves stand still until its heir has read them; of many shards
  * at once, those that are read last would stand still for as long as it takes to read them all. So they leave a few at a
  * time, and the others go on meanwhile. All have begun soon enough for the longest send to end before the hand-over is
- * due, which is a lease after the plan: 500 ms are to spare where that is heard of only with the next renewal, and that
- * renewal's interval besides where a signal told of it.
+ * due (`handOverLimitMs`), although the owner may hear of the plan with its next renewal only.
  */
 import type { Clock } from './ports.ts';
 
@@ -11,8 +10,8 @@ import type { Clock } from './ports.ts';
 export const LEAVE_EVERY_MS = 40;
 /** As many leave in one step in any case. */
 const AT_ONCE = 64;
-/** The part of a lease in which all have begun to leave, with signals and without. */
-const LEASE_PART = { told: 1 / 10, untold: 1 / 25 };
+/** The part of a lease in which all have begun to leave. */
+const LEASE_PART = 1 / 10;
 
 export class LeavingPace {
   readonly #clock: Pick<Clock, 'monotonic'>;
@@ -31,15 +30,12 @@ export class LeavingPace {
     return this.#more;
   }
 
-  /**
-   * Those that begin to leave now, of all that wait for that.
-   * @param told signals come, so that there is little delay in hearing of a plan
-   */
-  next(waiting: readonly number[], told: boolean): readonly number[] {
+  /** Those that begin to leave now, of all that wait for that. */
+  next(waiting: readonly number[]): readonly number[] {
     const now = this.#clock.monotonic();
     if (waiting.length === 0) this.#begunAt = null;
     else this.#begunAt ??= now;
-    const spreadMs = this.#leaseMs * (told ? LEASE_PART.told : LEASE_PART.untold);
+    const spreadMs = this.#leaseMs * LEASE_PART;
     const count = this.#begunAt === null ? 0 : this.#count(waiting.length, this.#begunAt, spreadMs, now);
     this.#more = count < waiting.length;
     return waiting.slice(0, count);

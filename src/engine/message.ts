@@ -5,13 +5,23 @@
 import { hash } from 'node:crypto';
 import { RoomlineError } from '../errors.ts';
 import type { RoomKey } from '../room/room.ts';
+import { MAX_ORDER } from './append-ports.ts';
 import type { NewMessage, PlatformChannel } from './ports.ts';
 
 /** A valid message before intake gives it its shard, its time and, where the publisher gave none, its id. */
 export interface NewMessageDraft
   extends Pick<
     NewMessage,
-    'key' | 'body' | 'digest' | 'notBefore' | 'expiresAt' | 'ackTimeoutMs' | 'failurePolicy' | 'supersedes'
+    | 'key'
+    | 'body'
+    | 'digest'
+    | 'notBefore'
+    | 'expiresAt'
+    | 'ackTimeoutMs'
+    | 'failurePolicy'
+    | 'supersedes'
+    | 'to'
+    | 'order'
   > {
   /** Null where the publisher gave none. */
   readonly messageId: string | null;
@@ -56,6 +66,7 @@ const FIELDS = [
   'ackTimeoutMs',
   'failurePolicy',
   'supersedes',
+  'order',
 ] as const;
 type Field = (typeof FIELDS)[number];
 type Fields = Readonly<Partial<Record<Field, unknown>>>;
@@ -127,6 +138,7 @@ function read(value: unknown, limits: MessageLimits, findChannel: FindChannel): 
   }
   const ackTimeoutMs = ackTimeout(fields.ackTimeoutMs);
   const failurePolicy = failurePolicyOf(fields.failurePolicy);
+  const order = orderOf(fields.order);
   const rules = findChannel(tenant, channel);
   if (rules === null) {
     throw new RoomlineError('channel_unknown', { field: 'channel', rule: 'the name of a configured channel' });
@@ -138,8 +150,16 @@ function read(value: unknown, limits: MessageLimits, findChannel: FindChannel): 
   }
   rules.checkContent?.(to, given);
   const key: RoomKey = { tenant, channel, room };
-  const digest = hash('sha256', body, 'buffer');
-  return { key, messageId, body, digest, notBefore, expiresAt, ackTimeoutMs, failurePolicy, supersedes };
+  const digest = contentDigest(body, order);
+  const draft = { key, messageId, body, digest, notBefore, expiresAt, ackTimeoutMs, failurePolicy, supersedes };
+  if (order === undefined && to === room) return draft;
+  return { ...draft, ...(to === room ? {} : { to }), ...(order === undefined ? {} : { order }) };
+}
+
+/** What decides whether a repeated message id brings the same message: SHA-256 of its body, and of its order if it has one. */
+export function contentDigest(body: Uint8Array, order?: number): Uint8Array {
+  // A body begins with a brace.
+  return hash('sha256', order === undefined ? body : Buffer.concat([Buffer.from(`${order}:`), body]), 'buffer');
 }
 
 const REQUEST_ID_BEGINS = '{"requestId":"';
@@ -156,16 +176,26 @@ export function stampWith(requestId: string): (draft: NewMessageDraft) => NewMes
   return (draft) => ({ ...draft, body: Buffer.concat([before, draft.body.subarray(1)]) });
 }
 
-/** A stored body as a platform is given it, and the id of the request that brought it; null where none did. */
-export function splitBody(stored: Uint8Array): { readonly body: Uint8Array; readonly requestId: string | null } {
+/** The id of the request that brought a stored body; null where none did. */
+export function requestIdIn(stored: Uint8Array): string | null {
   const text = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength);
   const begins = REQUEST_ID_BEGINS.length;
-  if (text.toString('latin1', 0, begins) !== REQUEST_ID_BEGINS) return { body: stored, requestId: null };
-  const end = text.indexOf(QUOTE, begins);
-  return {
-    body: Buffer.concat([OPENING_BRACE, text.subarray(end + '",'.length)]),
-    requestId: text.toString('latin1', begins, end),
-  };
+  if (text.toString('latin1', 0, begins) !== REQUEST_ID_BEGINS) return null;
+  return text.toString('latin1', begins, text.indexOf(QUOTE, begins));
+}
+
+/** A stored body as a platform is given it, and the id of the request that brought it; null where none did. */
+export function splitBody(stored: Uint8Array): { readonly body: Uint8Array; readonly requestId: string | null } {
+  const requestId = requestIdIn(stored);
+  if (requestId === null) return { body: stored, requestId };
+  const rest = stored.subarray(REQUEST_ID_BEGINS.length + requestId.length + '",'.length);
+  return { body: Buffer.concat([OPENING_BRACE, rest]), requestId };
+}
+
+/** Whom a stored body goes to, as a draft has it: nothing where that is the room's name. */
+export function addresseeOf(body: Uint8Array, { room }: RoomKey): Pick<NewMessageDraft, 'to'> {
+  const { to } = JSON.parse(decoder.decode(body)) as { readonly to: string };
+  return to === room ? {} : { to };
 }
 
 /** @throws RoomlineError `body_not_utf8`, `body_malformed_json` */
@@ -282,6 +312,14 @@ function ackTimeout(value: unknown): number | null {
     throw new RoomlineError('field_invalid', { field, rule: `a whole number from 1 to ${MAX_ACK_TIMEOUT_MS}` });
   }
   return value;
+}
+
+function orderOf(value: unknown): number | undefined {
+  if (value === undefined) return undefined;
+  const field = 'order';
+  if (typeof value !== 'number') throw new RoomlineError('field_type', { field, rule: 'a number' });
+  if (Number.isInteger(value) && value >= 1 && value <= MAX_ORDER) return value;
+  throw new RoomlineError('field_invalid', { field, rule: `a whole number from 1 to ${MAX_ORDER}` });
 }
 
 function failurePolicyOf(value: unknown): 'move_on' | 'hold' | null {

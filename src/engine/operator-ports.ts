@@ -2,8 +2,8 @@
 
 import type { RoomAddress } from '../room/room.ts';
 import type { FleetMember, FleetView, ShardMove, ShardRow } from './fleet-ports.ts';
-import type { PipelineStore } from './pipeline-ports.ts';
-import type { ChannelKey, DeadLetter } from './ports.ts';
+import type { PipelineStore, RecipientStore } from './pipeline-ports.ts';
+import type { ChannelKey, ChannelSelection, DeadLetter } from './ports.ts';
 
 /** A channel that operators configured by the API. */
 export interface StoredChannelSettings {
@@ -161,14 +161,15 @@ export interface LetterPlace {
 }
 
 /** Null for whatever is not asked for. */
-export interface LetterFilter {
-  readonly channel: ChannelKey | null;
-  /** Goes before `channel`. */
+export interface LetterFilter extends ChannelSelection {
+  /** Goes before the selection of channels. */
   readonly room: RoomAddress | null;
   readonly kind: DeadLetter['kind'] | null;
   readonly reason: string | null;
   /** The platform's code; only letters of messages have one. */
   readonly code: string | null;
+  /** Of the failure, as its group has it: 32 hexadecimal digits. */
+  readonly fingerprint: string | null;
   readonly state: LetterState | null;
   /** The first ms that counts, and the first that does not any more. */
   readonly from: number | null;
@@ -201,7 +202,7 @@ export type FailureKind = (typeof FAILURE_KINDS)[number];
 
 /** Failures that have everything in common but their messages. */
 export interface FailureGroup {
-  /** 32 hexadecimal digits: a digest of channel, kind and code. */
+  /** 32 hexadecimal digits: a digest of channel, kind, code and the platform's words. */
   readonly fingerprint: string;
   /** Null for what never came to a channel. */
   readonly channel: ChannelKey | null;
@@ -220,7 +221,7 @@ export interface FailureStore {
   /** Adds to what is stored. Each fingerprint once. */
   merge(counted: readonly FailureGroup[]): Promise<void>;
   /** Those seen last, first. */
-  list(channel: ChannelKey | null, since: number, limit: number): Promise<FailureGroup[]>;
+  list(selected: ChannelSelection, since: number, limit: number): Promise<FailureGroup[]>;
 }
 
 /** What operators configure and do; the data path asks none of it. */
@@ -229,6 +230,7 @@ export interface OperatorStores {
   readonly audit: AuditStore;
   readonly fleet: FleetStore;
   readonly pipeline: PipelineStore;
+  readonly recipients: RecipientStore;
   readonly letters: LetterStore;
   readonly failures: FailureStore;
 }

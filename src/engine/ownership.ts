@@ -346,10 +346,9 @@ export class Ownership implements Tenure {
       this.#lose(life, renewed === null ? 'lease_ended' : 'another_history');
       return;
     }
-    this.#watch.noteTime(renewed.news.databaseTimeMs, sentAt);
     life.lease = { renewedAtMonotonicMs: sentAt, lifeMs: leaseMs };
     this.#news = renewed.news;
-    this.#watch.learn(renewed.news);
+    this.#watch.learn(renewed.news, sentAt);
     if (this.#doubted) {
       this.#doubted = false;
       void this.renewGeneration();
@@ -446,10 +445,7 @@ export class Ownership implements Tenure {
     this.#drop([...this.#shards].filter((shard) => !present.has(shard)));
     const promised = owned.filter(({ heir }) => heir !== null);
     const leaving = new Set(
-      this.#pace.next(
-        promised.map(({ shard }) => shard).filter((shard) => !this.#leaving.has(shard)),
-        this.#options.signals?.live === true && !this.#watch.isDivided,
-      ),
+      this.#pace.next(promised.map(({ shard }) => shard).filter((shard) => !this.#leaving.has(shard))),
     );
     const kept = owned.filter(({ shard, heir }) => heir === null && this.#leaving.delete(shard));
     for (const shard of leaving) this.#leaving.add(shard);

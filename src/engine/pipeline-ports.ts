@@ -3,7 +3,7 @@
  * nothing is decided from it. All times are engine time in ms.
  */
 import type { Phase, RoomAddress } from '../room/room.ts';
-import type { ChannelKey, HistoryEntry, WaitingMessage } from './ports.ts';
+import type { ChannelKey, ChannelSelection, HistoryEntry, WaitingMessage } from './ports.ts';
 import type { Activity } from './tallies.ts';
 
 /** What a room with an unsettled message is doing: its phase, or why it is in `waiting`. */
@@ -27,6 +27,8 @@ export interface ChannelPart extends ChannelKey {
   readonly rooms: readonly number[];
   /** Unsettled messages in them. */
   readonly messages: readonly number[];
+  /** Of `intake`, those for it; absent where there are none. */
+  readonly accepting?: number;
   /** Rooms in its permit queue. */
   readonly permitQueue: number;
   /** What it counted in the last 60 s. */
@@ -38,7 +40,7 @@ export interface PipelinePart {
   readonly worker: string;
   readonly asOf: number;
   readonly shards: number;
-  /** Messages that intake has received and not committed. */
+  /** Messages that have been received and are not durable, so that their publishers have no answer. */
   readonly intake: number;
   /** Attempts of its own that the platform has not answered. */
   readonly openSends: number;
@@ -63,10 +65,8 @@ export interface LingeringRoom extends RoomAddress, ChannelKey {
   readonly since: number;
 }
 
-export interface LingeringPage {
-  readonly tenant: string;
-  /** Null: of all channels of the tenant. */
-  readonly channel: string | null;
+export interface LingeringPage extends ChannelSelection {
+  readonly tenants: readonly string[];
   /** In this order; those of one phase are listed by (since, id). */
   readonly phases: readonly Phase[];
   /** Only those in their phase at this time and since. */
@@ -76,6 +76,12 @@ export interface LingeringPage {
   readonly limit: number;
 }
 
+/** What is ahead of its turn in its publishers' orders, by channel. */
+export interface ParkedDepth extends ChannelKey {
+  readonly rooms: number;
+  readonly messages: number;
+}
+
 /** What a channel did in one minute. */
 export interface ChannelMinute extends ChannelKey {
   /** When it began: a whole minute. */
@@ -83,10 +89,8 @@ export interface ChannelMinute extends ChannelKey {
   readonly activity: Activity;
 }
 
-export interface ChartRange {
-  readonly tenant: string;
-  /** Null: all channels of the tenant together. */
-  readonly channel: string | null;
+/** All channels that are selected together. */
+export interface ChartRange extends ChannelSelection {
   /** Whole minutes: from `from` up to `to`, exclusive. */
   readonly from: number;
   readonly to: number;
@@ -102,6 +106,42 @@ export interface ChartPoint {
 /** A message of a room, without its body. */
 export type TimelineEntry = Omit<HistoryEntry, 'body' | 'key'> | Omit<WaitingMessage, 'body' | 'key'>;
 
+/** A message to a recipient that is not its room's name was accepted. */
+export interface Addressed extends RoomAddress, ChannelKey {
+  readonly recipient: string;
+  readonly at: number;
+}
+
+/** A channel on which rooms are looked for. */
+export interface RecipientChannel {
+  readonly channel: string;
+  /** That of a room which has the recipient's name on this channel. */
+  readonly shard: number;
+  /** Only rooms with greater ids. */
+  readonly after: number;
+}
+
+export interface RecipientPage {
+  readonly tenant: string;
+  readonly recipient: string;
+  /** In this order; rooms of one channel come by their ids. */
+  readonly channels: readonly RecipientChannel[];
+  readonly limit: number;
+}
+
+/** A recipient that a room is found by is noted again when it was not for so long: what is noted is that much older at most. */
+export const NOTED_FOR_MS = 86_400_000;
+
+/** Which rooms the messages to a recipient have been in, where the room's name does not say it. */
+export interface RecipientStore {
+  /** Each recipient of a room once. What was noted within `NOTED_FOR_MS` before stays as it is. Idempotent. */
+  note(addressed: readonly Addressed[]): Promise<void>;
+  /** Rooms noted for the recipient, and those that have its name. */
+  find(page: RecipientPage): Promise<(RoomAddress & { readonly channel: string })[]>;
+  /** Forgets what was noted before this time, at most `limit`. @returns how many */
+  prune(before: number, limit: number): Promise<number>;
+}
+
 export interface PipelineStore {
   /** Writes what a process holds over what it wrote before. */
   report(part: PipelinePart): Promise<void>;
@@ -111,6 +151,9 @@ export interface PipelineStore {
   members(): Promise<Member[]>;
   /** Those of the shards that a living process owns. */
   heldShards(shards: readonly number[]): Promise<ReadonlySet<number>>;
+
+  /** What is parked in the store now; channels without any are left out. */
+  parked(): Promise<ParkedDepth[]>;
 
   /** Lists rooms for this worker, over what it listed of them before, and takes others off its list. Idempotent. */
   list(worker: string, rooms: readonly LingeringRoom[], gone: readonly RoomAddress[]): Promise<void>;

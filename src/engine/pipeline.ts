@@ -5,6 +5,8 @@
  */
 import type { Phase, RoomAddress } from '../room/room.ts';
 import { errorFields } from '../telemetry.ts';
+import type { ChannelDepth } from './buffer-ports.ts';
+import { messagesIn, sumByChannel } from './channel-depth.ts';
 import type { Channels } from './channels.ts';
 import type { Instruments } from './instruments.ts';
 import type { Intake } from './intake.ts';
@@ -26,7 +28,9 @@ export interface ReporterDependencies {
   readonly store: PipelineStore;
   readonly rooms: Pick<Rooms, 'glances'>;
   readonly channels: Pick<Channels, 'all' | 'tallies'>;
-  readonly intake: Pick<Intake, 'outstanding'>;
+  readonly intake: Pick<Intake, 'accepting'>;
+  /** Messages on their way into the buffer; absent: nothing is buffered. */
+  readonly buffering?: () => readonly ChannelDepth[];
   readonly ownership: Pick<Ownership, 'worker' | 'shards' | 'clockIsSet'>;
   readonly clock: Clock;
   readonly endOfTurn: EndOfTurn;
@@ -75,6 +79,8 @@ export function listedPhase({ phase }: Glance['room']): Phase {
   return phase === 'idle' ? 'ready' : phase;
 }
 
+const NOTHING: ChannelPart['lastMinute'] = { accepted: 0, settled: 0, failed: 0 };
+
 interface Count extends ChannelKey {
   readonly rooms: number[];
   readonly messages: number[];
@@ -110,6 +116,8 @@ export class Reporter {
   /** Lives that have ended, and whose parts may still be there. */
   readonly #ended = new Set<string>();
   #failing = false;
+  /** What was told last. */
+  #told: PipelinePart | null = null;
 
   constructor(dependencies: ReporterDependencies) {
     this.#to = dependencies;
@@ -120,6 +128,25 @@ export class Reporter {
       const loop = runLoop(() => this.#step(), { timers, onFailure });
       scope.onStop(() => loop.stop());
     });
+  }
+
+  /**
+   * What this process holds now, or was told to hold a moment ago; null before and after its life.
+   * @param maxAgeMs how old it may be
+   */
+  async glance(maxAgeMs: number): Promise<PipelinePart | null> {
+    const { ownership, clock } = this.#to;
+    const { worker } = ownership;
+    if (worker === null || !ownership.clockIsSet) return null;
+    const told = this.#told?.worker === worker ? this.#told : null;
+    if (told !== null && clock.now() - told.asOf <= maxAgeMs) return told;
+    const asOf = Math.floor(clock.now());
+    const counts = new Counts();
+    const openSends = await this.#count(counts, () => undefined);
+    if (ownership.worker !== worker) return null;
+    const lastMinutes = new Map(told?.channels.map((one) => [counts.of(one), one.lastMinute]));
+    const channels = this.#partsOf(counts, (count) => lastMinutes.get(count) ?? NOTHING);
+    return this.#partOf({ worker, asOf, openSends, unlisted: told?.unlisted ?? 0, channels });
   }
 
   /** One round; the parts are not equally urgent, and each is tried whatever became of the others. */
@@ -171,13 +198,41 @@ export class Reporter {
   // ------------------------------------------------------------------------------------------------- what it holds
 
   async #tell(worker: string | null): Promise<void> {
-    const { store, channels, intake, ownership, clock } = this.#to;
+    const { store, channels, ownership, clock } = this.#to;
     const asOf = Math.floor(clock.now());
     const round = ++this.#round;
     const counts = new Counts();
     const found: (LingeringRoom & { readonly stage: number })[] = [];
-    let openSends = 0;
     let unlisted = 0;
+    const openSends = await this.#count(counts, (room, stage) => {
+      const since = standsSince(room);
+      if (since === null || asOf - since <= LINGERING_MS) return;
+      const listed = this.#listed.get(room.id);
+      if (listed?.since === since && listed.stage === stage) {
+        listed.round = round;
+        return;
+      }
+      const full = listed === undefined && this.#listed.size + found.length >= MAX_LISTED;
+      if (full || found.length >= LISTED_PER_ROUND) unlisted++;
+      else {
+        const { shard, id, key } = room;
+        const phase = listedPhase(room);
+        found.push({ shard, id, tenant: key.tenant, channel: key.channel, phase, since, stage });
+      }
+    });
+    // The life may have ended meanwhile; what was counted is of a process that holds nothing then.
+    if (worker === null || ownership.worker !== worker) return;
+    const parts = this.#partsOf(counts, (count) => channels.tallies.of(count).lastMinute());
+    const part = this.#partOf({ worker, asOf, openSends, unlisted, channels: parts });
+    this.#told = part;
+    await store.report(part);
+    await this.#list(worker, found, round);
+    if (unlisted === 0) await this.#clearOthers(worker);
+  }
+
+  /** Counts every room that has something waiting. @returns how many attempts are open */
+  async #count(counts: Counts, onRoom: (room: Glance['room'], stage: number) => void): Promise<number> {
+    let openSends = 0;
     let left = ROOMS_PER_SLICE;
     for (const { room, open } of this.#to.rooms.glances()) {
       if (left-- === 0) {
@@ -188,45 +243,31 @@ export class Reporter {
       const stage = stageOf(room);
       if (stage === null) continue;
       counts.add(room, stage);
-      const since = standsSince(room);
-      if (since === null || asOf - since <= LINGERING_MS) continue;
-      const listed = this.#listed.get(room.id);
-      if (listed?.since === since && listed.stage === stage) {
-        listed.round = round;
-        continue;
-      }
-      const full = listed === undefined && this.#listed.size + found.length >= MAX_LISTED;
-      if (full || found.length >= LISTED_PER_ROUND) unlisted++;
-      else {
-        const { shard, id, key } = room;
-        const phase = listedPhase(room);
-        found.push({ shard, id, tenant: key.tenant, channel: key.channel, phase, since, stage });
-      }
+      onRoom(room, stage);
     }
-    // The life may have ended meanwhile; what was counted is of a process that holds nothing then.
-    if (worker === null || ownership.worker !== worker) return;
+    return openSends;
+  }
+
+  #partsOf(counts: Counts, lastMinuteOf: (count: Count) => ChannelPart['lastMinute']): ChannelPart[] {
+    const { channels } = this.#to;
     for (const channel of channels.all()) counts.of(channel.settings.key);
     for (const { key } of channels.tallies.all()) counts.of(key);
     const queued = new Map(channels.all().map((channel) => [counts.of(channel.settings.key), channel.queued]));
-    const parts = counts.all().map(
-      (count): ChannelPart => ({
-        ...count,
-        permitQueue: queued.get(count) ?? 0,
-        lastMinute: channels.tallies.of(count).lastMinute(),
-      }),
-    );
-    const part: PipelinePart = {
-      worker,
-      asOf,
-      shards: ownership.shards.size,
-      intake: intake.outstanding,
-      openSends,
-      unlisted,
-      channels: parts,
-    };
-    await store.report(part);
-    await this.#list(worker, found, round);
-    if (unlisted === 0) await this.#clearOthers(worker);
+    const accepting = new Map(this.#accepting().map((depth) => [counts.of(depth), depth.messages]));
+    return counts.all().map((count) => {
+      const messages = accepting.get(count);
+      const ofIntake = messages === undefined ? {} : { accepting: messages };
+      return { ...count, ...ofIntake, permitQueue: queued.get(count) ?? 0, lastMinute: lastMinuteOf(count) };
+    });
+  }
+
+  #accepting(): ChannelDepth[] {
+    const { intake, buffering } = this.#to;
+    return sumByChannel([...intake.accepting.all(), ...(buffering?.() ?? [])]);
+  }
+
+  #partOf(part: Omit<PipelinePart, 'shards' | 'intake'>): PipelinePart {
+    return { ...part, shards: this.#to.ownership.shards.size, intake: messagesIn(this.#accepting()) };
   }
 
   async #list(worker: string, found: readonly (LingeringRoom & { readonly stage: number })[], round: number) {

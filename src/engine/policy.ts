@@ -20,7 +20,18 @@ export interface ChannelSettings {
   readonly echoesReference: 'always' | 'never';
   readonly ackOutage: { readonly afterMs: number; readonly minTimeouts: number; readonly gapMs: number };
   readonly probe: { readonly initialMs: number; readonly maxMs: number };
+  /** What is done about numbers that are missing in a publisher's order; left out: `ORDER_GAP`. */
+  readonly orderGap?: OrderGapPolicy;
 }
+
+export interface OrderGapPolicy {
+  /** How long the messages behind them wait. */
+  readonly timeoutMs: number;
+  /** Then: go on without them, or wait for an operator. */
+  readonly policy: 'skip' | 'hold';
+}
+
+export const ORDER_GAP: OrderGapPolicy = { timeoutMs: 30_000, policy: 'skip' };
 
 /** Names made before, by tenant and channel: asked for many times for each message. Bounded against names that callers think up. */
 const names = new Map<string, Map<string, string>>();

@@ -15,7 +15,20 @@ import type {
   RoomKey,
   RoomRow,
 } from '../room/room.ts';
+import type { AppendResult, FoundMessage, Gap, NewMessage, OpenGap, PublishersOrder, Skipped } from './append-ports.ts';
+import type { CursorMove } from './buffer-ports.ts';
 import type { OwnershipStore } from './fleet-ports.ts';
+
+export type {
+  AppendResult,
+  FoundMessage,
+  Gap,
+  IntakeResult,
+  NewMessage,
+  OpenGap,
+  PublishersOrder,
+  Skipped,
+} from './append-ports.ts';
 
 // ---------------------------------------------------------------------------------------------------- time and chance
 
@@ -42,37 +55,6 @@ export type Chance = () => number;
 
 // --------------------------------------------------------------------------------------------------------- room store
 
-/** A message as intake hands it to the store; already validated. */
-export interface NewMessage {
-  readonly key: RoomKey;
-  readonly shard: number;
-  /** The publisher's id, unique within its room; 1 to 256 bytes. */
-  readonly messageId: string;
-  /**
-   * UTF-8 JSON `{"to": …, "content": …}`: what the platform's adapter turns into its request. A `requestId` ahead of that
-   * is of the HTTP request that brought it, and goes to the platform beside the body.
-   */
-  readonly body: Uint8Array;
-  /** SHA-256 of `body` without the request id. */
-  readonly digest: Uint8Array;
-  readonly acceptedAt: number;
-  readonly notBefore: number | null;
-  readonly expiresAt: number | null;
-  readonly ackTimeoutMs: number | null;
-  readonly failurePolicy: 'move_on' | 'hold' | null;
-  /** Id of an earlier message of the room that this one replaces, if no attempt of it has begun. Not stored. */
-  readonly supersedes: string | null;
-  readonly source: 'pubsub' | 'http';
-}
-
-export type AppendResult =
-  /** `row` is the room as it was when this message's transaction committed, with the raised tail. */
-  | { readonly kind: 'appended'; readonly row: RoomRow; readonly sequence: number }
-  /** The same id and body were accepted before, as `sequence`. */
-  | { readonly kind: 'duplicate'; readonly address: RoomAddress; readonly sequence: number }
-  /** The same id was accepted before with another body. */
-  | { readonly kind: 'conflict'; readonly address: RoomAddress; readonly sequence: number };
-
 /** What the store holds of a waiting message beside its body. Policies are laid over it by the engine. */
 export interface StoredEnvelope {
   readonly sequence: number;
@@ -89,6 +71,7 @@ export interface StoredEnvelope {
 export interface StoredRoom {
   readonly row: RoomRow;
   readonly envelopes: readonly StoredEnvelope[];
+  readonly gap?: Gap;
 }
 
 /** The worker's proof that it may claim: its fence row must be unfenced and at this generation. */
@@ -126,7 +109,7 @@ export interface LateFact {
 export interface RoomMark extends RoomAddress {
   readonly version: number;
   readonly tail: number;
-  /** Idle, and everything has settled. */
+  /** Idle, everything has settled, and nothing is parked. */
   readonly atRest: boolean;
 }
 
@@ -134,9 +117,11 @@ export interface RoomStore {
   /**
    * Appends in one transaction: lock the rooms in id order, dedupe, number, insert, raise the tails. All or nothing;
    * results in the order of the batch. Two messages with one id in one batch: the second is a duplicate or a conflict.
-   * @throws RoomlineError `another_history` where the database is not the one whose past is known
+   * A message whose publisher's order is ahead of its turn is parked; the one that closes the gap brings those behind it.
+   * @param cursor is moved with it: where that is not possible, nothing is appended
+   * @throws RoomlineError `another_history` where the database is not the one whose past is known; CursorMovedError
    */
-  append(batch: readonly NewMessage[]): Promise<AppendResult[]>;
+  append(batch: readonly NewMessage[], cursor?: CursorMove | null): Promise<AppendResult[]>;
   /**
    * One statement on the lane's own connection. At most one write per room and batch. No proof holds in another history.
    * @throws where it is not known whether it committed (`OutcomeUnknownError`), or where it did not.
@@ -146,11 +131,21 @@ export interface RoomStore {
   findRoom(key: RoomKey, shard: number): Promise<StoredRoom | null>;
   /** Bodies of waiting messages, in the order asked for; null for one that has left the room. */
   readBodies(wanted: readonly (RoomAddress & { readonly sequence: number })[]): Promise<(Uint8Array | null)[]>;
+  /** A message of the room by its id, wherever it is; null where the room has none such. */
+  findMessage(address: RoomAddress, messageId: string): Promise<FoundMessage | null>;
+  /** How many messages of the room are parked. */
+  countParked(address: RoomAddress): Promise<number>;
+  /**
+   * Gives up the numbers that rooms wait for: what is parked goes on, up to the next gap. At most one of each room; null
+   * for a room that is not there. Anyone may: it claims nothing.
+   * @throws RoomlineError `another_history`; OutcomeUnknownError: doing it again is safe
+   */
+  skipGaps(gaps: readonly OpenGap[]): Promise<(Skipped | null)[]>;
   /** Sequences of waiting messages by their ids, in the order asked for; null for one that does not wait there. */
   findWaiting(wanted: readonly (RoomAddress & { readonly messageId: string })[]): Promise<(number | null)[]>;
   /**
    * Rooms of these shards that may need their holder, for take-over and sweep, by scan. `all`: every room that is not
-   * at rest. `due`: those claimable, those `sending`, and those whose deadline is before `now`. At most `limit`, from
+   * at rest. `due`: those claimable, those `sending`, those whose deadline is before `now`, and those with a gap. At most `limit`, from
    * `after` (exclusive) in (shard, id) order.
    */
   scan(
@@ -190,7 +185,7 @@ export interface SettledState extends SettledMessage {
   readonly revision: number;
 }
 
-export interface HistoryEntry extends SettledState {
+export interface HistoryEntry extends SettledState, PublishersOrder {
   readonly key: RoomKey;
   readonly messageId: string;
   readonly body: Uint8Array;
@@ -207,10 +202,12 @@ export interface SettledChange {
   readonly verdict: Exclude<LateVerdict, { kind: 'ignored' }>;
   /** Of its room. */
   readonly key: ChannelKey;
+  /** Of the failure, where the change makes a dead letter. */
+  readonly fingerprint: string | null;
   readonly at: number;
 }
 
-export interface WaitingMessage extends StoredEnvelope {
+export interface WaitingMessage extends StoredEnvelope, PublishersOrder {
   readonly address: RoomAddress;
   readonly key: RoomKey;
   readonly body: Uint8Array;
@@ -255,6 +252,14 @@ export interface InboxAck {
 export interface ChannelKey {
   readonly tenant: string;
   readonly channel: string;
+}
+
+/** Whose things are asked for. */
+export interface ChannelSelection {
+  /** Null: not only of one channel. */
+  readonly channel: ChannelKey | null;
+  /** Null: of all tenants. Nothing beside a channel. */
+  readonly tenants: readonly string[] | null;
 }
 
 /** Where a platform id leads. Ids that no acceptance has named yet hold their acks in the inbox. */
@@ -381,6 +386,8 @@ export interface DeadLetter {
   readonly address: RoomAddress | null;
   readonly sequence: number | null;
   readonly detail: string | null;
+  /** Of the failure that made it; null of letters that are older than this. */
+  readonly fingerprint: string | null;
 }
 
 export interface DeadLetterStore {
@@ -445,7 +452,7 @@ export type SendResult =
     }
   /** `preparedRefused`: what was uploaded may be why, and the links may do better at once. */
   | { readonly kind: 'refused'; readonly nack: Nack; readonly preparedRefused?: true }
-  | { readonly kind: 'unknown'; readonly code: string; readonly bytesLeft: boolean };
+  | { readonly kind: 'unknown'; readonly code: string; readonly textDigest?: string; readonly bytesLeft: boolean };
 
 export type LookupResult =
   | {
@@ -539,17 +546,6 @@ export interface PlatformChannel {
   readStatuses(call: WebhookCall): readonly StatusItem[];
   close(): Promise<void>;
 }
-
-/** The outcome of an append, for those who wait for it: Pub/Sub's ack, HTTP's answer. */
-export type IntakeResult =
-  | {
-      readonly kind: 'accepted';
-      readonly address: RoomAddress;
-      readonly sequence: number;
-      readonly reference: string;
-      readonly duplicate: boolean;
-    }
-  | { readonly kind: 'conflict'; readonly sequence: number; readonly reference: string };
 
 /** Every store of one database. */
 export interface Stores {

@@ -11,7 +11,7 @@ import type { PreparationResult } from '../telemetry.ts';
 import type { Bodies } from './bodies.ts';
 import type { Channels } from './channels.ts';
 import type { Instruments } from './instruments.ts';
-import { splitBody } from './message.ts';
+import { requestIdIn, splitBody } from './message.ts';
 import { channelName } from './policy.ts';
 import type { ChannelKey, Clock, PlatformChannel, Prepared, PrepareResult, Preparer } from './ports.ts';
 
@@ -51,6 +51,8 @@ interface Entry {
   planned: boolean;
   used: boolean;
   digest: string;
+  /** Of the request that brought the message, once its body is there; null where none did. */
+  requestId: string | null;
   prepared: Prepared | null;
   usableUntil: number;
 }
@@ -156,6 +158,7 @@ export class Preparations {
       planned: false,
       used: false,
       digest: '',
+      requestId: null,
       prepared: null,
       usableUntil: 0,
     };
@@ -184,6 +187,7 @@ export class Preparations {
       return;
     }
     entry.planned = true;
+    entry.requestId = requestIdIn(body);
     entry.digest = digestOf(body);
     const result = await this.#queueOf(entry.key, preparer).add(() => this.#tryRepeatedly(work, signal));
     if (entry.state === 'open') this.#ended(entry, result);
@@ -212,6 +216,7 @@ export class Preparations {
         room: hash(room),
         sequence: entry.sequence,
         reason: result.code,
+        requestId: entry.requestId ?? undefined,
       });
       return;
     }

@@ -1,11 +1,14 @@
 import type { Fact, Settled } from '../room/events.ts';
 import { type Attempt, headSequence, type Room, type RoomRow } from '../room/room.ts';
+import { failureOf } from './fingerprint.ts';
 import type { Instruments } from './instruments.ts';
-import type { FailureKind } from './operator-ports.ts';
 import { channelName } from './policy.ts';
 
-/** Tells logs, metrics and listeners that a message has settled. `room` is its room as it was before. */
-export function reportSettled(instruments: Instruments, room: Room, fact: Settled): void {
+/**
+ * Tells logs, metrics and listeners that a message has settled. `room` is its room as it was before.
+ * @param requestId of the request that brought a dead letter, where that is known
+ */
+export function reportSettled(instruments: Instruments, room: Room, fact: Settled, requestId?: string): void {
   const { log, metrics, telemetry, hash } = instruments;
   const { key } = room;
   const { sequence, outcome, reason } = fact;
@@ -13,13 +16,26 @@ export function reportSettled(instruments: Instruments, room: Room, fact: Settle
   metrics.messagesSettled.inc({ outcome, channel });
   if (telemetry.wants('message.settled')) {
     const messageId = room.envelopes.find((envelope) => envelope.sequence === sequence)?.messageId ?? '';
-    telemetry.emit('message.settled', { room: key, sequence, messageId, outcome });
+    const { level, code, at, possiblyDelivered, attempts } = fact;
+    telemetry.emit('message.settled', {
+      room: key,
+      address: { shard: room.shard, id: room.id },
+      sequence,
+      messageId,
+      outcome,
+      reason,
+      level,
+      code,
+      attempts: attempts.length,
+      possiblyDelivered,
+      at,
+    });
   }
   if (!fact.deadLetter) return;
   metrics.deadLetters.inc({ reason, channel });
   telemetry.emit('message.dead_lettered', { room: key, sequence, reason });
   const where = { tenant: key.tenant, channel: key.channel, room: hash(key.room), sequence };
-  log.event('message.dead_lettered', { ...where, outcome, reason });
+  log.event('message.dead_lettered', { ...where, outcome, reason, requestId });
 }
 
 /** Tells listeners which attempts have failed by what was stored. */
@@ -31,7 +47,7 @@ export function reportFailures({ telemetry }: Instruments, before: Room, after: 
       const failure = failureOf(attempt);
       if (failure === null) continue;
       const told = failureOf(known.find(({ number }) => number === attempt.number));
-      const again = told?.code === failure.code && told.kind === failure.kind;
+      const again = told?.code === failure.code && told.kind === failure.kind && told.textDigest === failure.textDigest;
       const last = deadLetter && attempt === attempts.at(-1);
       if (again && !last) continue;
       const sample = { address: { shard: after.shard, id: after.id }, sequence };
@@ -43,17 +59,9 @@ export function reportFailures({ telemetry }: Instruments, before: Room, after: 
   tell(headSequence(after), after.attempts, false);
 }
 
-/** Null of one that is open or went well. One that was accepted and then nacked keeps its result. */
-function failureOf(attempt: Attempt | undefined): { readonly kind: FailureKind; readonly code: string } | null {
-  if (attempt === undefined || attempt.result === null) return null;
-  const { result, code } = attempt;
-  if (result === 'accepted') return code === null ? null : { kind: 'refused', code };
-  return { kind: result, code: code ?? 'no_code' };
-}
-
 /** A room waits for an operator from now on. */
-export function reportHeld(instruments: Instruments, room: RoomRow): void {
-  instruments.log.event('room.held', { ...placeOf(instruments, room), reason: room.reason ?? 'unknown' });
+export function reportHeld(instruments: Instruments, room: RoomRow, requestId?: string): void {
+  instruments.log.event('room.held', { ...placeOf(instruments, room), reason: room.reason ?? 'unknown', requestId });
 }
 
 /** R6 is broken: the room is claimable, and nobody attends to it. */

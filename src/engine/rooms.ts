@@ -31,6 +31,7 @@ import { lookupEvents, resultEvent } from './course.ts';
 import { Deadlines } from './deadlines.ts';
 import { Deciding, type Keeper, NOBODY_WAITS } from './deciding.ts';
 import type { Attempts } from './dispatch.ts';
+import type { Gaps } from './gaps.ts';
 import type { Hint } from './hints.ts';
 import type { OpenClaims } from './open-claims.ts';
 import type { Tenure } from './ownership.ts';
@@ -49,6 +50,7 @@ export interface RoomsDependencies extends ConsequencesDependencies {
   readonly tenure: Tenure;
   readonly openClaims: OpenClaims;
   readonly endOfTurn: EndOfTurn;
+  readonly gaps: Pick<Gaps, 'swept' | 'forget' | 'reconfigured' | 'close'>;
 }
 
 /** How long a graceful end waits for the store after the last send must have ended. */
@@ -72,8 +74,7 @@ export class Rooms {
     const { clock, store, channels } = dependencies;
     this.#deadlines = new Deadlines(clock, (id, lateMs) => this.#onDeadline(id, lateMs));
     this.#reader = new RoomReader(store, channels);
-    const keeper = this.#keeper();
-    this.#deciding = new Deciding({ ...dependencies, reader: this.#reader }, keeper);
+    this.#deciding = new Deciding({ ...dependencies, reader: this.#reader }, this.#keeper());
   }
 
   /** Rooms in memory; those at rest are not. */
@@ -124,11 +125,19 @@ export class Rooms {
     return this.#reader.read(address);
   }
 
-  /** Intake appended messages of one room: `row` as that transaction left it. */
-  appended(row: RoomRow, messages: readonly { readonly message: NewMessage; readonly sequence: number }[]): void {
-    this.#to.channels.tallies.of(row.key).count('accepted', messages.length);
+  /**
+   * Intake appended messages of one room: `row` as that transaction left it. What had been parked before, and has come to
+   * its turn with them, is read when it is needed.
+   * @param parked how many of the room were parked besides
+   */
+  appended(
+    row: RoomRow,
+    messages: readonly { readonly message: NewMessage; readonly sequence: number }[],
+    parked: number,
+  ): void {
+    this.#to.channels.tallies.of(row.key).count('accepted', messages.length + parked);
     if (!this.#to.tenure.keeps(row.shard)) this.#to.telling.changed(row);
-    if (!this.#holds(row)) return;
+    if (!this.#holds(row) || messages.length === 0) return;
     const policy = this.#reader.policyOf(row.key);
     const envelopes = messages.map(({ message, sequence }) =>
       envelopeOf({ ...message, sequence, cancelledBy: null }, policy),
@@ -154,9 +163,14 @@ export class Rooms {
 
   /**
    * A take-over or a sweep found the room in the store.
-   * @returns false where the room is claimable and nobody attended to it since the last sweep (R6)
+   * @returns false where the room is claimable, or its gap overdue, and nobody attended to that since the last sweep (R6)
    */
   found(stored: StoredRoom, kind: 'take_over' | 'sweep'): boolean {
+    const gapMoves = this.#to.gaps.swept(stored.row, stored.gap ?? null);
+    return this.#found(stored, kind) && gapMoves;
+  }
+
+  #found(stored: StoredRoom, kind: 'take_over' | 'sweep'): boolean {
     const room = this.#reader.roomOf(stored);
     const resident = this.#residents.get(room.id);
     if (resident === undefined) {
@@ -195,6 +209,7 @@ export class Rooms {
       if (!resident.deciding && resident.posted.length === 0) this.#residents.delete(resident.room.id);
     }
     this.#setAside.forget(shards);
+    this.#to.gaps.forget(shards);
   }
 
   /** These shards have heirs: nothing further is claimed in them. A claim that is being stored keeps its permit: it is sent. */
@@ -209,6 +224,7 @@ export class Rooms {
 
   /** A channel has come, changed or gone: its rooms are read and decided anew, and keep their places where it is still there. */
   reconfigured(channel: ChannelKey): void {
+    this.#to.gaps.reconfigured(channel);
     const gone = this.#to.channels.get(channel) === null;
     const name = channelName(channel);
     for (const resident of this.#residents.values()) {
@@ -250,6 +266,7 @@ export class Rooms {
   async close(): Promise<void> {
     this.#ended = true;
     this.#deadlines.clear();
+    await this.#to.gaps.close();
     await this.#quiet();
   }
 
@@ -409,16 +426,13 @@ export class Rooms {
   // ----------------------------------------------------------------------------------------------------------- helpers
 
   #keeper(): Keeper {
-    const ended = (): boolean => this.#ended;
     return {
       attend: (resident) => this.#attend(resident),
       send: (resident, permit) => this.#send(resident, permit),
       forget: (resident) => this.#forget(resident),
       deliver: (address, event) => this.#deliver(address, event),
       mayClaim: (room) => this.#mayClaim(room),
-      get ended() {
-        return ended();
-      },
+      isEnded: () => this.#ended,
     };
   }
 

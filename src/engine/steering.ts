@@ -8,15 +8,17 @@ import { headSequence, type Outcome, type Room, type RoomAddress, type RoomKey }
 import { shardOf } from '../room/shard.ts';
 import { transition } from '../room/transition.ts';
 import type { Actor } from './fleet-operations.ts';
+import type { Gaps } from './gaps.ts';
 import type { Instruments } from './instruments.ts';
 import type { AuditStore } from './operator-ports.ts';
 import { channelName } from './policy.ts';
-import type { Clock, HistoryStore, RoomStore } from './ports.ts';
+import type { Clock, Gap, HistoryStore, RoomStore } from './ports.ts';
 import type { References } from './reference.ts';
 import type { Rooms } from './rooms.ts';
 
 export interface SteeringDependencies {
   readonly rooms: Pick<Rooms, 'post' | 'view'>;
+  readonly gaps: Pick<Gaps, 'skip'>;
   readonly store: Pick<RoomStore, 'findRoom'>;
   readonly history: Pick<HistoryStore, 'readSettled' | 'readWaiting'>;
   readonly references: References;
@@ -50,6 +52,12 @@ export interface Ordered {
   readonly explanation: string;
 }
 
+export interface GapSkipped {
+  readonly waitsFor: number;
+  /** Null in a dry run: up to which number is decided when it is done. */
+  readonly skipped: { readonly first: number; readonly last: number } | null;
+}
+
 export class Steering {
   readonly #to: SteeringDependencies;
 
@@ -66,6 +74,33 @@ export class Steering {
     const { after, refused } = await this.#order(row, { type: order }, wishes, by, { subject, detail: {} });
     if (refused !== null && refused !== 'already_paused' && refused !== 'not_paused') throw impossible(refused);
     return { changed: refused === null, ...(order === 'pause' ? pausedAs(after) : resumedAs(after)) };
+  }
+
+  /**
+   * Gives up the numbers that the room's publisher's order lacks: what is parked behind them goes on.
+   * @param waitsFor the number that the room is to be waiting for; null: whatever it waits for
+   * @throws RoomlineError `room_not_found`, `no_gap` where it waits for none, or for another one
+   */
+  async skipGap(
+    key: RoomKey,
+    waitsFor: number | null,
+    { reason, dryRun }: OrderWishes,
+    by: Actor,
+  ): Promise<GapSkipped> {
+    const { store, shards, hash, gaps, audit } = this.#to;
+    const stored = await store.findRoom(key, shardOf(key, shards));
+    if (stored === null) throw new RoomlineError('room_not_found');
+    const { row, gap } = stored;
+    if (gap === undefined || (waitsFor !== null && waitsFor !== gap.waitsFor)) throw noGap(gap);
+    if (dryRun) return { waitsFor: gap.waitsFor, skipped: null };
+    const subject = `room:${channelName(key)}/${hash(key.room)}`;
+    const detail = { waitsFor: gap.waitsFor, ...(reason === null ? {} : { reason }) };
+    await audit.record({ ...by, action: 'room.skip_gap', subject, detail });
+    const done = await gaps.skip(row, gap.waitsFor, 'operator');
+    if (done === null) throw new RoomlineError('room_not_found');
+    // The missing message, or the timeout, was faster.
+    if (done.skipped === null) throw noGap(done.gap ?? undefined);
+    return { waitsFor: gap.waitsFor, skipped: done.skipped };
   }
 
   /**
@@ -131,6 +166,11 @@ export class Steering {
     if (order !== 'retry' && entry.outcome === SETTLES_AS[order]) return;
     throw new RoomlineError('message_settled', { detail: `The message has settled as ${entry.outcome}` });
   }
+}
+
+function noGap(gap: Gap | undefined): RoomlineError {
+  const detail = gap === undefined ? 'Nothing is parked in the room' : `The room waits for order ${gap.waitsFor}`;
+  return new RoomlineError('no_gap', { detail });
 }
 
 const SETTLES_AS = { skip: 'skipped', cancel: 'cancelled' } as const satisfies Record<string, Outcome>;

@@ -91,6 +91,11 @@ interface Sums {
 }
 const NOTHING: Sums = { accepted: 0, settled: 0, failed: 0 };
 
+/** How many settled, whatever came of them. */
+export function settledIn({ acked, assumed, failed, expired, cancelled, skipped }: Totals): number {
+  return acked + assumed + failed + expired + cancelled + skipped;
+}
+
 /** One channel's. */
 export class Tally {
   readonly key: ChannelKey;
@@ -99,7 +104,7 @@ export class Tally {
   /** What had been counted since the start, at the ends of the last 60 seconds. */
   readonly #ring: Sums[] = [NOTHING];
   /** What had been counted since the start when the activity was last taken. */
-  #before = NOTHING;
+  readonly #before: Activity = newActivity();
 
   constructor(key: ChannelKey) {
     this.key = { tenant: key.tenant, channel: key.channel };
@@ -143,10 +148,18 @@ export class Tally {
   take(): Activity | null {
     if (this.#isEmpty) return null;
     const taken = this.#activity;
-    this.#before = this.#sums();
+    addActivity(this.#before, taken);
     this.#activity = newActivity();
     this.#isEmpty = true;
     return taken;
+  }
+
+  /** What was counted since the start. */
+  sinceStart(): Activity {
+    const whole = newActivity();
+    addActivity(whole, this.#before);
+    addActivity(whole, this.#activity);
+    return whole;
   }
 
   /** To be called once a second. What was counted in the last 60 of them. */
@@ -163,13 +176,11 @@ export class Tally {
   }
 
   #sums(): Sums {
-    const { accepted, acked, assumed, failed, expired, cancelled, skipped } = this.#activity.totals;
-    const settled = acked + assumed + failed + expired + cancelled + skipped;
-    const before = this.#before;
+    const [now, before] = [this.#activity.totals, this.#before.totals];
     return {
-      accepted: before.accepted + accepted,
-      settled: before.settled + settled,
-      failed: before.failed + failed,
+      accepted: before.accepted + now.accepted,
+      settled: settledIn(before) + settledIn(now),
+      failed: before.failed + now.failed,
     };
   }
 }

@@ -1,15 +1,18 @@
 /** What the HTTP side asks, answered by the engine and its stores. */
 import { randomUUID } from 'node:crypto';
 import type { Engine } from '../engine/engine.ts';
+import type { Refused } from '../engine/intake.ts';
 import type { NewMessageDraft } from '../engine/message.ts';
 import type { PipelineStore } from '../engine/pipeline-ports.ts';
 import type {
   ChannelKey,
   Clock,
   HistoryEntry,
+  IntakeResult,
   NewMessage,
   PlatformChannel,
   StatusItem,
+  StoredRoom,
   Stores,
   WaitingMessage,
   WebhookCall,
@@ -19,9 +22,9 @@ import { RoomlineError } from '../errors.ts';
 import type { RoomKey, RoomRow } from '../room/room.ts';
 import { shardOf } from '../room/shard.ts';
 import type { HttpDependencies, Page, WebhookReceipt } from './dependencies.ts';
-import { conditionOf } from './pipeline-answers.ts';
-import type { MessageView, RoomView } from './schemas.ts';
-import { viewOfRoom, viewOfSettled, viewOfWaiting } from './views.ts';
+import { conditionOf, gapView } from './pipeline-answers.ts';
+import type { MessageView, RoomMessageView, RoomView } from './schemas.ts';
+import { viewOfParked, viewOfRoom, viewOfSettled, viewOfWaiting } from './views.ts';
 
 export interface AnswerSources {
   readonly engine: Engine;
@@ -37,16 +40,20 @@ export interface AnswerSources {
 
 type Answers = Pick<
   HttpDependencies,
+  | 'now'
   | 'findChannel'
-  | 'publish'
-  | 'publishAll'
   | 'findMessage'
   | 'findRoom'
+  | 'findRoomMessage'
   | 'listMessages'
   | 'channels'
   | 'receiveWebhook'
   | 'answerHandshake'
->;
+> & {
+  /** After the commit, whatever the deployment's mode of acceptance. */
+  readonly publish: (draft: NewMessageDraft) => Promise<IntakeResult>;
+  readonly publishAll: (drafts: readonly NewMessageDraft[]) => Promise<readonly (IntakeResult | Refused)[]>;
+};
 
 /** Gives a checked draft what intake adds to it. */
 export function admitted(
@@ -73,9 +80,7 @@ export function createAnswers(from: AnswerSources): Answers {
 
   const timeNow = (): number => Math.floor(clock.now());
 
-  async function findRow(key: RoomKey): Promise<RoomRow | null> {
-    return (await stores.rooms.findRoom(key, shardOf(key, shards)))?.row ?? null;
-  }
+  const findStored = (key: RoomKey): Promise<StoredRoom | null> => stores.rooms.findRoom(key, shardOf(key, shards));
 
   async function findMessage(id: string): Promise<MessageView | null> {
     const target = references.decode(id);
@@ -93,17 +98,33 @@ export function createAnswers(from: AnswerSources): Answers {
   }
 
   async function findRoom(key: RoomKey): Promise<RoomView | null> {
-    const row = await findRow(key);
-    const room = row === null ? null : await engine.rooms.view(row);
-    if (room === null) return null;
+    const stored = await findStored(key);
+    const room = stored === null ? null : await engine.rooms.view(stored.row);
+    if (stored === null || room === null) return null;
     const { shard } = room;
     const held = engine.ownership.holds(shard) || (await from.pipeline?.heldShards([shard]))?.has(shard) === true;
-    return viewOfRoom(room, conditionOf(engine.channels, key), held, timeNow());
+    const gap = await gapView(stored, stores.rooms, engine.gaps);
+    return viewOfRoom(room, conditionOf(engine.channels, key), held, timeNow(), gap);
+  }
+
+  async function findRoomMessage(key: RoomKey, messageId: string): Promise<RoomMessageView | null> {
+    for (;;) {
+      const stored = await findStored(key);
+      if (stored === null) return null;
+      const { row, gap } = stored;
+      const asOf = timeNow();
+      const found = await stores.rooms.findMessage(row, messageId);
+      if (found === null) return null;
+      if (found.kind === 'numbered') return findMessage(references.encode(row, found.sequence));
+      if (gap !== undefined) return viewOfParked(key, messageId, found, gap, asOf);
+      // It was parked after the room was read.
+    }
   }
 
   async function listMessages(key: RoomKey, page: Page): Promise<readonly MessageView[] | null> {
-    const row = await findRow(key);
-    if (row === null) return null;
+    const stored = await findStored(key);
+    if (stored === null) return null;
+    const { row } = stored;
     const asOf = timeNow();
     const entries = await stores.history.listRoom(row, page.before, page.limit);
     return entries.map((entry) => viewOf(references.encode(row, entry.sequence), entry, row, asOf));
@@ -128,6 +149,7 @@ export function createAnswers(from: AnswerSources): Answers {
   }
 
   return {
+    now: timeNow,
     findChannel: (tenant, channel) => platform({ tenant, channel }),
 
     async publish(draft) {
@@ -140,6 +162,7 @@ export function createAnswers(from: AnswerSources): Answers {
 
     findMessage: (id) => fromStore(findMessage(id)),
     findRoom: (key) => fromStore(findRoom(key)),
+    findRoomMessage: (key, messageId) => fromStore(findRoomMessage(key, messageId)),
     listMessages: (key, page) => fromStore(listMessages(key, page)),
 
     channels: () =>

@@ -2,6 +2,9 @@
 import type { TSchema } from 'typebox';
 import { MAX_ID_BYTES } from '../engine/message.ts';
 import type { ErrorCode } from '../errors.ts';
+import { BUFFER_OPERATIONS } from './buffer-schemas.ts';
+import { DEVELOPMENT_OPERATIONS } from './development-schemas.ts';
+import { LIVE_OPERATIONS, liveEventSchema } from './live-schemas.ts';
 import { PIPELINE_OPERATIONS } from './pipeline-schemas.ts';
 import { batchRequestSchema, channelSettingsSchema, messageRequestSchema, rebalanceRequestSchema } from './requests.ts';
 import {
@@ -40,6 +43,7 @@ export const NAMED_SCHEMAS: Readonly<Record<string, TSchema>> = {
   Room: roomSchema,
   ManagedChannel: managedChannelSchema,
   AuditEntry: auditEntrySchema,
+  LiveEvent: liveEventSchema,
 };
 
 const identifier = { minLength: 1, maxLength: MAX_ID_BYTES };
@@ -48,7 +52,9 @@ export const PARAMETERS: Readonly<Record<string, object>> = {
   tenant: { ...identifier, description: 'Tenant of the channel.' },
   channel: { ...identifier, description: 'Name of the channel.' },
   room: { ...identifier, description: 'The room.' },
+  messageId: { ...identifier, description: "The publisher's id of a message, or the one given in its place." },
   worker: { description: 'Id of a worker, or the name of its node.' },
+  partition: { type: 'integer', minimum: 0, maximum: 255, description: 'Of the buffer, from 0.' },
 };
 
 /** Codes by the kind of route. */
@@ -85,7 +91,7 @@ const precondition = {
 
 const AT = 1_767_225_600_000;
 const ID = 'AAEAAAAAAAEAAQ-x7f3k2';
-const accepted = { id: ID, room: 'r-1', sequence: 1, duplicate: false, status: `/v1/messages/${ID}` };
+const accepted = { id: ID, room: 'r-1', sequence: 1, duplicate: false, status: `/v1/messages/${ID}`, mode: 'direct' };
 const message = {
   id: ID,
   tenant: 'default',
@@ -173,6 +179,7 @@ const fleetErrors = [
 
 export const OPERATIONS: Readonly<Record<string, OperationText>> = {
   ...STEERING_OPERATIONS,
+  ...DEVELOPMENT_OPERATIONS,
   'GET /healthz': {
     operationId: 'health',
     tag: 'service',
@@ -202,7 +209,14 @@ export const OPERATIONS: Readonly<Record<string, OperationText>> = {
     operationId: 'publishMessage',
     tag: 'publish',
     summary: 'Hands in one message; the answer says that it is durable.',
-    errors: [...publishErrors, 'payload_too_large', 'channel_unknown', 'content_invalid', 'message_id_conflict'],
+    errors: [
+      ...publishErrors,
+      'payload_too_large',
+      'channel_unknown',
+      'content_invalid',
+      'message_id_conflict',
+      'order_conflict',
+    ],
     headers: idempotencyKey,
     body: {
       schema: messageRequestSchema,
@@ -247,7 +261,7 @@ export const OPERATIONS: Readonly<Record<string, OperationText>> = {
       until: AT + 5_000,
       head: 2,
       tail: 3,
-      counts: { accepted: 3, settled: 1, waiting: 2 },
+      counts: { accepted: 3, settled: 1, waiting: 2, parked: 0 },
     },
   },
   'GET /v1/rooms/:channel/:room/messages': {
@@ -255,27 +269,56 @@ export const OPERATIONS: Readonly<Record<string, OperationText>> = {
     tag: 'read',
     summary: 'The messages of a room, newest first.',
     errors: ['room_not_found'],
-    example: { messages: [message], before: null },
+    example: { asOf: AT + 5_000, messages: [message], before: null },
+  },
+  'GET /v1/rooms/:channel/:room/messages/:messageId': {
+    operationId: 'getRoomMessage',
+    tag: 'read',
+    summary: "A message by its publisher's id, wherever it is.",
+    errors: ['message_not_found'],
+    example: {
+      ...message,
+      id: null,
+      sequence: null,
+      publisherOrder: 9,
+      state: 'parked',
+      parked: { order: 9, waitsFor: 7, since: AT },
+      outcome: null,
+      order: null,
+      level: 'none',
+      levelAt: null,
+      platformId: null,
+      settledAt: null,
+      attempts: [],
+    },
   },
   ...PIPELINE_OPERATIONS,
+  ...BUFFER_OPERATIONS,
+  ...LIVE_OPERATIONS,
   'GET /v1/channels': {
     operationId: 'listChannels',
     tag: 'read',
     summary: 'The channels and what they do at present.',
-    example: { channels: [channel] },
+    example: { asOf: AT, channels: [channel] },
+  },
+  'GET /v1/key': {
+    operationId: 'getKey',
+    tag: 'read',
+    summary: 'What the key that it is asked with may do.',
+    example: { name: 'support-desk', scopes: ['read', 'operate'], tenants: ['acme'] },
   },
   'GET /v1/ops/channels': {
     operationId: 'listManagedChannels',
     tag: 'operate',
     summary: 'The channels with their settings.',
-    example: { channels: [managed] },
+    example: { asOf: AT, channels: [managed] },
   },
   'GET /v1/ops/channels/:tenant/:channel': {
     operationId: 'getManagedChannel',
     tag: 'operate',
     summary: 'One channel with its settings; its ETag is its revision.',
     errors: ['channel_not_found'],
-    example: managed,
+    example: { asOf: AT, ...managed },
   },
   'PUT /v1/ops/channels/:tenant/:channel': {
     operationId: 'putChannel',
@@ -313,13 +356,14 @@ export const OPERATIONS: Readonly<Record<string, OperationText>> = {
     operationId: 'listAudit',
     tag: 'operate',
     summary: 'What operators did, newest first.',
-    example: { entries: [audit], before: null },
+    example: { asOf: AT + 5_000, entries: [audit], before: null },
   },
   'GET /v1/ops/workers': {
     operationId: 'listWorkers',
     tag: 'operate',
     summary: 'The processes of the fleet and what they hold.',
     example: {
+      asOf: AT + 5_000,
       membership: 4,
       planned: true,
       unowned: 0,
@@ -351,6 +395,7 @@ export const OPERATIONS: Readonly<Record<string, OperationText>> = {
     summary: 'The shards and who holds them.',
     errors: ['worker_not_found', 'worker_ambiguous'],
     example: {
+      asOf: AT + 5_000,
       shards: [
         {
           shard: 12,
@@ -395,6 +440,7 @@ export const OPERATIONS: Readonly<Record<string, OperationText>> = {
     tag: 'operate',
     summary: 'How far the present distribution is.',
     example: {
+      asOf: AT + 5_000,
       membership: 4,
       planned: true,
       running: false,

@@ -1,4 +1,6 @@
 /** What the HTTP side needs of the engine and of the process. */
+import type { EntryPlace } from '../engine/buffer-entry.ts';
+import type { Buffered } from '../engine/buffer-publishing.ts';
 import type { FleetOperations } from '../engine/fleet-operations.ts';
 import type { Refused } from '../engine/intake.ts';
 import type { FindChannel, NewMessageDraft } from '../engine/message.ts';
@@ -6,8 +8,11 @@ import type { ChannelKey, IntakeResult, RefusedCall, SharedBudgets, WebhookCall 
 import type { RoomKey } from '../room/room.ts';
 import type { Log, Metrics } from '../telemetry.ts';
 import type { ChannelAdmin } from './channel-admin.ts';
+import type { DevelopmentDesk } from './development.ts';
+import type { LiveHub } from './live-hub.ts';
+import type { BufferDesk } from './operator-buffer.ts';
 import type { PipelineAnswers } from './pipeline-answers.ts';
-import type { ChannelView, MessageView, Readiness, RoomView } from './schemas.ts';
+import type { ChannelView, MessageView, Readiness, RoomMessageView, RoomView } from './schemas.ts';
 import type { SteeringDesk } from './steering.ts';
 
 export type WebhookReceipt =
@@ -21,14 +26,18 @@ export interface Page {
 }
 
 export interface HttpDependencies {
+  /** Engine time in whole ms: what answers are as of. */
+  readonly now: () => number;
   readonly findChannel: FindChannel;
-  /** Resolves after the commit. @throws RoomlineError `overloaded`, with nothing accepted */
-  readonly publish: (draft: NewMessageDraft) => Promise<IntakeResult>;
-  /** Resolves after the commit, in the order of the drafts. @throws RoomlineError `overloaded`, with nothing accepted */
-  readonly publishAll: (drafts: readonly NewMessageDraft[]) => Promise<readonly (IntakeResult | Refused)[]>;
+  /** Resolves after the commit, or after the append to the buffer. @throws RoomlineError `overloaded`, with nothing accepted */
+  readonly publish: (draft: NewMessageDraft) => Promise<IntakeResult | Buffered>;
+  /** Likewise, in the order of the drafts. */
+  readonly publishAll: (drafts: readonly NewMessageDraft[]) => Promise<readonly (IntakeResult | Buffered | Refused)[]>;
   /** Null for an id that is no reference of ours, or of a message whose history has gone. */
   readonly findMessage: (id: string) => Promise<MessageView | null>;
   readonly findRoom: (key: RoomKey) => Promise<RoomView | null>;
+  /** A message by its publisher's id, wherever it is, in the buffer by its place there; null where its room has none such. */
+  readonly findRoomMessage: (key: RoomKey, messageId: string, place?: EntryPlace) => Promise<RoomMessageView | null>;
   /** Newest first, at most `limit`; null where there is no such room. */
   readonly listMessages: (key: RoomKey, page: Page) => Promise<readonly MessageView[] | null>;
   readonly channels: () => readonly ChannelView[];
@@ -38,8 +47,14 @@ export interface HttpDependencies {
   readonly pipeline?: PipelineAnswers;
   /** Absent: nothing is told of workers and shards. */
   readonly fleet?: FleetOperations;
+  /** Absent: messages are not buffered. */
+  readonly buffer?: BufferDesk;
   /** Absent: rooms and messages cannot be steered, and dead letters not be seen. */
   readonly steering?: SteeringDesk;
+  /** Absent: there is no live feed. */
+  readonly live?: LiveHub;
+  /** Absent: this is no development mode. */
+  readonly development?: DevelopmentDesk;
   /**
    * Resolves once everything that the call carries is on disk.
    * @throws RoomlineError where nothing of it can be read, or where the store is away (`not_ready`)

@@ -3,7 +3,7 @@ import { RoomlineError } from '../errors.ts';
 import { problemSchema } from './schemas.ts';
 
 export interface Endpoint extends Omit<RouteOptions, 'method' | 'handler'> {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly handler: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
 }
 

@@ -1,6 +1,6 @@
 /** What the operator's endpoints of the fleet answer. */
 import { type Static, Type } from 'typebox';
-import { auditEntrySchema, faultSchema, flag, integer, integerOrNull, text, textOrNull } from './schemas.ts';
+import { asOf, auditEntrySchema, faultSchema, flag, integer, integerOrNull, text, textOrNull } from './schemas.ts';
 
 const number = (description: string) => Type.Number({ description });
 const numberOrNull = (description: string) => Type.Unsafe<number | null>({ type: ['number', 'null'], description });
@@ -22,6 +22,7 @@ export const registeredSchema = Type.Object({
   registeredAt: integer('When it started, ms since 1970.'),
 });
 export const workerListSchema = Type.Object({
+  asOf,
   membership,
   planned,
   unowned,
@@ -47,6 +48,7 @@ const workerOrNull = (description: string) =>
     description,
   });
 export const shardListSchema = Type.Object({
+  asOf,
   shards: Type.Array(
     Type.Object({
       shard: integer('Its number.'),
@@ -93,6 +95,7 @@ export type RebalancedView = Static<typeof rebalancedSchema>;
 
 const endSchema = Type.Object({ worker: text('Its id.'), name: textOrNull('Null for one that is fenced.') });
 export const progressSchema = Type.Object({
+  asOf,
   membership,
   planned,
   running: flag('A distribution is to come, or shards are still to be handed over.'),

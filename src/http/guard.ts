@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { OpenWork } from '../engine/open-work.ts';
 import { RoomlineError } from '../errors.ts';
 import { type Identity, requireScope, type Scope, type StoredKey, verifyKey } from './keys.ts';
 import type { KeyBudgets } from './limits.ts';
@@ -55,6 +56,16 @@ export function createAuthorizer(
   };
 }
 
+/** The same for those who bring a key with their request; who does not is let through, and shows it later. */
+export function ifKeyed(guard: Guard): Guard {
+  const lenient: Guard = async (request, reply) => {
+    if (request.headers.authorization !== undefined) await guard(request, reply);
+  };
+  const scope = scopes.get(guard);
+  if (scope !== undefined) scopes.set(lenient, scope);
+  return lenient;
+}
+
 /** Whether things of the tenant are there for whoever asks; where they are not, the answer is that there are none. */
 export function ownsTenant(request: FastifyRequest, tenant: string): boolean {
   const { tenants } = identityOf(request);
@@ -63,8 +74,7 @@ export function ownsTenant(request: FastifyRequest, tenant: string): boolean {
 
 /** Requests between the arrival of their headers and the end of their answer. */
 export class OpenRequests {
-  #count = 0;
-  #whenNone: (() => void)[] = [];
+  readonly #open = new OpenWork();
   readonly #bySocket = new WeakMap<Socket, Set<FastifyReply>>();
 
   /** Counts a request until its connection is done with it, however that ends. */
@@ -74,20 +84,25 @@ export class OpenRequests {
     const ofSocket = known ?? new Set<FastifyReply>();
     if (known === undefined) this.#bySocket.set(socket, ofSocket);
     ofSocket.add(reply);
-    this.#count++;
+    this.#open.begin();
     reply.raw.once('close', () => {
       ofSocket.delete(reply);
-      this.#count--;
-      if (this.#count > 0) return;
-      for (const resolve of this.#whenNone.splice(0)) resolve();
+      this.#open.end();
     });
     done();
   };
 
+  /** Whether one more would keep to the limit. */
+  admits(most: number): boolean {
+    return this.#open.count < most;
+  }
+
   /** Refuses what exceeds the limit before its body is read. */
   limit(most: number): QuickGuard {
     return (_request, _reply, done) => {
-      done(this.#count > most ? new RoomlineError('overloaded', { detail: 'Too many requests are open' }) : undefined);
+      done(
+        this.#open.count > most ? new RoomlineError('overloaded', { detail: 'Too many requests are open' }) : undefined,
+      );
     };
   }
 
@@ -99,8 +114,7 @@ export class OpenRequests {
 
   /** Resolves when none is open. */
   none(): Promise<void> {
-    if (this.#count === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#whenNone.push(resolve));
+    return this.#open.none();
   }
 }
 

@@ -1,9 +1,10 @@
-import { createHash, randomBytes as cryptoRandomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes as cryptoRandomBytes, hash as hashOf, timingSafeEqual } from 'node:crypto';
 import type { RateLimit } from '../engine/ports.ts';
 import { RoomlineError } from '../errors.ts';
 
 /** What a key may do: hand in messages, look at them, or act as an operator. */
-export type Scope = 'publish' | 'read' | 'operate';
+export const SCOPES = ['publish', 'read', 'operate'] as const;
+export type Scope = (typeof SCOPES)[number];
 
 /** A key as the configuration holds it: never the key itself. */
 export interface StoredKey {
@@ -67,7 +68,7 @@ export function verifyKey(header: string | undefined, keys: readonly StoredKey[]
   const presentedDigest = digest(presented);
   let match: StoredKey | undefined;
   for (const key of keys) {
-    if (timingSafeEqual(presentedDigest, Buffer.from(key.hash.slice('sha256:'.length), 'hex'))) match = key;
+    if (timingSafeEqual(presentedDigest, storedDigest(key))) match = key;
   }
   if (match === undefined) throw new RoomlineError('unauthorized');
   if (match.expiresAt !== undefined && nowMs >= Date.parse(match.expiresAt)) throw new RoomlineError('unauthorized');
@@ -80,6 +81,18 @@ export function requireScope(identity: Identity, scope: Scope): void {
   throw new RoomlineError('forbidden_scope', { rule: `needs the scope "${scope}"` });
 }
 
+const digests = new WeakMap<StoredKey, Buffer>();
+
+/** Every request asks for it. */
+function storedDigest(key: StoredKey): Buffer {
+  let known = digests.get(key);
+  if (known === undefined) {
+    known = Buffer.from(key.hash.slice('sha256:'.length), 'hex');
+    digests.set(key, known);
+  }
+  return known;
+}
+
 function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
+  return hashOf('sha256', text, 'buffer');
 }

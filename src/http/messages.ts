@@ -2,9 +2,12 @@
 import type { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { nameOfPlace } from '../engine/buffer-entry.ts';
+import type { Buffered } from '../engine/buffer-publishing.ts';
 import type { Refused } from '../engine/intake.ts';
 import {
   checkMessage,
+  DEFAULT_TENANT,
   type FindChannel,
   MESSAGE_LIMITS,
   type MessageLimits,
@@ -15,6 +18,7 @@ import {
 } from '../engine/message.ts';
 import type { IntakeResult } from '../engine/ports.ts';
 import { type ErrorCode, type Problem, RoomlineError, toProblem } from '../errors.ts';
+import type { RoomKey } from '../room/room.ts';
 import type { HttpDependencies } from './dependencies.ts';
 import { addEndpoint } from './endpoint.ts';
 import { type Authorize, BodyBudget, type Guard, identityOf, ownsTenant } from './guard.ts';
@@ -54,17 +58,18 @@ export function addMessageRoutes(app: FastifyInstance, to: HttpDependencies, opt
       await turns.before(request.raw.socket);
       const idempotencyKey = idempotencyKeyOf(request);
       const parsed = parseMessage(bytesOf(request), limits, findChannelFor(request));
-      if ('error' in parsed) {
-        to.metrics.intakeRefused.inc({ source: 'http', code: parsed.error.code });
-        throw parsed.error;
+      const draft = 'error' in parsed ? parsed.error : identified(stampWith(request.id)(parsed.ok), idempotencyKey);
+      if (draft instanceof RoomlineError) {
+        to.metrics.intakeRefused.inc({ source: 'http', code: draft.code });
+        throw draft;
       }
-      const draft = identified(stampWith(request.id)(parsed.ok), idempotencyKey);
       const spent = spend(request, reply, 1);
       if (spent !== undefined) await spent;
       const result = await to.publish(draft);
-      if (result.kind === 'conflict') {
-        to.metrics.intakeRefused.inc({ source: 'http', code: 'message_id_conflict' });
-        throw conflictWith(result);
+      if (result.kind === 'conflict' || result.kind === 'order_conflict') {
+        const error = conflictWith(result);
+        to.metrics.intakeRefused.inc({ source: 'http', code: error.code });
+        throw error;
       }
       const answer = acceptedAnswer(draft, result);
       reply.code(202).header('location', answer.status);
@@ -131,13 +136,23 @@ function idempotencyKeyOf({ headers }: FastifyRequest): string | null {
 }
 
 /** A message's own id decides; the idempotency key stands for one that has none. */
-function identified(draft: NewMessageDraft, idempotencyKey: string | null): NewMessageDraft {
-  return draft.messageId === null && idempotencyKey !== null ? { ...draft, messageId: idempotencyKey } : draft;
+function identified(draft: NewMessageDraft, idempotencyKey: string | null): BatchItem {
+  if (draft.messageId !== null || idempotencyKey === null) return draft;
+  if (draft.supersedes === idempotencyKey) {
+    return new RoomlineError('field_invalid', {
+      field: 'supersedes',
+      rule: 'the messageId of another, earlier message',
+    });
+  }
+  return { ...draft, messageId: idempotencyKey };
 }
 
 function bytesOf({ body }: FastifyRequest): Buffer {
   return Buffer.isBuffer(body) ? body : Buffer.alloc(0);
 }
+
+/** Refusals that are of this moment, and of no message. */
+const COME_AGAIN: readonly ErrorCode[] = ['overloaded', 'not_ready', 'buffer_unsafe'];
 
 type BatchItem = NewMessageDraft | RoomlineError;
 type BatchResult = { readonly index: number } & (ReturnType<typeof acceptedAnswer> | { readonly error: Problem });
@@ -161,7 +176,7 @@ async function checkBatch(
 async function publishValid(
   items: readonly BatchItem[],
   to: HttpDependencies,
-): Promise<readonly (IntakeResult | Refused)[]> {
+): Promise<readonly (IntakeResult | Buffered | Refused)[]> {
   const drafts = items.filter((item): item is NewMessageDraft => !(item instanceof RoomlineError));
   return drafts.length === 0 ? [] : to.publishAll(drafts);
 }
@@ -169,7 +184,7 @@ async function publishValid(
 /** @param results of the items that are no errors, in their order */
 function answerBatch(
   items: readonly BatchItem[],
-  results: readonly (IntakeResult | Refused)[],
+  results: readonly (IntakeResult | Buffered | Refused)[],
   { id: requestId }: FastifyRequest,
   to: HttpDependencies,
 ): { accepted: number; refused: number; results: BatchResult[] } {
@@ -184,8 +199,9 @@ function answerBatch(
     if (item instanceof RoomlineError) return refuse(index, item);
     const result = of.next().value;
     if (result === undefined) throw new Error('a batch was answered for fewer messages than it has');
-    if (result.kind === 'accepted') return { index, ...acceptedAnswer(item, result) };
-    return refuse(index, result.kind === 'conflict' ? conflictWith(result) : result.error);
+    if (result.kind === 'refused') return refuse(index, result.error);
+    if (result.kind === 'conflict' || result.kind === 'order_conflict') return refuse(index, conflictWith(result));
+    return { index, ...acceptedAnswer(item, result) };
   });
   let count = 0;
   for (const [code, times] of refused) {
@@ -193,16 +209,51 @@ function answerBatch(
     to.metrics.intakeRefused.inc({ source: 'http', code }, times);
     to.log.event('http.items_refused', { requestId, code, count: times });
   }
+  const [first] = results;
+  // Nothing was accepted, and all of it may come again: whoever reads no items learns so, too.
+  const mayComeAgain = COME_AGAIN.reduce((sum, code) => sum + (refused.get(code) ?? 0), 0);
+  if (first?.kind === 'refused' && mayComeAgain === items.length) throw first.error;
   return { accepted: answers.length - count, refused: count, results: answers };
 }
 
-function acceptedAnswer(draft: NewMessageDraft, result: IntakeResult & { readonly kind: 'accepted' }) {
-  const { reference: id, sequence, duplicate } = result;
-  return { id, room: draft.key.room, sequence, duplicate, status: `/v1/messages/${id}` };
+type Taken = Extract<IntakeResult | Buffered, { kind: 'accepted' | 'parked' | 'buffered' }>;
+
+function acceptedAnswer(draft: NewMessageDraft, result: Taken) {
+  const { room } = draft.key;
+  if (result.kind === 'buffered') {
+    const status = statusByMessageId(draft.key, result.messageId, nameOfPlace(result));
+    return { id: null, room, sequence: null, duplicate: null, status, mode: 'buffered' as const };
+  }
+  const mode = 'direct' as const;
+  if (result.kind === 'parked') {
+    const { order, waitsFor, duplicate } = result;
+    const status = statusByMessageId(draft.key, result.messageId);
+    return { id: null, room, sequence: null, duplicate, status, mode, parked: { order, waitsFor } };
+  }
+  const { reference: id, sequence, duplicate, late } = result;
+  return { id, room, sequence, duplicate, status: `/v1/messages/${id}`, mode, ...(late === undefined ? {} : { late }) };
 }
 
-function conflictWith({ reference, sequence }: IntakeResult): RoomlineError {
-  const detail = `The message id belongs to ${reference}, number ${sequence} of its room`;
+/** Where to ask for a message that has no sequence yet. @param entry where it is in the buffer */
+function statusByMessageId({ tenant, channel, room }: RoomKey, messageId: string, entry?: string): string {
+  const path = [channel, room, 'messages', messageId].map(encodeURIComponent).join('/');
+  const query = [
+    ...(tenant === DEFAULT_TENANT ? [] : [`tenant=${encodeURIComponent(tenant)}`]),
+    ...(entry === undefined ? [] : [`entry=${entry}`]),
+  ];
+  return `/v1/rooms/${path}${query.length === 0 ? '' : `?${query.join('&')}`}`;
+}
+
+function conflictWith(result: Extract<IntakeResult, { kind: 'conflict' | 'order_conflict' }>): RoomlineError {
+  if (result.kind === 'order_conflict') {
+    const detail = `Another message of the room has the number ${result.order}, or had it`;
+    return new RoomlineError('order_conflict', { field: 'order', rule: 'unique in its room', detail });
+  }
+  const { reference, sequence } = result;
+  const detail =
+    sequence === null
+      ? 'The message id belongs to another message of its room, which has no number yet'
+      : `The message id belongs to ${reference}, number ${sequence} of its room`;
   return new RoomlineError('message_id_conflict', { field: 'messageId', rule: 'unique in its room', detail });
 }
 

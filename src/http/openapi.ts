@@ -116,7 +116,8 @@ function responsesOf(route: Route, text: OperationText): Json {
   const type = text.produces ?? 'application/json';
   const responses: Record<string, { description: string; headers?: Json; content: Record<string, Json> }> = {};
   for (const [status, schema] of answers) {
-    const example = status.startsWith('2') && text.example !== undefined ? { example: text.example } : {};
+    const isAnswer = status.startsWith('2') || status === '101';
+    const example = isAnswer && text.example !== undefined ? { example: text.example } : {};
     const content = { [type]: { schema: withReferences(schema), ...example } };
     responses[status.toUpperCase()] = { description: text.summary, content };
   }

@@ -26,7 +26,7 @@ export function addOperationRoutes(app: FastifyInstance, to: HttpDependencies, o
     handler: async (_request, reply) => {
       const dependencies = [...(await to.readiness())];
       if (options.isStopping()) dependencies.push({ name: 'process', ok: false, detail: 'is stopping' });
-      const ready = dependencies.every((one) => one.ok);
+      const ready = dependencies.every(({ ok, needed }) => ok || needed === false);
       reply.code(ready ? 200 : 503);
       return { ready, dependencies };
     },

@@ -11,6 +11,7 @@ import { addEndpoint, type Endpoint } from './endpoint.ts';
 import { type Authorize, identityOf, ownsTenant } from './guard.ts';
 import {
   auditListSchema,
+  managedChannelDetailSchema,
   managedChannelListSchema,
   managedChannelSchema,
   previewSchema,
@@ -44,6 +45,7 @@ const auditQuery = Type.Object(
 
 export interface OperatorChannelOptions {
   readonly authorize: Authorize;
+  readonly now: () => number;
   readonly answerTimeoutMs: number;
   readonly log: Log;
 }
@@ -51,7 +53,7 @@ export interface OperatorChannelOptions {
 export function addOperatorChannelRoutes(
   app: FastifyInstance,
   channels: ChannelAdmin,
-  { authorize, answerTimeoutMs, log }: OperatorChannelOptions,
+  { authorize, now, answerTimeoutMs, log }: OperatorChannelOptions,
 ): void {
   const onRequest = authorize('operate', 'tenants');
   addEndpoint(app, answerTimeoutMs, {
@@ -60,7 +62,8 @@ export function addOperatorChannelRoutes(
     onRequest,
     schema: { querystring: noQuery, response: { 200: managedChannelListSchema } },
     handler: async (request) => {
-      return { channels: (await channels.list()).filter(({ tenant }) => ownsTenant(request, tenant)) };
+      const asOf = now();
+      return { asOf, channels: (await channels.list()).filter(({ tenant }) => ownsTenant(request, tenant)) };
     },
   });
 
@@ -69,12 +72,13 @@ export function addOperatorChannelRoutes(
     method: 'GET',
     url,
     onRequest,
-    schema: { querystring: noQuery, response: { 200: managedChannelSchema } },
+    schema: { querystring: noQuery, response: { 200: managedChannelDetailSchema } },
     handler: async (request, reply) => {
+      const asOf = now();
       const channel = await channels.find(keyOf(request));
       if (channel === null) throw new RoomlineError('channel_not_found');
       if (channel.revision !== null) reply.header('etag', `"${channel.revision}"`);
-      return channel;
+      return { asOf, ...channel };
     },
   };
   const put: Endpoint = {
@@ -123,9 +127,10 @@ export function addOperatorChannelRoutes(
     schema: { querystring: auditQuery, response: { 200: auditListSchema } },
     handler: async (request) => {
       const { subject = null, before = null, limit = DEFAULT_PAGE } = request.query as Static<typeof auditQuery>;
+      const asOf = now();
       const entries = await channels.audit({ subject, before, limit });
       const shown = entries.filter((entry) => ownsSubject(request, entry.subject));
-      return { entries: shown, before: entries.length === limit ? (entries.at(-1)?.id ?? null) : null };
+      return { asOf, entries: shown, before: entries.length === limit ? (entries.at(-1)?.id ?? null) : null };
     },
   });
 }
@@ -151,7 +156,13 @@ export function operatorOf(request: FastifyRequest): Operator {
 
 function tell(log: Log, request: FastifyRequest, { name }: Operator, key: ChannelKey): void {
   const route = request.routeOptions.url ?? '';
-  log.event('operator.acted', { key: name, method: request.method, route, channel: channelName(key) });
+  log.event('operator.acted', {
+    key: name,
+    method: request.method,
+    route,
+    channel: channelName(key),
+    requestId: request.id,
+  });
 }
 
 /** `If-Match: "12"` (with or without the marks) or `*`, and `If-None-Match: *`. */

@@ -41,6 +41,7 @@ const drainQuery = Type.Object(
 
 export interface OperatorFleetOptions {
   readonly authorizeOperator: Guard;
+  readonly now: () => number;
   readonly answerTimeoutMs: number;
   readonly log: Log;
 }
@@ -48,7 +49,7 @@ export interface OperatorFleetOptions {
 export function addOperatorFleetRoutes(
   app: FastifyInstance,
   fleet: FleetOperations,
-  { authorizeOperator: onRequest, answerTimeoutMs, log }: OperatorFleetOptions,
+  { authorizeOperator: onRequest, now, answerTimeoutMs, log }: OperatorFleetOptions,
 ): void {
   addEndpoint(app, answerTimeoutMs, {
     method: 'GET',
@@ -56,9 +57,10 @@ export function addOperatorFleetRoutes(
     onRequest,
     schema: { querystring: noQuery, response: { 200: workerListSchema } },
     handler: async (_request, reply) => {
+      const asOf = now();
       const list = await fromStore(fleet.workers());
       reply.header('etag', `"${list.membership}"`);
-      return { ...list, weights: [...list.weights].map(([name, weight]) => ({ name, weight })) };
+      return { asOf, ...list, weights: [...list.weights].map(([name, weight]) => ({ name, weight })) };
     },
   });
 
@@ -70,11 +72,12 @@ export function addOperatorFleetRoutes(
     handler: async (request) => {
       const query = request.query as Static<typeof shardQuery>;
       const { worker = null, moving = false, after = null, limit = DEFAULT_PAGE } = query;
+      const asOf = now();
       const found = await fromStore(fleet.shards({ worker, movingOnly: moving, after, limit }));
       const shards = found.map(({ owner, ownerName, heir, heirName, ...shard }) => {
         return { ...shard, owner: named(owner, ownerName), heir: named(heir, heirName) };
       });
-      return { shards, after: shards.length === limit ? (shards.at(-1)?.shard ?? null) : null };
+      return { asOf, shards, after: shards.length === limit ? (shards.at(-1)?.shard ?? null) : null };
     },
   });
 
@@ -116,8 +119,9 @@ export function addOperatorFleetRoutes(
     onRequest,
     schema: { querystring: noQuery, response: { 200: progressSchema } },
     handler: async () => {
+      const asOf = now();
       const progress = await fromStore(fleet.progress());
-      return { ...progress, running: !progress.planned || progress.promised > 0 };
+      return { asOf, ...progress, running: !progress.planned || progress.promised > 0 };
     },
   });
 }
@@ -128,7 +132,12 @@ function actorOf(request: FastifyRequest): Actor {
 }
 
 function tell(log: Log, request: FastifyRequest, { actor }: Actor): void {
-  log.event('operator.acted', { key: actor, method: request.method, route: request.routeOptions.url ?? '' });
+  log.event('operator.acted', {
+    key: actor,
+    method: request.method,
+    route: request.routeOptions.url ?? '',
+    requestId: request.id,
+  });
 }
 
 function named(worker: string | null, name: string | null): { worker: string; name: string | null } | null {

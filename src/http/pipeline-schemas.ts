@@ -3,11 +3,9 @@ import { type Static, Type } from 'typebox';
 import { LATENCIES, TOTALS } from '../engine/tallies.ts';
 import { ACK_LEVELS } from '../room/room.ts';
 import type { OperationText } from './contract.ts';
-import { flag, integer, integerOrNull, roomSchema, text, textOrNull } from './schemas.ts';
+import { asOf, flag, integer, integerOrNull, roomSchema, text, textOrNull } from './schemas.ts';
 
 const count = (description: string) => Type.Integer({ minimum: 0, description });
-
-const asOf = integer('When this was so, at the earliest: engine time, ms since 1970.');
 
 const depthSchema = Type.Object({
   rooms: count('Rooms that are there.'),
@@ -38,7 +36,15 @@ const lastMinuteSchema = Type.Object({
   failed: count('Of these, failed.'),
 });
 
-const wholeSchema = {
+const parkedSchema = Type.Object(
+  {
+    rooms: count('Rooms that wait for a missing number.'),
+    messages: count('Durable messages without a sequence: they are in no stage yet.'),
+  },
+  { description: "Ahead of their turn in their publisher's order." },
+);
+
+export const wholeSchema = {
   stages: stagesSchema,
   permitQueue: count('Rooms in the permit queues.'),
   lastMinute: Type.Object(lastMinuteSchema.properties, { description: 'In the last 60 s.' }),
@@ -59,14 +65,37 @@ export const pipelineSchema = Type.Object({
     counted: count('Shards that the counted processes hold.'),
     total: count('All shards.'),
   }),
+  buffered: Type.Union(
+    [
+      Type.Object({
+        messages: integerOrNull('Messages in the buffer that are not inserted yet; null while Redis is away.'),
+        buried: integerOrNull('Entries that were refused too often, and were put aside.'),
+        oldestAt: integerOrNull('When the oldest message was buffered, by the clock of Redis; ms since 1970.'),
+        unassigned: integerOrNull(
+          'Of those messages, the ones that no channel below counts: others wrote them to the streams.',
+        ),
+      }),
+      Type.Null(),
+    ],
+    { description: 'Null where nothing is buffered, and for a key that is bound to tenants.' },
+  ),
   accepting: Type.Union([count('Messages that intake has in memory, before they are durable.'), Type.Null()], {
     description: 'Null for a key that is bound to tenants.',
   }),
+  openSends: Type.Union([count('Requests to platforms that are open.'), Type.Null()], {
+    description: 'Null for a key that is bound to tenants.',
+  }),
+  parked: parkedSchema,
   ...wholeSchema,
   channels: Type.Array(
     Type.Object({
       tenant: text('Tenant of the channel.'),
       channel: text('Its name.'),
+      buffered: integerOrNull(
+        'Messages that were accepted for it into the buffer and are not inserted yet; null where nothing is buffered, and while Redis is away.',
+      ),
+      accepting: count('Messages for it that intake has in memory, before they are durable.'),
+      parked: parkedSchema,
       ...wholeSchema,
     }),
   ),
@@ -75,7 +104,10 @@ export type PipelineView = Static<typeof pipelineSchema>;
 
 export const lingeringSchema = Type.Object({
   asOf,
-  rooms: Type.Array(roomSchema, { description: 'By phase, in each phase those that have been there longest first.' }),
+  rooms: Type.Array(roomSchema, {
+    description:
+      'By phase, in each phase those that have been there longest first. Of a recipient: by channel, in each the oldest room first.',
+  }),
   unlisted: count('Rooms that linger and are not on the list yet: processes put some hundred on it in a second.'),
   cursor: textOrNull('Ask with ?cursor= this for the next page; null on the last.'),
 });
@@ -166,15 +198,28 @@ export const PIPELINE_OPERATIONS: Readonly<Record<string, OperationText>> = {
       complete: true,
       missing: [],
       shards: { counted: 4_096, total: 4_096 },
-      accepting: 0,
+      buffered: { messages: 12, buried: 0, oldestAt: AT - 40, unassigned: 0 },
+      accepting: 3,
+      openSends: 1,
+      parked: { rooms: 1, messages: 2 },
       ...whole,
-      channels: [{ tenant: 'default', channel: 'support', ...whole }],
+      channels: [
+        {
+          tenant: 'default',
+          channel: 'support',
+          buffered: 12,
+          accepting: 3,
+          parked: { rooms: 1, messages: 2 },
+          ...whole,
+        },
+      ],
     },
   },
   'GET /v1/rooms': {
     operationId: 'listLingeringRooms',
     tag: 'read',
-    summary: 'Rooms that have been in one phase for more than 2 s, with the line that says why they wait.',
+    summary:
+      'Rooms that have been in one phase for more than 2 s, or those of a recipient, with the line that says why they wait.',
     errors: ['id_invalid', 'id_too_long', 'text_nul_or_surrogate'],
     example: { asOf: AT, rooms: [], unlisted: 0, cursor: null },
   },

@@ -7,32 +7,44 @@ import { RoomlineError } from '../errors.ts';
 import { PHASES, type Phase } from '../room/room.ts';
 import { addEndpoint } from './endpoint.ts';
 import { type Authorize, identityOf, ownsTenant } from './guard.ts';
-import type { PipelineAnswers } from './pipeline-answers.ts';
-import { chartSchema, lingeringSchema, pipelineSchema, timelineSchema } from './pipeline-schemas.ts';
-import { DEFAULT_PAGE, limitQuery, noSuchRoom, roomKeyOf, tenantQuery } from './rooms.ts';
+import type { PipelineAnswers, RecipientMark } from './pipeline-answers.ts';
+import {
+  chartSchema,
+  type LingeringView,
+  lingeringSchema,
+  pipelineSchema,
+  timelineSchema,
+} from './pipeline-schemas.ts';
+import { channelsOf, DEFAULT_PAGE, limitQuery, noSuchRoom, roomKeyOf, selectionQuery, tenantQuery } from './rooms.ts';
 
 const MINUTE_S = 60;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const MAX_POINTS = 1_500;
 const MAX_TIME = Date.UTC(3_000, 0);
+/** One of them holds the name of a channel. */
+const MAX_CURSOR = 300;
 /** Those that a room with something waiting can be in. */
 const LISTED = PHASES.filter((phase) => phase !== 'idle');
 
-const channelQuery = Type.Optional(Type.String({ description: 'Of this channel only; all of the tenant by default.' }));
 const time = (description: string) => Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_TIME, description }));
 
 export const lingeringQuery = Type.Object(
   {
-    ...tenantQuery.properties,
-    channel: channelQuery,
+    ...selectionQuery,
     phase: Type.Optional(
       Type.Unsafe<Phase>({ type: 'string', enum: LISTED, description: 'In this phase only; all by default.' }),
     ),
     olderThan: Type.Optional(
       Type.Integer({ minimum: 0, maximum: MAX_TIME / 1_000, description: 'In their phase for so many seconds.' }),
     ),
-    cursor: Type.Optional(Type.String({ maxLength: 200, description: 'Page marker.' })),
+    recipient: Type.Optional(
+      Type.String({
+        description:
+          'Instead: rooms that messages to it were in, and those that have its name, whatever they do; of one tenant, "default" by default. 1 to 256 bytes of UTF-8; not with `phase` or `olderThan`.',
+      }),
+    ),
+    cursor: Type.Optional(Type.String({ maxLength: MAX_CURSOR, description: 'Page marker.' })),
     limit: limitQuery,
   },
   { additionalProperties: false },
@@ -56,8 +68,7 @@ export const timelineQuery = Type.Object(
 
 export const chartQuery = Type.Object(
   {
-    ...tenantQuery.properties,
-    channel: channelQuery,
+    ...selectionQuery,
     from: time('ms since 1970; an hour before the end by default.'),
     to: time('ms since 1970; now by default.'),
     step: Type.Optional(
@@ -100,16 +111,17 @@ export function addPipelineRoutes(
     onRequest,
     schema: { querystring: lingeringQuery, response: { 200: lingeringSchema } },
     handler: async (request) => {
-      const { phase, olderThan = 0, cursor, limit = DEFAULT_PAGE } = request.query as Static<typeof lingeringQuery>;
-      const place = placeOf(request);
+      const query = request.query as Static<typeof lingeringQuery>;
+      const { phase, olderThan = 0, cursor, limit = DEFAULT_PAGE } = query;
+      if (query.recipient !== undefined) return roomsOfRecipient(request, pipeline, query);
+      const selected = channelsOf(request, query);
       const after = cursor === undefined ? null : readCursor(cursor);
       const wanted = phase === undefined ? LISTED : [phase];
       const first = after === null ? 0 : wanted.indexOf(after.phase);
       if (first < 0) throw badCursor();
-      if (place === null) return { asOf: pipeline.now(), rooms: [], unlisted: 0, cursor: null };
       const before = pipeline.now() - olderThan * 1_000;
       const { last, ...answer } = await pipeline.lingering({
-        ...place,
+        ...selected,
         phases: wanted.slice(first),
         before,
         after,
@@ -152,20 +164,27 @@ export function addPipelineRoutes(
           rule: `at most ${MAX_POINTS} steps from from to to`,
         });
       }
-      const { tenant, channel } = placeOf(request) ?? { tenant: '', channel: null };
-      return pipeline.chart({ tenant, channel, from: begin, to, stepMs });
+      return pipeline.chart({ ...channelsOf(request, query), from: begin, to, stepMs });
     },
   });
 }
 
-/** Null where nothing of the tenant is there for whoever asks. */
-function placeOf(request: FastifyRequest): { readonly tenant: string; readonly channel: string | null } | null {
-  const { tenant = DEFAULT_TENANT, channel } = request.query as { readonly tenant?: string; readonly channel?: string };
-  const place = {
-    tenant: checkId('tenant', tenant),
-    channel: channel === undefined ? null : checkId('channel', channel),
-  };
-  return ownsTenant(request, tenant) ? place : null;
+async function roomsOfRecipient(
+  request: FastifyRequest,
+  pipeline: PipelineAnswers,
+  query: Static<typeof lingeringQuery>,
+): Promise<LingeringView> {
+  for (const field of ['phase', 'olderThan'] as const) {
+    if (query[field] !== undefined) throw new RoomlineError('field_invalid', { field, rule: 'not with "recipient"' });
+  }
+  const { cursor, limit = DEFAULT_PAGE } = query;
+  const recipient = checkId('recipient', query.recipient);
+  const tenant = checkId('tenant', query.tenant ?? DEFAULT_TENANT);
+  const channel = query.channel === undefined ? null : checkId('channel', query.channel);
+  const after = cursor === undefined ? null : readRecipientCursor(cursor);
+  if (!ownsTenant(request, tenant)) return { asOf: pipeline.now(), rooms: [], unlisted: 0, cursor: null };
+  const { last, ...answer } = await pipeline.ofRecipient({ tenant, channel, recipient, after, limit });
+  return { ...answer, cursor: last === null ? null : `${last.id}.${last.channel}` };
 }
 
 function writeCursor({ phase, since, id }: LingeringRoom): string {
@@ -177,6 +196,12 @@ function readCursor(cursor: string): { readonly phase: Phase; readonly since: nu
   const known = LISTED.find((each) => each === phase);
   if (known === undefined) throw badCursor();
   return { phase: known, since: Number(since), id: Number(id) };
+}
+
+function readRecipientCursor(cursor: string): RecipientMark {
+  const [, id, channel] = /^(\d{1,15})\.(.+)$/su.exec(cursor) ?? [];
+  if (channel === undefined) throw badCursor();
+  return { channel, id: Number(id) };
 }
 
 function badCursor(): RoomlineError {

@@ -1,5 +1,6 @@
 /** What the API takes, as schemas: the contract shows them, and clients have their types from here. */
 import { type Static, Type } from 'typebox';
+import { MAX_ORDER } from '../engine/append-ports.ts';
 import { MAX_BATCH, MAX_ID_BYTES } from '../engine/message.ts';
 
 /** The rule counts bytes of UTF-8: a text may be refused that is within these characters. */
@@ -44,6 +45,13 @@ export const messageRequestSchema = Type.Object(
         type: 'string',
         enum: ['move_on', 'hold'],
         description: "After a final failure: go on, or wait for an operator. The channel's by default.",
+      }),
+    ),
+    order: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: MAX_ORDER,
+        description: "The publisher's own number within the room, from 1 on: what is ahead of its turn is parked.",
       }),
     ),
     supersedes: Type.Optional(id('messageId of an earlier message of the room, which is cancelled if it still waits.')),

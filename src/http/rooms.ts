@@ -1,19 +1,41 @@
 /** What a room does and why, its messages, and the channels. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
+import { PLACE, placeNamed } from '../engine/buffer-entry.ts';
 import { checkId, DEFAULT_TENANT } from '../engine/message.ts';
+import type { ChannelSelection } from '../engine/ports.ts';
 import { RoomlineError } from '../errors.ts';
 import type { RoomKey } from '../room/room.ts';
 import type { HttpDependencies } from './dependencies.ts';
 import { addEndpoint } from './endpoint.ts';
-import { type Authorize, ownsTenant } from './guard.ts';
-import { channelListSchema, messageListSchema, roomSchema } from './schemas.ts';
+import { type Authorize, identityOf, ownsTenant } from './guard.ts';
+import { channelListSchema, messageListSchema, roomMessageSchema, roomSchema } from './schemas.ts';
 
 const MAX_PAGE = 200;
 export const DEFAULT_PAGE = 50;
 
 export const tenantQuery = Type.Object(
   { tenant: Type.Optional(Type.String({ description: `Tenant of the channel; "${DEFAULT_TENANT}" by default.` })) },
+  { additionalProperties: false },
+);
+
+/** Of lists: see `channelsOf`. */
+export const selectionQuery = {
+  tenant: Type.Optional(
+    Type.String({
+      description: `Of this tenant only. By default of all that there are for the key; with a channel, "${DEFAULT_TENANT}".`,
+    }),
+  ),
+  channel: Type.Optional(Type.String({ description: 'Of this channel of the tenant only.' })),
+};
+
+const roomMessageQuery = Type.Object(
+  {
+    ...tenantQuery.properties,
+    entry: Type.Optional(
+      Type.String({ pattern: PLACE, description: 'As the status link of a buffered message has it.' }),
+    ),
+  },
   { additionalProperties: false },
 );
 
@@ -52,9 +74,25 @@ export function addRoomRoutes(app: FastifyInstance, to: HttpDependencies, option
     schema: { querystring: pageQuery, response: { 200: messageListSchema } },
     handler: async (request) => {
       const { before = null, limit = DEFAULT_PAGE } = request.query as Static<typeof pageQuery>;
+      const asOf = to.now();
       const messages = (await to.listMessages(roomKeyOf(request), { before, limit })) ?? noSuchRoom();
       const last = messages.at(-1)?.sequence ?? 1;
-      return { messages, before: messages.length === limit && last > 1 ? last : null };
+      return { asOf, messages, before: messages.length === limit && last > 1 ? last : null };
+    },
+  });
+
+  addEndpoint(app, answerTimeoutMs, {
+    method: 'GET',
+    url: '/v1/rooms/:channel/:room/messages/:messageId',
+    onRequest: authorize('read', 'tenants'),
+    schema: { querystring: roomMessageQuery, response: { 200: roomMessageSchema } },
+    handler: async (request) => {
+      const { messageId } = request.params as { messageId: string };
+      const { entry } = request.query as Static<typeof roomMessageQuery>;
+      const place = entry === undefined ? undefined : placeNamed(entry);
+      const message = await to.findRoomMessage(roomKeyOf(request), checkId('messageId', messageId), place);
+      if (message === null) throw new RoomlineError('message_not_found');
+      return message;
     },
   });
 
@@ -63,7 +101,10 @@ export function addRoomRoutes(app: FastifyInstance, to: HttpDependencies, option
     url: '/v1/channels',
     onRequest: authorize('read', 'tenants'),
     schema: { response: { 200: channelListSchema } },
-    handler: async (request) => ({ channels: to.channels().filter(({ tenant }) => ownsTenant(request, tenant)) }),
+    handler: async (request) => ({
+      asOf: to.now(),
+      channels: to.channels().filter(({ tenant }) => ownsTenant(request, tenant)),
+    }),
   });
 }
 
@@ -76,6 +117,17 @@ export function roomKeyOf(request: FastifyRequest): RoomKey {
     room: checkId('room', room),
   };
   return ownsTenant(request, tenant) ? key : noSuchRoom();
+}
+
+/** What a list is asked for; where nothing of that is there for whoever asks, a selection of nothing. */
+export function channelsOf(
+  request: FastifyRequest,
+  { tenant, channel }: { readonly tenant?: string | undefined; readonly channel?: string | undefined },
+): ChannelSelection {
+  if (tenant === undefined && channel === undefined) return { channel: null, tenants: identityOf(request).tenants };
+  const owner = checkId('tenant', tenant ?? DEFAULT_TENANT);
+  const only = channel === undefined ? null : { tenant: owner, channel: checkId('channel', channel) };
+  return ownsTenant(request, owner) ? { channel: only, tenants: [owner] } : { channel: null, tenants: [] };
 }
 
 export function noSuchRoom(): never {

@@ -1,6 +1,7 @@
 /** What the API answers, as schemas: they shape the output, and an answer holds nothing that they do not name. */
 import { type Static, Type } from 'typebox';
 import { ACK_LEVELS, CANCELLED_BY, OUTCOMES, PHASES } from '../room/room.ts';
+import { SCOPES } from './keys.ts';
 
 export const text = (description: string) => Type.String({ description });
 export const integer = (description: string) => Type.Integer({ description });
@@ -9,6 +10,8 @@ export const textOrNull = (description: string) =>
   Type.Unsafe<string | null>({ type: ['string', 'null'], description });
 export const integerOrNull = (description: string) =>
   Type.Unsafe<number | null>({ type: ['integer', 'null'], description });
+/** Of whatever shows a state. */
+export const asOf = integer('When this was so, at the earliest: engine time, ms since 1970.');
 const oneOf = <const T extends readonly string[]>(values: T, description: string) =>
   Type.Unsafe<T[number]>({ type: 'string', enum: values, description });
 const oneOfOrNull = <const T extends readonly string[]>(values: T, description: string) =>
@@ -40,11 +43,29 @@ export const problemSchema = Type.Object(
 );
 
 export const acceptedSchema = Type.Object({
-  id: text('Names the message from now on.'),
+  id: textOrNull('Names the message from now on; null while it has no sequence.'),
   room: text('The room that the message joined.'),
-  sequence: integer('Its number in its room, from 1, without gaps.'),
-  duplicate: flag('The same message id and content had been accepted before; nothing was added.'),
+  sequence: integerOrNull('Its number in its room, from 1, without gaps; null while it is parked or in the buffer.'),
+  duplicate: Type.Unsafe<boolean | null>({
+    type: ['boolean', 'null'],
+    description:
+      'The same message id and content had been accepted before; nothing was added. Null where it is in the buffer: that is not known yet.',
+  }),
   status: text('Where to ask what became of it.'),
+  mode: oneOf(
+    ['direct', 'buffered'],
+    'Direct: it is committed. Buffered: it is in a stream of Redis, from where it will be.',
+  ),
+  parked: Type.Optional(
+    Type.Object(
+      {
+        order: integer("Its number in its publisher's order."),
+        waitsFor: integer('The number that its room waits for first.'),
+      },
+      { description: 'It is durable and ahead of its turn; only where it is.' },
+    ),
+  ),
+  late: Type.Optional(flag('It came after its number had been skipped, and stands at the tail; only where it did.')),
 });
 
 export const batchAcceptedSchema = Type.Object({
@@ -79,6 +100,8 @@ export const messageSchema = Type.Object({
   sequence: integer('Its number in its room.'),
   messageId: text("The publisher's id, or the one given in its place."),
   requestId: textOrNull('Of the request that published it; null for one that came by the queue.'),
+  publisherOrder: Type.Optional(integer("Its number in its publisher's order; only where it has one.")),
+  late: Type.Optional(flag('It came after that number had been skipped; only where it did.')),
   replays: Type.Optional(text('The message whose dead letter it is a replay of; only where it is one.')),
   asOf: integer('When this was so: engine time, ms since 1970.'),
   state: oneOf(['waiting', 'settled'], 'Waiting includes in flight.'),
@@ -103,7 +126,28 @@ export const messageSchema = Type.Object({
 });
 export type MessageView = Static<typeof messageSchema>;
 
+export const roomMessageSchema = Type.Object({
+  ...messageSchema.properties,
+  id: textOrNull('Names the message; null while it has no sequence.'),
+  sequence: integerOrNull('Its number in its room; null while it is parked, and before it is inserted.'),
+  state: oneOf(
+    ['waiting', 'settled', 'parked', 'buffered', 'set_aside'],
+    'Waiting includes in flight; parked: ahead of its turn; buffered: in the buffer, to be inserted; set_aside: there, among the entries that could not be.',
+  ),
+  reason: textOrNull('Why it settled, or was set aside.'),
+  acceptedAt: integerOrNull('When intake committed it, ms since 1970; null before that.'),
+  parked: Type.Optional(
+    Type.Object({
+      order: integer("Its number in its publisher's order."),
+      waitsFor: integer('The number that its room waits for first.'),
+      since: integer('Since when it waits for that one, ms since 1970.'),
+    }),
+  ),
+});
+export type RoomMessageView = Static<typeof roomMessageSchema>;
+
 export const messageListSchema = Type.Object({
+  asOf,
   messages: Type.Array(messageSchema, { description: 'Newest first.' }),
   before: integerOrNull('Ask with ?before= this for the next page; null on the last.'),
 });
@@ -125,7 +169,18 @@ export const roomSchema = Type.Object({
     accepted: integer('Messages ever accepted.'),
     settled: integer('Messages that have settled.'),
     waiting: integer('Messages that have not.'),
+    parked: integer("Messages ahead of their turn in their publisher's order; they are not among the others."),
   }),
+  gap: Type.Optional(
+    Type.Object(
+      {
+        waitsFor: integer('The first missing number.'),
+        since: integer('Since when messages are parked behind it, ms since 1970.'),
+        skippedAt: integerOrNull('When it is given up, ms since 1970; null: when an operator does.'),
+      },
+      { description: "What its publisher's order lacks; only where something is parked for that." },
+    ),
+  ),
 });
 export type RoomView = Static<typeof roomSchema>;
 
@@ -142,7 +197,7 @@ const channelSchema = Type.Object({
   ackTimeoutMs: integerOrNull('How long a message accepted now waits for its ack, in ms, unless it says so itself.'),
 });
 export type ChannelView = Static<typeof channelSchema>;
-export const channelListSchema = Type.Object({ channels: Type.Array(channelSchema) });
+export const channelListSchema = Type.Object({ asOf, channels: Type.Array(channelSchema) });
 
 /** Settings have the shape of the configuration's; secrets among them are references or masked. */
 const settingsOrNull = (description: string) =>
@@ -167,7 +222,8 @@ export const managedChannelSchema = Type.Object({
   warnings: Type.Array(faultSchema, { description: 'What works and may not be meant.' }),
 });
 export type ManagedChannel = Static<typeof managedChannelSchema>;
-export const managedChannelListSchema = Type.Object({ channels: Type.Array(managedChannelSchema) });
+export const managedChannelDetailSchema = Type.Object({ asOf, ...managedChannelSchema.properties });
+export const managedChannelListSchema = Type.Object({ asOf, channels: Type.Array(managedChannelSchema) });
 
 const changeSchema = Type.Object({
   path: text('The setting.'),
@@ -200,9 +256,22 @@ export const auditEntrySchema = Type.Object({
   requestId: text('Of the request that did it.'),
 });
 export const auditListSchema = Type.Object({
+  asOf,
   entries: Type.Array(auditEntrySchema, { description: 'Newest first.' }),
   before: integerOrNull('Ask with ?before= this for the next page; null on the last.'),
 });
+
+export const keySchema = Type.Object({
+  name: text('Its name in the configuration.'),
+  scopes: Type.Array(oneOf(SCOPES, 'What it may be used for.')),
+  tenants: Type.Unsafe<readonly string[] | null>({
+    type: ['array', 'null'],
+    items: { type: 'string' },
+    description:
+      'Whose things it reaches; null: those of all, and what concerns the deployment as a whole, such as the fleet.',
+  }),
+});
+export type KeyView = Static<typeof keySchema>;
 
 export const webhookSchema = Type.Object({ received: integer('Statuses that the call carried.') });
 
@@ -212,9 +281,10 @@ const dependencySchema = Type.Object({
   name: text('Such as postgres.'),
   ok: flag('Whether it serves.'),
   detail: text('The reason, in a few words.'),
+  needed: Type.Optional(flag('False: requests are served without it; else left out.')),
 });
 export type Readiness = Static<typeof dependencySchema>;
 export const readinessSchema = Type.Object({
-  ready: flag('Whether every dependency serves.'),
+  ready: flag('Whether every dependency serves that is needed.'),
   dependencies: Type.Array(dependencySchema),
 });

@@ -3,14 +3,19 @@ import type { AddressInfo } from 'node:net';
 import { type FastifyInstance, fastify } from 'fastify';
 import { defineService, type Service } from '../engine/service.ts';
 import { RoomlineError } from '../errors.ts';
+import { createDashboard } from './dashboard.ts';
 import type { HttpDependencies } from './dependencies.ts';
+import { addDevelopmentRoutes } from './development.ts';
 import { addDocsRoutes } from './docs.ts';
 import { createAuthorizer, OpenRequests } from './guard.ts';
+import { addKeyRoutes } from './key.ts';
 import type { StoredKey } from './keys.ts';
 import { KeyBudgets } from './limits.ts';
+import { addLiveRoutes, SOCKET_PATH } from './live.ts';
 import { addMessageRoutes } from './messages.ts';
 import { type Route, routeOf } from './openapi.ts';
 import { addOperationRoutes } from './operations.ts';
+import { addOperatorBufferRoutes } from './operator-buffer.ts';
 import { addOperatorChannelRoutes } from './operator-channels.ts';
 import { addOperatorFleetRoutes } from './operator-fleet.ts';
 import { addPipelineRoutes } from './pipeline.ts';
@@ -42,6 +47,8 @@ export interface HttpServerOptions {
   readonly keys: readonly StoredKey[];
   /** `api` and `webhook` have their routes here; health and metrics are always there. */
   readonly roles: readonly string[];
+  /** Where the dashboard's build is; `dist/dashboard` by default. */
+  readonly dashboardDirectory?: string;
   /** How long an answer may take once the request is there; then it is 503. */
   readonly answerTimeoutMs?: number;
   /** More requests than this at once are refused with 503. */
@@ -71,6 +78,7 @@ export function createHttpServer(options: HttpServerOptions, to: HttpDependencie
     const app = buildServer(options, to, open, () => stopping);
     scope.onStop(async () => {
       stopping = true;
+      to.live?.close();
       const closed = app.close();
       // What is open is answered; connections that only wait, or never sent a request, are not waited for.
       await open.none();
@@ -99,6 +107,8 @@ function buildServer(
   isStopping: () => boolean,
 ): FastifyInstance {
   const onError = createErrorHandler(to.log);
+  const servesLive = to.live !== undefined && options.roles.includes('api');
+  const maxOpenRequests = options.maxOpenRequests ?? MAX_OPEN_REQUESTS;
   const app = fastify({
     http: {
       headersTimeout: options.headersTimeoutMs,
@@ -106,6 +116,13 @@ function buildServer(
       maxHeaderSize: MAX_HEADER_BYTES,
       // Demanded below, where a refusal is a problem document.
       requireHostHeader: false,
+      // Anywhere else, and where it is refused before its route is looked at, a request to upgrade is one like any other.
+      shouldUpgradeCallback: ({ method, url = '', headers }) => {
+        if (!servesLive || method !== 'GET' || url.split('?', 1)[0] !== SOCKET_PATH) return false;
+        return (
+          headers.host !== undefined && url.length <= MAX_URL_LENGTH && !isStopping() && open.admits(maxOpenRequests)
+        );
+      },
     },
     requestTimeout: options.requestTimeoutMs,
     keepAliveTimeout: options.keepAliveTimeoutMs,
@@ -124,8 +141,11 @@ function buildServer(
   app.server.maxHeadersCount = MAX_HEADERS;
   app.server.on('checkExpectation', answerExpectation);
   app.setErrorHandler(onError);
-  app.setNotFoundHandler(() => {
-    throw new RoomlineError('not_found');
+  const dashboard = options.roles.includes('api') ? createDashboard(options.dashboardDirectory) : null;
+  app.setNotFoundHandler((request, reply) => {
+    const answer = dashboard?.answerNavigation(request, reply) ?? null;
+    if (answer === null) throw new RoomlineError('not_found');
+    return answer;
   });
   const routes: Route[] = [];
   app.addHook('onRoute', (added) => {
@@ -149,7 +169,7 @@ function buildServer(
   const answerTimeoutMs = options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS;
   const authorizeOperator = authorize('operate');
   addOperationRoutes(app, to, { isStopping, authorizeOperator, answerTimeoutMs });
-  const limit = open.limit(options.maxOpenRequests ?? MAX_OPEN_REQUESTS);
+  const limit = open.limit(maxOpenRequests);
   const bound = (scope: FastifyInstance): void => {
     scope.addHook('onRequest', (_request, _reply, done) => {
       done(isStopping() ? new RoomlineError('not_ready', { detail: 'This process is stopping' }) : undefined);
@@ -165,13 +185,19 @@ function buildServer(
       addMessageRoutes(scope, to, { authorize, budgets, bodyLimitBytes, batchBodyLimitBytes, answerTimeoutMs });
       addRoomRoutes(scope, to, { authorize, answerTimeoutMs });
       if (to.pipeline !== undefined) addPipelineRoutes(scope, to.pipeline, { authorize, answerTimeoutMs });
+      if (to.live !== undefined) addLiveRoutes(scope, to.live, { authorize, answerTimeoutMs });
+      addKeyRoutes(scope, { authorize, answerTimeoutMs });
       addDocsRoutes(scope, { routes, answerTimeoutMs });
-      const { channelAdmin, fleet, log } = to;
+      dashboard?.addRoutes(scope);
+      const { channelAdmin, fleet, log, now } = to;
       if (channelAdmin !== undefined) {
-        addOperatorChannelRoutes(scope, channelAdmin, { authorize, answerTimeoutMs, log });
+        addOperatorChannelRoutes(scope, channelAdmin, { authorize, now, answerTimeoutMs, log });
       }
       if (to.steering !== undefined) addSteeringRoutes(scope, to, to.steering, { authorize, answerTimeoutMs });
-      if (fleet !== undefined) addOperatorFleetRoutes(scope, fleet, { authorizeOperator, answerTimeoutMs, log });
+      if (to.buffer !== undefined)
+        addOperatorBufferRoutes(scope, to.buffer, { authorizeOperator, now, answerTimeoutMs, log });
+      if (fleet !== undefined) addOperatorFleetRoutes(scope, fleet, { authorizeOperator, now, answerTimeoutMs, log });
+      addDevelopmentRoutes(scope, to.development ?? null, { authorize, now, answerTimeoutMs, log });
     });
   if (serves('webhook'))
     app.register(async (scope) => {

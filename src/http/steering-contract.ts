@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import { MAX_LETTERS } from '../engine/dead-letters.ts';
 import type { OperationText } from './contract.ts';
 import { messageRequestSchema } from './requests.ts';
+import { FINGERPRINT } from './steering-schemas.ts';
 
 const order = {
   reason: Type.Optional(
@@ -16,6 +17,19 @@ const order = {
 };
 const strict = { additionalProperties: false };
 export const orderRequestSchema = Type.Object(order, strict);
+export const skipGapRequestSchema = Type.Object(
+  {
+    ...order,
+    waitsFor: Type.Optional(
+      Type.Unsafe<number | null>({
+        type: ['integer', 'null'],
+        minimum: 1,
+        description: 'Only where the room waits for this number.',
+      }),
+    ),
+  },
+  strict,
+);
 export const replayRequestSchema = Type.Object(
   { ...order, message: Type.Optional(messageRequestSchema) },
   { ...strict, description: 'A message takes the place of a payload that intake refused.' },
@@ -35,6 +49,7 @@ export const selectionRequestSchema = Type.Object(
           kind: Type.Optional(Type.Union([Type.Literal('message'), Type.Literal('intake')])),
           reason: word,
           code: word,
+          fingerprint: Type.Optional(Type.String({ pattern: FINGERPRINT })),
           from: time,
           until: time,
         },
@@ -52,6 +67,7 @@ export const selectionRequestSchema = Type.Object(
 
 const AT = 1_767_225_600_000;
 const ID = 'AAEAAAAAAAEAAQ-x7f3k2';
+const FINGERPRINT_OF_EXAMPLE = '9f86d081884c7d659a2feaa0c55ad015';
 const NEW_ID = 'AAEAAAAAAAEABQ-q91mz0';
 const room = {
   asOf: AT,
@@ -66,7 +82,7 @@ const room = {
   until: null,
   head: 2,
   tail: 3,
-  counts: { accepted: 3, settled: 1, waiting: 2 },
+  counts: { accepted: 3, settled: 1, waiting: 2, parked: 0 },
 };
 const message = {
   asOf: AT + 2_000,
@@ -103,6 +119,7 @@ const letter = {
   reason: 'refused',
   code: '131026',
   detail: null,
+  fingerprint: FINGERPRINT_OF_EXAMPLE,
   tenant: 'default',
   channel: 'support',
   room: 'r-1',
@@ -184,6 +201,14 @@ function orderOfMessage(
 export const STEERING_OPERATIONS: Readonly<Record<string, OperationText>> = {
   'POST /v1/rooms/:channel/:room/pause': orderOfRoom('pause', 'Begins no further attempt in a room.'),
   'POST /v1/rooms/:channel/:room/resume': orderOfRoom('resume', 'Lets a paused room go on.'),
+  'POST /v1/rooms/:channel/:room/skip-gap': {
+    operationId: 'skipGap',
+    tag: 'operate',
+    summary: "Gives up the numbers that a publisher's order lacks: what is parked behind them goes on.",
+    errors: ['room_not_found', 'channel_not_found', 'no_gap', 'another_history'],
+    body: { schema: skipGapRequestSchema, example: { waitsFor: 7, reason: 'the publisher lost it' } },
+    example: { waitsFor: 7, skipped: { first: 7, last: 8 }, dryRun: false, room },
+  },
   'POST /v1/messages/:id/skip': orderOfMessage('skip', 'Settles the head of a room without sending it.', [
     'message_not_head',
     'order_pending',
@@ -198,14 +223,14 @@ export const STEERING_OPERATIONS: Readonly<Record<string, OperationText>> = {
     tag: 'read',
     summary: 'Messages that failed for good and payloads that intake refused, newest first.',
     errors: ['channel_not_found', 'room_not_found', 'id_too_long', 'id_invalid', 'text_nul_or_surrogate'],
-    example: { letters: [letter], cursor: null },
+    example: { asOf: AT + 2_000, letters: [letter], cursor: null },
   },
   'GET /v1/dead-letters/:id': {
     operationId: 'getDeadLetter',
     tag: 'read',
     summary: 'A dead letter with what became of its message; with scope operate its body, too.',
     errors: ['dead_letter_not_found'],
-    example: { ...letter, outcome: message, body: { to: '+15550100', content: { text: 'Hello' } } },
+    example: { asOf: AT + 2_000, ...letter, outcome: message, body: { to: '+15550100', content: { text: 'Hello' } } },
   },
   'POST /v1/dead-letters/:id/replay': {
     operationId: 'replayDeadLetter',
@@ -228,7 +253,10 @@ export const STEERING_OPERATIONS: Readonly<Record<string, OperationText>> = {
     tag: 'operate',
     summary: `Replays up to ${MAX_LETTERS} in order; a dry run says which, and in which order.`,
     errors: replayErrors,
-    body: { schema: selectionRequestSchema, example: { filter: { channel: 'support', code: '131026' }, dryRun: true } },
+    body: {
+      schema: selectionRequestSchema,
+      example: { filter: { channel: 'support', fingerprint: FINGERPRINT_OF_EXAMPLE }, dryRun: true },
+    },
     example: replayed,
   },
   'POST /v1/dead-letters:discard': {
@@ -242,13 +270,13 @@ export const STEERING_OPERATIONS: Readonly<Record<string, OperationText>> = {
   'GET /v1/failures': {
     operationId: 'listFailures',
     tag: 'read',
-    summary: 'Failures grouped by channel, kind and code, the last seen first.',
+    summary: "Failures grouped by channel, kind, code and the platform's words, the last seen first.",
     errors: ['channel_not_found', 'id_too_long', 'id_invalid', 'text_nul_or_surrogate'],
     example: {
       asOf: AT + 2_000,
       failures: [
         {
-          fingerprint: '9f86d081884c7d659a2feaa0c55ad015',
+          fingerprint: FINGERPRINT_OF_EXAMPLE,
           tenant: 'default',
           channel: 'support',
           kind: 'refused',

@@ -2,7 +2,20 @@
 import { type Static, Type } from 'typebox';
 import { FAILURE_KINDS, LETTER_STATES } from '../engine/operator-ports.ts';
 import { MESSAGE_ORDERS, ORDER_EFFECTS, ROOM_ORDERS } from '../engine/steering.ts';
-import { flag, integer, integerOrNull, messageSchema, problemSchema, roomSchema, text, textOrNull } from './schemas.ts';
+import {
+  asOf,
+  flag,
+  integer,
+  integerOrNull,
+  messageSchema,
+  problemSchema,
+  roomSchema,
+  text,
+  textOrNull,
+} from './schemas.ts';
+
+/** What a fingerprint looks like. */
+export const FINGERPRINT = '^[0-9a-f]{32}$';
 
 const oneOf = <const T extends readonly string[]>(values: T, description: string) =>
   Type.Unsafe<T[number]>({ type: 'string', enum: values, description });
@@ -26,6 +39,13 @@ export const messageOrderedSchema = Type.Object({
   message: messageSchema,
 });
 
+export const gapSkippedSchema = Type.Object({
+  waitsFor: integer('The number that the room waited for.'),
+  skipped: orNull(Type.Object({ first: integer('The first number given up.'), last: integer('The last one.') })),
+  dryRun: flag('Nothing was done.'),
+  room: roomSchema,
+});
+
 const linkSchema = Type.Object({
   id: text('Of the message; GET /v1/messages/<id> shows it.'),
   sequence: integer('Its number in its room.'),
@@ -38,6 +58,7 @@ export const letterSchema = Type.Object({
   reason: text('Why: of a message the reason it settled by, of a payload the code of its error.'),
   code: textOrNull("The platform's code; null of a payload."),
   detail: textOrNull('What is wrong with a payload; null of a message.'),
+  fingerprint: textOrNull('Of the failure that made it, as its group has it; null of old letters.'),
   tenant: textOrNull('Null of a payload.'),
   channel: textOrNull('Null of a payload.'),
   room: textOrNull('Null of a payload.'),
@@ -50,11 +71,13 @@ export const letterSchema = Type.Object({
 export type LetterView = Static<typeof letterSchema>;
 
 export const letterListSchema = Type.Object({
+  asOf,
   letters: Type.Array(letterSchema, { description: 'Newest first.' }),
   cursor: textOrNull('Ask with ?cursor= this to go on; null at the end. A page may be short, or empty, and go on.'),
 });
 
 export const letterDetailSchema = Type.Object({
+  asOf,
   ...letterSchema.properties,
   outcome: orNull(messageSchema),
   body: Type.Optional(
@@ -105,7 +128,7 @@ export const failureListSchema = Type.Object({
   asOf: integer('ms since 1970. What processes have counted in the second before is not in it yet.'),
   failures: Type.Array(
     Type.Object({
-      fingerprint: text('A digest of channel, kind and code: the same for all failures of a group.'),
+      fingerprint: text("A digest of channel, kind, code and the platform's words: names the group, and its letters."),
       tenant: textOrNull('Null for payloads that intake refused.'),
       channel: textOrNull('Null for payloads that intake refused.'),
       kind: oneOf(FAILURE_KINDS, 'How attempts failed, or that intake refused a payload.'),

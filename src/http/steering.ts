@@ -9,7 +9,7 @@ import {
   type Replay,
 } from '../engine/dead-letters.ts';
 import type { Actor } from '../engine/fleet-operations.ts';
-import { checkId, DEFAULT_TENANT, splitBody } from '../engine/message.ts';
+import { checkId, splitBody } from '../engine/message.ts';
 import {
   type FailureStore,
   LETTER_STATES,
@@ -19,7 +19,7 @@ import {
   type StoredLetter,
 } from '../engine/operator-ports.ts';
 import {
-  type ChannelKey,
+  type ChannelSelection,
   type Clock,
   type HistoryStore,
   OutcomeUnknownError,
@@ -34,10 +34,12 @@ import type { HttpDependencies } from './dependencies.ts';
 import { addEndpoint } from './endpoint.ts';
 import { type Authorize, identityOf, ownsTenant } from './guard.ts';
 import { objectIn, operatorOf } from './operator-channels.ts';
-import { roomKeyOf, tenantQuery } from './rooms.ts';
+import { channelsOf, roomKeyOf, selectionQuery, tenantQuery } from './rooms.ts';
 import {
   discardSchema,
+  FINGERPRINT,
   failureListSchema,
+  gapSkippedSchema,
   type LetterView,
   letterDetailSchema,
   letterListSchema,
@@ -80,12 +82,14 @@ const oneOf = <T extends string>(values: readonly T[], description: string) =>
 
 const noQuery = Type.Object({}, { additionalProperties: false });
 const filterFields = {
-  ...tenantQuery.properties,
-  channel: word('Only of this channel.'),
+  ...selectionQuery,
   room: word('Only of this room of the channel.'),
   kind: oneOf<StoredLetter['kind']>(['message', 'intake'], 'Messages of ours, or payloads that intake refused.'),
   reason: word('Such as refused, attempts_exhausted, failed_after_assumed, body_malformed_json.'),
   code: word("The platform's code."),
+  fingerprint: Type.Optional(
+    Type.String({ pattern: FINGERPRINT, description: 'Of the failure: the letters of one group of GET /v1/failures.' }),
+  ),
   state: oneOf<StoredLetter['state']>(LETTER_STATES, 'What operators did about it.'),
   from: time('Written then or later, ms since 1970.'),
   until: time('Written before, ms since 1970.'),
@@ -100,8 +104,7 @@ export const letterQuery = Type.Object(
 );
 export const failureQuery = Type.Object(
   {
-    ...tenantQuery.properties,
-    channel: filterFields.channel,
+    ...selectionQuery,
     since: time('Seen then or later, ms since 1970.'),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_PAGE, description: `${DEFAULT_PAGE} by default.` })),
   },
@@ -116,7 +119,13 @@ export function addSteeringRoutes(
 ): void {
   const onRequest = authorize('operate', 'tenants');
   const tell = (request: FastifyRequest, { actor: key }: Actor, channel?: string): void => {
-    to.log.event('operator.acted', { key, method: request.method, route: request.routeOptions.url ?? '', channel });
+    to.log.event('operator.acted', {
+      key,
+      method: request.method,
+      route: request.routeOptions.url ?? '',
+      channel,
+      requestId: request.id,
+    });
   };
 
   for (const order of ROOM_ORDERS) {
@@ -138,6 +147,26 @@ export function addSteeringRoutes(
       },
     });
   }
+
+  addEndpoint(app, answerTimeoutMs, {
+    method: 'POST',
+    url: '/v1/rooms/:channel/:room/skip-gap',
+    onRequest,
+    bodyLimit: MAX_ORDER_BYTES,
+    schema: { querystring: tenantQuery, response: { 200: gapSkippedSchema } },
+    handler: async (request) => {
+      const key = roomKeyOf(request);
+      const body = bodyOf(request);
+      checkMembers(body, [...ORDER_MEMBERS, 'waitsFor']);
+      const wishes = orderOf(body);
+      const by = actorOf(request);
+      const done = await fromStore(desk.steering.skipGap(key, waitsForIn(body), wishes, by));
+      if (!wishes.dryRun) tell(request, by, key.channel);
+      const room = await to.findRoom(key);
+      if (room === null) throw new RoomlineError('room_not_found');
+      return { ...done, dryRun: wishes.dryRun, room };
+    },
+  });
 
   for (const order of MESSAGE_ORDERS) {
     addEndpoint(app, answerTimeoutMs, {
@@ -169,8 +198,7 @@ export function addSteeringRoutes(
     schema: { querystring: failureQuery, response: { 200: failureListSchema } },
     handler: async (request) => {
       const { since = 0, limit = DEFAULT_PAGE, ...where } = request.query as Static<typeof failureQuery>;
-      const channel = channelIn(request, where);
-      const groups = await fromStore(desk.failures.list(channel, since, limit));
+      const groups = await fromStore(desk.failures.list(selectedIn(request, where), since, limit));
       const failures = groups.map(({ channel: of, sample, ...group }) => ({
         ...group,
         tenant: of?.tenant ?? null,
@@ -204,9 +232,10 @@ function addLetterRoutes(
     handler: async (request) => {
       const { cursor, limit = DEFAULT_PAGE, ...where } = request.query as Static<typeof letterQuery>;
       const filter = await filterOf(request, where, desk);
+      const asOf = to.now();
       const page = await fromStore(letters.list(filter, placeIn(cursor), limit));
       const cursorTo = page.next === null ? null : `${page.next.at}.${page.next.id}`;
-      return { letters: page.letters.map((letter) => viewOf(letter, letters)), cursor: cursorTo };
+      return { asOf, letters: page.letters.map((letter) => viewOf(letter, letters)), cursor: cursorTo };
     },
   });
 
@@ -216,6 +245,7 @@ function addLetterRoutes(
     onRequest: authorize('read', 'tenants'),
     schema: { querystring: noQuery, response: { 200: letterDetailSchema } },
     handler: async (request) => {
+      const asOf = to.now();
       const { refused, ...letter } = await fromStore(letters.find(idIn(request), (of) => seesLetters(request, of)));
       const view = viewOf(letter, letters);
       const outcome = view.message === null ? null : await to.findMessage(view.message.id);
@@ -223,7 +253,7 @@ function addLetterRoutes(
       const contents = identityOf(request).scopes.includes('operate')
         ? await fromStore(contentsOf(letter, refused, desk))
         : {};
-      return { ...view, outcome, ...contents };
+      return { asOf, ...view, outcome, ...contents };
     },
   });
 
@@ -302,7 +332,8 @@ function addLetterRoutes(
 // ------------------------------------------------------------------------------------------------- what is answered
 
 function viewOf(letter: StoredLetter, letters: DeadLetters): LetterView {
-  const { id, at, kind, reason, detail, tenant, channel, room, state, closedAt, closedBy, sequence } = letter;
+  const { id, at, kind, reason, detail, fingerprint, tenant, channel, room, state, closedAt, closedBy, sequence } =
+    letter;
   const reference = letters.referenceOf(letter);
   const link = letters.linkOf(letter);
   return {
@@ -311,6 +342,7 @@ function viewOf(letter: StoredLetter, letters: DeadLetters): LetterView {
     kind,
     reason,
     code: kind === 'message' ? detail : null,
+    fingerprint,
     detail: kind === 'message' ? null : detail,
     tenant,
     channel,
@@ -379,27 +411,22 @@ function seesLetters(request: FastifyRequest, tenant: string | null): boolean {
 
 type Where = { readonly tenant?: string; readonly channel?: string; readonly room?: string };
 
-/** @throws RoomlineError where a key that is bound to tenants asks of more than its own channels */
-function channelIn(request: FastifyRequest, { tenant = DEFAULT_TENANT, channel }: Where): ChannelKey | null {
-  if (channel === undefined) {
-    if (identityOf(request).tenants === null) return null;
-    throw new RoomlineError('field_missing', {
-      field: 'channel',
-      rule: 'required with a key that is bound to tenants',
-    });
-  }
-  const key = { tenant: checkId('tenant', tenant), channel: checkId('channel', channel) };
-  if (!ownsTenant(request, tenant)) throw new RoomlineError('channel_not_found');
-  return key;
+/** @throws RoomlineError `channel_not_found` where the channel is not there for whoever asks */
+function selectedIn(request: FastifyRequest, { tenant, channel }: Where): ChannelSelection {
+  const selected = channelsOf(request, { tenant, channel });
+  if (channel !== undefined && selected.channel === null) throw new RoomlineError('channel_not_found');
+  return selected;
 }
 
 type FilterFields = Where & {
-  -readonly [K in keyof Omit<LetterFilter, 'channel' | 'room'>]?: NonNullable<LetterFilter[K]>;
+  -readonly [K in keyof Omit<LetterFilter, 'channel' | 'tenants' | 'room'>]?: NonNullable<LetterFilter[K]>;
 };
 
 async function filterOf(request: FastifyRequest, fields: FilterFields, desk: SteeringDesk): Promise<LetterFilter> {
-  const { kind = null, reason = null, code = null, state = null, from = null, until = null } = fields;
-  const channel = channelIn(request, fields);
+  const { kind = null, reason = null, code = null, fingerprint = null, state = null } = fields;
+  const { from = null, until = null } = fields;
+  const selected = selectedIn(request, fields);
+  const { channel } = selected;
   let room: RoomAddress | null = null;
   if (fields.room !== undefined) {
     if (channel === null) throw new RoomlineError('field_missing', { field: 'channel', rule: 'required with room' });
@@ -409,7 +436,7 @@ async function filterOf(request: FastifyRequest, fields: FilterFields, desk: Ste
     room = found.row;
   }
   for (const [field, value] of Object.entries({ reason, code })) if (value !== null) checkId(field, value);
-  return { channel, room, kind, reason, code, state, from, until };
+  return { ...selected, room, kind, reason, code, fingerprint, state, from, until };
 }
 
 function placeIn(cursor: string | undefined): LetterPlace | null {
@@ -452,6 +479,15 @@ function orderOf({ reason, dryRun = false }: Members): OrderWishes {
   throw new RoomlineError('field_invalid', { field: 'reason', rule: `at most ${MAX_REASON} characters` });
 }
 
+/** Null where any will do. */
+function waitsForIn({ waitsFor }: Members): number | null {
+  if (waitsFor === undefined || waitsFor === null) return null;
+  const field = 'waitsFor';
+  if (typeof waitsFor !== 'number') throw new RoomlineError('field_type', { field, rule: 'a number' });
+  if (Number.isSafeInteger(waitsFor) && waitsFor >= 1) return waitsFor;
+  throw new RoomlineError('field_invalid', { field, rule: 'a whole number from 1 on' });
+}
+
 async function selectionIn(
   request: FastifyRequest,
   desk: SteeringDesk,
@@ -486,7 +522,7 @@ function idsIn(ids: unknown): readonly number[] {
   return ids;
 }
 
-const FILTER_WORDS = ['tenant', 'channel', 'room', 'kind', 'reason', 'code'] as const;
+const FILTER_WORDS = ['tenant', 'channel', 'room', 'kind', 'reason', 'code', 'fingerprint'] as const;
 const FILTER_TIMES = ['from', 'until'] as const;
 
 /** Letters that are open are meant, whatever the filter. */
@@ -511,6 +547,9 @@ function filterIn(filter: unknown): FilterFields {
   }
   if (fields.kind !== undefined && fields.kind !== 'message' && fields.kind !== 'intake') {
     throw new RoomlineError('field_invalid', { field: 'filter.kind', rule: 'message or intake' });
+  }
+  if (fields.fingerprint !== undefined && !new RegExp(FINGERPRINT).test(fields.fingerprint as string)) {
+    throw new RoomlineError('field_invalid', { field: 'filter.fingerprint', rule: '32 hexadecimal digits' });
   }
   return fields as FilterFields;
 }

@@ -1,6 +1,7 @@
 /** What every platform's answers have in common. */
 import type { SendResult } from '../engine/ports.ts';
 import type { Nack } from '../room/room.ts';
+import type { Said } from './failure-text.ts';
 import type { HttpOutcome } from './http-client.ts';
 
 export type Answer = Extract<HttpOutcome, { kind: 'answered' }>;
@@ -21,11 +22,12 @@ export function classifyOutcome(outcome: HttpOutcome, read: (answer: Answer) => 
   }
 }
 
-export function refused(nack: Nack): SendResult {
-  return { kind: 'refused', nack };
+/** @param said by the platform, in words */
+export function refused(nack: Nack, said: Said = {}): SendResult {
+  return { kind: 'refused', nack: { ...nack, ...said } };
 }
 
 /** There was an answer, so the request had left. */
-export function unknown(code: string): SendResult {
-  return { kind: 'unknown', code, bytesLeft: true };
+export function unknown(code: string, said: Said = {}): SendResult {
+  return { kind: 'unknown', code, bytesLeft: true, ...said };
 }

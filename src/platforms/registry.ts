@@ -1,6 +1,7 @@
 /** Which platform adapters there are. */
 import type { PlatformChannel } from '../engine/ports.ts';
 import type { AckLevel } from '../room/room.ts';
+import { boundVariety } from './failure-variety.ts';
 import { createGenericChannel } from './generic.ts';
 import { createInstagramChannel } from './instagram.ts';
 import { createMessengerChannel } from './messenger.ts';
@@ -35,5 +36,5 @@ export function createPlatformChannel(
   config: PlatformChannelConfig,
   dependencies: PlatformDependencies,
 ): PlatformChannel {
-  return FACTORIES[platform](config, dependencies);
+  return boundVariety(FACTORIES[platform](config, dependencies), dependencies.wallClockMs);
 }

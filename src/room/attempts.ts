@@ -15,11 +15,20 @@ export function isCurrentAttempt(room: Room, event: { sequence: number; attempt:
   return event.sequence === headSequence(room) && event.attempt === room.attempt && room.attempt > 0;
 }
 
-export function endAttempt(room: Room, result: Attempt['result'], code: string | null, now: number): Room {
+/** @param failure what was said of it, where it failed */
+export function endAttempt(room: Room, result: Attempt['result'], failure: Said | null, now: number): Room {
   const attempts = room.attempts.map((attempt) =>
-    attempt.number === room.attempt ? { ...attempt, result, code, endedAt: now } : attempt,
+    attempt.number === room.attempt ? { ...withSaid(attempt, failure), result, endedAt: now } : attempt,
   );
   return { ...room, attempts };
+}
+
+type Said = Pick<Nack, 'code' | 'textDigest'>;
+
+/** The last word on an attempt takes the place of those before. */
+function withSaid({ textDigest: _former, ...attempt }: Attempt, said: Said | null): Attempt {
+  const words = said?.textDigest === undefined ? {} : { textDigest: said.textDigest };
+  return { ...attempt, code: said?.code ?? null, ...words };
 }
 
 /** The current attempt was accepted; what its content can reach is kept with it. */
@@ -42,7 +51,7 @@ export function unlocks(room: Pick<Room, 'attempts'>, level: AckLevel, policy: P
 export function nackAttempt(room: Room, nack: Nack): Room {
   const attempts = room.attempts.map((attempt): Attempt => {
     if (attempt.number !== room.attempt) return attempt;
-    return { ...attempt, code: nack.code, result: attempt.result === 'accepted' ? 'accepted' : 'refused' };
+    return { ...withSaid(attempt, nack), result: attempt.result === 'accepted' ? 'accepted' : 'refused' };
   });
   return { ...room, attempts };
 }

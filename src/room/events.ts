@@ -29,6 +29,7 @@ export type RoomEvent =
       readonly sequence: number;
       readonly attempt: number;
       readonly code: string;
+      readonly textDigest?: string;
       /** This process saw bytes of the request leave. */
       readonly bytesLeft: boolean;
       readonly chance: number;

@@ -9,8 +9,36 @@ export interface ChannelView {
   readonly ackTimeoutMs?: number;
 }
 
+/** What a room's publisher's order lacks. */
+export interface GapView {
+  readonly waitsFor: number;
+  readonly since: number;
+  /** Messages behind it. */
+  readonly parked: number;
+  /** Null: when an operator orders it. */
+  readonly skippedAt: number | null;
+}
+
 /** R7: the one line that says why a room waits, for people. Carries no recipient and no body. */
-export function explain(room: Room, channel: ChannelView, held: boolean, now: number): string {
+export function explain(
+  room: Room,
+  channel: ChannelView,
+  held: boolean,
+  now: number,
+  gap: GapView | null = null,
+): string {
+  if (gap === null) return explainHead(room, channel, held, now);
+  const atRest = !hasHead(room) && (room.phase === 'idle' || room.phase === 'ready');
+  return atRest ? gapLine(gap, now) : `${explainHead(room, channel, held, now)}; ${gapLine(gap, now)}`;
+}
+
+function gapLine({ waitsFor, since, parked, skippedAt }: GapView, now: number): string {
+  const end = skippedAt === null ? 'until an operator skips it' : `${left(skippedAt, now)} more at most`;
+  const count = parked === 1 ? '1 message is parked' : `${parked} messages are parked`;
+  return `${count}: order ${waitsFor} has been missing for ${left(now, since)}, and is waited for ${end}`;
+}
+
+function explainHead(room: Room, channel: ChannelView, held: boolean, now: number): string {
   const head = `message ${headSequence(room)}`;
   const behind = room.tail > room.settled + 1 ? ` (${room.tail - room.settled - 1} more wait behind it)` : '';
   const of = room.paused && room.reason !== 'paused' ? `; the room is paused by an operator${behind}` : behind;

@@ -52,6 +52,8 @@ export interface Nack {
   readonly retryAfterMs: number | null;
   /** The platform's code, or ours where it gave none; at most 64 characters. */
   readonly code: string;
+  /** Of the platform's words, where it gave any: they themselves may repeat what the message says, or to whom. */
+  readonly textDigest?: string;
 }
 
 export interface Backoff {
@@ -116,6 +118,8 @@ export interface Attempt {
   readonly code: string | null;
   /** The highest ack level that this content ever gets, where the platform's answer told that. */
   readonly highestLevel?: Exclude<AckLevel, 'none'>;
+  /** Of the platform's words for its failure, where it gave any. */
+  readonly textDigest?: string;
 }
 
 /** An operator's order about a message whose attempt is open; it takes effect when that attempt has ended. */

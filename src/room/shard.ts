@@ -27,6 +27,16 @@ export interface Lease {
   readonly lifeMs: number;
 }
 
+/**
+ * How long the owner of a shard may take to hand it over, in ms. It hears of the heir with its next renewal, begins within
+ * a tenth of a lease, and ends the longest send that may be configured: lease - renewal - 500 ms. A tenth of a lease and
+ * 500 ms are left to store the outcome and to hand over. Nobody's safety rests on it, but an owner that takes longer
+ * loses its whole lease.
+ */
+export function handOverLimitMs(leaseMs: number): number {
+  return (leaseMs * 6) / 5;
+}
+
 /** Kept back from a lease's life: the spread between two clocks' speeds over one lease. */
 export const LEASE_MARGIN_MS = 100;
 

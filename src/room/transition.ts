@@ -130,7 +130,7 @@ function onPermitGranted(room: Room, by: { worker: string; generation: number },
 
 function onTakenOver(room: Room, chance: number, now: number): Decision {
   if (room.phase !== 'sending') return ignored(room, 'nothing_open');
-  const ended = endAttempt(room, 'interrupted', 'taken_over', now);
+  const ended = endAttempt(room, 'interrupted', { code: 'taken_over' }, now);
   return afterUnanswered(room, ended, false, chance, now);
 }
 
@@ -216,7 +216,7 @@ function onRefused(room: Room, event: Refused, now: number): Decision {
   if (!isCurrentAttempt(room, event) || (room.phase !== 'sending' && room.phase !== 'unknown')) {
     return ignored(room, 'stale_attempt');
   }
-  const ended = endAttempt(room, 'refused', event.nack.code, now);
+  const ended = endAttempt(room, 'refused', event.nack, now);
   if (room.mark !== null) return settleMarked(room, ended, now);
   return afterNack(room, ended, event.nack, event.chance, now);
 }
@@ -224,7 +224,7 @@ function onRefused(room: Room, event: Refused, now: number): Decision {
 function onUnknown(room: Room, event: Unanswered, now: number): Decision {
   if (event.sequence <= room.settled) return answeredLate(room, event, 'unknown', event.code, null, now);
   if (!isCurrentAttempt(room, event) || room.phase !== 'sending') return ignored(room, 'stale_attempt');
-  const ended = endAttempt(room, 'unknown', event.code, now);
+  const ended = endAttempt(room, 'unknown', event, now);
   return afterUnanswered(room, ended, event.bytesLeft, event.chance, now);
 }
 

@@ -50,10 +50,11 @@ export async function startRoomline(rig: Rig, channel: string, context: Workload
 
 export async function startEngine(rig: Rig, { options, run }: WorkloadContext): Promise<number> {
   const before = process.env.NODE_OPTIONS;
+  if (options.nodeOptions !== '') process.env.NODE_OPTIONS = `${before ?? ''} ${options.nodeOptions}`;
   if (options.profile !== null) {
     const folder = profileFolder(options.profile, run);
     mkdirSync(folder, { recursive: true });
-    process.env.NODE_OPTIONS = `${before ?? ''} --cpu-prof --cpu-prof-dir=${folder}`;
+    process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --cpu-prof --cpu-prof-dir=${folder}`;
   }
   try {
     await rig.engine.start();

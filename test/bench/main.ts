@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { onInterruption } from '../../simulators/demo/interruption.ts';
 import { chat, soak, steady } from './arrivals.ts';
+import { costs } from './costs.ts';
 import type { RunFigures } from './figures.ts';
 import { history, million, rooms } from './growth.ts';
 import { isolation } from './isolation.ts';
@@ -27,6 +28,7 @@ const WORKLOADS: Readonly<Record<WorkloadName, Workload>> = {
   history,
   soak,
   media,
+  costs,
 };
 const INTERRUPTED = 130;
 
@@ -57,7 +59,7 @@ async function main(): Promise<number> {
   if (options.profile !== null) say('Measured with the profiler on, which slows the engine down:');
   say(['', ...report(runs), ''].join('\n'));
   if (options.json !== null) {
-    writeFileSync(options.json, `${JSON.stringify(asJson(workload.describe(options), runs), null, 2)}\n`);
+    writeFileSync(options.json, `${JSON.stringify(asJson(workload.describe(options), options, runs), null, 2)}\n`);
   }
   if (options.plot !== null) {
     const all = (runs.at(-1)?.rows ?? []).flatMap((row) => ('shown' in row ? row.shown : []));

@@ -35,6 +35,8 @@ it('measures from the first call that told of the delivery to the next message o
   );
   expect(observed.gapsMs()).toEqual([3, 7]);
   expect(observed.gapsMs(['run/b/1', 'run/b/2'])).toEqual([7]);
+  // That of a sent status told of no delivery, however many another one told of.
+  expect(observed.calls).toBe(2);
 });
 
 it('takes a message as settled when a call that told of its delivery was answered 2xx', () => {

@@ -18,6 +18,7 @@ export class Observations {
   readonly #byNumber = new Map<number, Seen>();
   readonly #calls = new Map<number, Seen[]>();
   #wallOffsetMs = 0;
+  #telling = 0;
 
   constructor(run: string) {
     this.#run = `${run}/`;
@@ -47,6 +48,7 @@ export class Observations {
       case 'call': {
         const told = record.m.flatMap((m, index) => (record.s[index] === 'd' ? (this.#byNumber.get(m) ?? []) : []));
         for (const seen of told) if (Number.isNaN(seen.ackAt)) seen.ackAt = record.at;
+        if (told.length > 0) this.#telling++;
         this.#calls.set(record.call, told);
         return;
       }
@@ -60,6 +62,11 @@ export class Observations {
       default:
         return;
     }
+  }
+
+  /** Webhook calls that told of a delivery. */
+  get calls(): number {
+    return this.#telling;
   }
 
   /** Unix time of the settling of every message whose ack came, ascending. */

@@ -13,6 +13,7 @@ export const WORKLOAD_NAMES = [
   'history',
   'soak',
   'media',
+  'costs',
 ] as const;
 export type WorkloadName = (typeof WORKLOAD_NAMES)[number];
 
@@ -37,6 +38,8 @@ export interface BenchOptions {
   readonly json: string | null;
   /** Folder for CPU profiles of the engine; null for none. */
   readonly profile: string | null;
+  /** Flags of Node's for the engine, beside those that it has anyway. */
+  readonly nodeOptions: string;
   /** Laid over Roomline's settings, section by section. */
   readonly settings: Readonly<Record<string, object>>;
   /** Laid over the channel's policy. */
@@ -68,12 +71,16 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     .option('--json <file>', 'write the figures to this file')
     .option('--plot <file>', 'write CPU per message and gaps as bars to this SVG file')
     .option('--profile <folder>', 'keep CPU profiles of the engine there, and print where it spends its time')
+    .option('--node-options <flags>', "flags for the engine's Node, such as --max-old-space-size=256", '')
     .option('--settings <json>', 'laid over Roomline\'s settings, such as {"postgres":{"lanes":1}}', object, {})
     .option('--channel <json>', 'laid over the channel\'s policy, such as {"maxConcurrentSends":64}', object, {})
     .parse([...argv])
     .opts<
       Partial<BenchOptions> &
-        Pick<BenchOptions, 'workload' | 'runs' | 'against' | 'intake' | 'redis' | 'batch' | 'settings' | 'channel'>
+        Pick<
+          BenchOptions,
+          'workload' | 'runs' | 'against' | 'intake' | 'redis' | 'batch' | 'nodeOptions' | 'settings' | 'channel'
+        >
     >();
   const { rooms = null, messages = null, minutes: given = null, historyRows = null } = options;
   const { json = null, plot = null, profile = null } = options;

@@ -224,10 +224,12 @@ function shownBy(passage: Passage, label: string, observations: Observations, { 
         ]
       : []),
     ...(load.perSecond === null ? [] : [figure(of('publisher behind its plan, most'), 'ms', published.mostLateMs)]),
+    figure(of('webhook calls per message'), '', observations.calls / count),
     figure(of('transactions per message'), '', shown.transactions),
     figure(of('WAL per message'), 'bytes', shown.walBytes),
     ...(total === 0 ? [] : [figure(of('messages shown after a later one'), 'messages', total)]),
     ...byMetrics(passage, of),
+    ...garbage(passage, of),
     ...memoryFigures(passage, of),
     figure(of('share of the machine that others used'), '%', othersShare(cpu)),
   ];
@@ -276,6 +278,18 @@ function byMetrics({ metrics, load: { count } }: Passage, of: (name: string) => 
     figure(of('compare-and-set rows per message'), '', compareAndSet.rows / count),
     figure(of('JavaScript heap in use before the load'), 'MB', heapMb(before)),
     figure(of('JavaScript heap in use after the load'), 'MB', heapMb(after)),
+  ];
+}
+
+/** Collecting it is part of the engine's CPU; a pause holds everything up. */
+function garbage({ metrics, cpu }: Passage, of: (name: string) => string): Figure[] {
+  if (metrics === null) return [];
+  const [before, after] = metrics;
+  const grown = (what: string): number =>
+    after.sum(`nodejs_gc_duration_seconds_${what}`) - before.sum(`nodejs_gc_duration_seconds_${what}`);
+  return [
+    figure(of('garbage collection, share of the engine'), '%', (grown('sum') * 1e5) / cpu.engine),
+    figure(of('garbage collection, mean pause'), 'ms', (grown('sum') * 1_000) / grown('count')),
   ];
 }
 

@@ -1,6 +1,8 @@
 /** Figures as text: ratios first. */
 import { comparison } from './comparison.ts';
 import { type Figure, type RunFigures, type Summary, summarise, type Unit } from './figures.ts';
+import { describeMachine } from './machine.ts';
+import type { BenchOptions } from './options.ts';
 
 export function report(runs: readonly RunFigures[]): string[] {
   const ratios = summarise(runs.map((run) => run.ratios));
@@ -19,10 +21,13 @@ function sideBySide({ rows = [] }: RunFigures): string[] {
 }
 
 /** For `--json`. */
-export function asJson(workload: string, runs: readonly RunFigures[]): object {
+export function asJson(workload: string, options: BenchOptions, runs: readonly RunFigures[]): object {
+  const { rooms, messages, minutes, batch, intake, redis, nodeOptions, settings, channel } = options;
   const plain = (figures: readonly Figure[]) => figures.map(({ name, unit, value }) => ({ name, unit, value }));
   return {
     workload,
+    machine: describeMachine(),
+    options: { rooms, messages, minutes, batch, intake, redis, nodeOptions, settings, channel },
     ratios: summarise(runs.map((run) => run.ratios)),
     figures: summarise(runs.map((run) => run.figures)),
     runs: runs.map((run) => ({ ratios: plain(run.ratios), figures: plain(run.figures) })),

@@ -5,6 +5,7 @@
  *   node test/bench/reporter.ts [rooms]      25,000 by default
  */
 import { performance } from 'node:perf_hooks';
+import { ChannelCounts } from '../../src/engine/channel-depth.ts';
 import { Reporter } from '../../src/engine/pipeline.ts';
 import type { PipelineStore } from '../../src/engine/pipeline-ports.ts';
 import type { Glance } from '../../src/engine/set-aside.ts';
@@ -67,7 +68,7 @@ async function run(count: number, { movesPerSecond, ageMs }: Case) {
     store: store as PipelineStore,
     rooms: { glances: () => ids.values() as Generator<Glance> },
     channels: { all: () => [], tallies: new Tallies() },
-    intake: { outstanding: 0 },
+    intake: { accepting: new ChannelCounts() },
     ownership: { worker: 'worker', shards: new Set([1]), clockIsSet: true },
     clock: {
       now: () => now,

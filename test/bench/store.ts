@@ -69,6 +69,7 @@ async function run(): Promise<void> {
   process.stdout.write(`Postgres ${(version[0] as { server_version: string }).server_version}\n`);
   await measure('append, rooms that are new', 'appends', 500, ROOMS, appendAll(0));
   for (let i = 1; i <= 3; i++) await measure('append, rooms that are known', 'appends', 500, ROOMS, appendAll(i));
+  await measure("append, with a publisher's order", 'appends', 500, ROOMS, appendAll(4, 1));
   const proof: ClaimProof = { worker: 'bench', ...(await ownership.register(registrationOf('bench', 60_000))) };
   let live = await loadRooms(rooms);
   live = await writeAll('claim', 500, live, proof, (room) => claim(room, proof));
@@ -99,7 +100,7 @@ async function readLate(settled: readonly Room[]): Promise<void> {
   const changes = states.map((state, index) => {
     const verdict = judgeLate(state, { type: 'ack', level: 'read', at: START });
     if (verdict.kind === 'ignored') throw new Error(`a late ack was ignored: ${verdict.reason}`);
-    return { state, verdict, key: (settled[index] as Room).key, at: START };
+    return { state, verdict, key: (settled[index] as Room).key, fingerprint: null, at: START };
   });
   const changed = await history.updateSettled(changes);
   if (!changed.every(Boolean)) throw new Error('a late ack was not stored');
@@ -112,14 +113,15 @@ function lateAnswer({ shard, id }: Room): LateFact {
 
 /** Enough of them that a measurement says something. */
 function rowsOf(size: number): number {
-  return Math.min(ROOMS, 50 * size);
+  return Math.min(ROOMS, Math.max(1_500, 50 * size));
 }
 
-function appendAll(round: number): (batch: number) => Promise<void> {
+function appendAll(round: number, order?: number): (batch: number) => Promise<void> {
   return async (batch) => {
-    const messages = Array.from({ length: 500 }, (_, i) =>
-      message((batch * 500 + i) % ROOMS, `id-of-a-message-${round}-${i}`),
-    );
+    const messages = Array.from({ length: 500 }, (_, i) => {
+      const plain = message((batch * 500 + i) % ROOMS, `id-of-a-message-${round}-${i}`);
+      return order === undefined ? plain : { ...plain, order };
+    });
     const results = await rooms.append(messages);
     if (results.some((result) => result.kind !== 'appended')) throw new Error('not appended');
   };

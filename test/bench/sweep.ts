@@ -15,7 +15,7 @@ import { createRedis } from '../../src/adapters/redis/redis.ts';
 import { createSystemClock } from '../../src/adapters/system-clock.ts';
 import { createEngine, type Engine } from '../../src/engine/engine.ts';
 import type { Instruments } from '../../src/engine/instruments.ts';
-import { bodyDigest } from '../../src/engine/intake.ts';
+import { contentDigest } from '../../src/engine/message.ts';
 import type { Clock, NewMessage, PlatformChannel, RoomStore, SendRequest, Signals } from '../../src/engine/ports.ts';
 import { createReferences } from '../../src/engine/reference.ts';
 import { shardOf } from '../../src/room/shard.ts';
@@ -229,7 +229,7 @@ function message(room: number, id: number): NewMessage {
     shard: shardOf(key, SHARDS),
     messageId: `m-${id}`,
     body,
-    digest: bodyDigest(body),
+    digest: contentDigest(body),
     acceptedAt: Date.now(),
     notBefore: null,
     expiresAt: null,

@@ -1,33 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { runCommand } from '../../src/cli/program.ts';
-import { bearer } from '../http/fixture.ts';
+import { keyOf } from '../http/fixture.ts';
+import { runRoomline } from '../support/command.ts';
 import { FleetBed, SHARDS } from '../support/fleet-admin.ts';
 
 const HALF = SHARDS / 2;
 
 /** @param told is called with every line on the error channel */
-async function start(bed: FleetBed, told: (text: string) => void = () => undefined) {
+async function start(bed: FleetBed, told?: (text: string) => void) {
   const url = await bed.serve();
-  const env = { ROOMLINE_URL: url, ROOMLINE_KEY: bearer('operate').authorization.slice('Bearer '.length) };
-  return async (...args: string[]) => {
-    let [out, error] = ['', ''];
-    const status = await runCommand(args, {
-      version: '9.9.9',
-      env,
-      print: (text) => {
-        out += text;
-      },
-      printError: (text) => {
-        error += text;
-        told(text);
-      },
-      fetch,
-      serve: () => Promise.reject(new Error('nothing is to be served')),
-      migrate: () => Promise.reject(new Error('nothing is to be migrated')),
-      openDatabase: () => Promise.reject(new Error('no database was expected')),
-    });
-    return { status, out, error };
-  };
+  return (...args: string[]) => runRoomline({ url, key: keyOf('operate') }, args, told);
 }
 
 const pair = async () => {
@@ -72,7 +53,7 @@ describe('roomline shards', () => {
     expect((await run('rebalance', '--move', `${shard}=b`, '--pin', `${shard}=b`)).status).toBe(0);
     expect(lines((await run('shards', '--moving')).out)).toEqual([
       'SHARD OWNER MOVING PIN EPOCH ROOMS WAITING',
-      `${shard} a to b in 10000 ms b 2 0 0`,
+      `${shard} a to b in 12000 ms b 2 0 0`,
       '',
     ]);
     const all = JSON.parse((await run('shards', '--json')).out).shards;
@@ -214,7 +195,7 @@ describe('roomline rebalance', () => {
     expect(lines(out)[0]).toMatch(
       new RegExp(`^being handed over: ${third} to be handed over, 0 moved since .*, 0 of nobody$`),
     );
-    expect(out).toMatch(/^a -> c {2,}\d+ shards {2}within 10000 ms$/m);
+    expect(out).toMatch(/^a -> c {2,}\d+ shards {2}within 12000 ms$/m);
     expect(out).toMatch(/^last: fleet\.rebalance by operate at /m);
     await bed.handOver();
     expect(JSON.parse((await run('rebalance', '--progress', '--json')).out)).toMatchObject({

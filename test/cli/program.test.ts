@@ -5,10 +5,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { type CommandContext, runCommand } from '../../src/cli/program.ts';
 import { type NewMessageDraft, splitBody } from '../../src/engine/message.ts';
 import { RoomlineError } from '../../src/errors.ts';
-import { hashKey } from '../../src/http/keys.ts';
-import { bearer, startServer } from '../http/fixture.ts';
-
-type Scope = Parameters<typeof bearer>[0];
+import { hashKey, type Scope } from '../../src/http/keys.ts';
+import { keyOf, startServer } from '../http/fixture.ts';
 
 async function run(args: string[], change: Partial<CommandContext> = {}) {
   const printed = { out: '', error: '' };
@@ -33,7 +31,7 @@ async function run(args: string[], change: Partial<CommandContext> = {}) {
 }
 
 function environment(url: string, scope: Scope) {
-  return { env: { ROOMLINE_URL: url, ROOMLINE_KEY: bearer(scope).authorization.slice('Bearer '.length) } };
+  return { env: { ROOMLINE_URL: url, ROOMLINE_KEY: keyOf(scope) } };
 }
 
 function configFile(value: object): string {

@@ -3,29 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { runCommand } from '../../src/cli/program.ts';
+import { runRoomline } from '../support/command.ts';
+import { messageOf } from '../support/engine.ts';
 import { SteeringBed } from '../support/steering.ts';
 
 async function start() {
   const steered = await SteeringBed.start();
-  const run = async (...args: string[]) => {
-    let [out, error] = ['', ''];
-    const status = await runCommand(args, {
-      version: '9.9.9',
-      env: { ROOMLINE_URL: steered.url, ROOMLINE_KEY: steered.key },
-      print: (text) => {
-        out += text;
-      },
-      printError: (text) => {
-        error += text;
-      },
-      fetch,
-      serve: () => Promise.reject(new Error('nothing is to be served')),
-      migrate: () => Promise.reject(new Error('nothing is to be migrated')),
-      openDatabase: () => Promise.reject(new Error('no database was expected')),
-    });
-    return { status, out, error };
-  };
+  const run = (...args: string[]) => runRoomline(steered, args);
   return { steered, run };
 }
 
@@ -64,6 +48,32 @@ describe('roomline rooms and messages', () => {
   });
 });
 
+describe('roomline rooms skip-gap', () => {
+  it('gives up what a room waits for, and says what', async () => {
+    const { steered, run } = await start();
+    for (const order of [3, 6]) {
+      const message = messageOf('r', `o-${order}`);
+      await steered.process.engine.intake.accept({ ...message, order });
+    }
+    const shown = await run('rooms', 'message', 'support', 'r', 'o-6');
+    expect(JSON.parse(shown.out)).toMatchObject({ id: null, state: 'parked', parked: { order: 6, waitsFor: 1 } });
+    const badEntry = await run('rooms', 'message', 'support', 'r', 'o-6', '--entry', '1');
+    expect(badEntry.error).toMatch(/^field_invalid: .*entry/s);
+    expect((await run('rooms', 'skip-gap', 'support', 'r', '--dry-run')).out).toBe(
+      'skip-gap would give up order 1 and all that is missing with it.\n',
+    );
+    expect((await run('rooms', 'skip-gap', 'support', 'r', '--waits-for', '2')).error).toMatch(/^no_gap: /);
+    const skipped = await run('rooms', 'skip-gap', 'support', 'r', '--waits-for', '1', '--reason', 'lost');
+    expect(skipped.out).toMatch(/^skip-gap: orders 1 to 2 given up; message 1 .*; 1 message is parked: order 4 /);
+    const again = await run('rooms', 'skip-gap', 'support', 'r', '--json');
+    expect(JSON.parse(again.out)).toMatchObject({ waitsFor: 4, skipped: { first: 4, last: 5 } });
+    expect(await steered.audited()).toMatchObject([
+      { action: 'room.skip_gap', detail: { waitsFor: 4 } },
+      { action: 'room.skip_gap', detail: { waitsFor: 1, reason: 'lost' } },
+    ]);
+  });
+});
+
 describe('roomline dead-letters', () => {
   it('list, show, replay and discard', async () => {
     const { steered, run } = await start();
@@ -88,6 +98,22 @@ describe('roomline dead-letters', () => {
       '3 refused r dead_letter_closed: The dead letter was discarded',
     ]);
     expect((await run('dead-letters', 'discard', '2')).status).toBe(1);
+  });
+
+  it('list and replay those of one group of failures', async () => {
+    const { steered, run } = await start();
+    await steered.fail('r', ['a'], 'blocked', 'b10cced');
+    await steered.fail('r', ['b'], 'blocked', 'de1e7ed');
+    await steered.bed.time.advance(1_000);
+    const [newest, oldest] = lines((await run('failures')).out).map((line) => line.split(' ').at(-1) ?? '');
+    expect(newest).not.toBe(oldest);
+    const fingerprints = [newest, oldest].map((each) => ['--fingerprint', each ?? ''] as const);
+    const listed = await Promise.all(fingerprints.map((of) => run('dead-letters', 'list', ...of)));
+    expect(listed.map(({ out }) => lines(out).length)).toEqual([1, 1]);
+    const [id] = listed[0]?.out.split(' ') ?? [];
+    const replayed = lines((await run('dead-letters', 'replay', ...(fingerprints[0] ?? []))).out);
+    expect(replayed).toEqual([expect.stringMatching(`^${id} replayed r `)]);
+    expect((await run('dead-letters', 'list', '--fingerprint', 'none')).error).toMatch(/^field_invalid/);
   });
 
   it('replay a corrected payload from a file', async () => {
@@ -127,7 +153,7 @@ describe('roomline failures', () => {
     await steered.fail('r', ['a', 'b']);
     await steered.bed.time.advance(1_000);
     expect(lines((await run('failures', '--channel', 'support')).out)[0]).toMatch(
-      /^default\/support refused no_such_number 2 failed 2 for good \S+ \S+$/,
+      /^default\/support refused no_such_number 2 failed 2 for good \S+ \S+ [0-9a-f]{32}$/,
     );
     expect(JSON.parse((await run('failures', '--json')).out).failures).toHaveLength(1);
   });

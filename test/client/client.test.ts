@@ -10,13 +10,12 @@ import {
 } from '../../src/client/client.ts';
 import { Publisher } from '../../src/client/publisher.ts';
 import { RoomlineError } from '../../src/errors.ts';
-import { Backend, bearer, keyEntries, startServer } from '../http/fixture.ts';
+import type { Scope } from '../../src/http/keys.ts';
+import { Backend, keyEntries, keyOf, startServer } from '../http/fixture.ts';
 import { startWhole } from '../http/whole.ts';
 import { Fleet, settingsOf } from '../support/channel-admin.ts';
 
-type Scope = Parameters<typeof bearer>[0];
 const MESSAGE: MessageRequest = { channel: 'support', room: 'r', content: { text: 'Hello' } };
-const keyOf = (scope: Scope): string => bearer(scope).authorization.slice('Bearer '.length);
 
 async function start(change: Partial<ClientOptions> = {}, backend = new Backend()) {
   const { server } = await startServer({}, backend);
@@ -60,7 +59,7 @@ describe('publish', () => {
   it('hands a message in and tells where it is', async () => {
     const { client } = await start();
     const { id } = await client('publish').publish({ ...MESSAGE, messageId: 'm-1' });
-    expect(await client('read').messages.get(id)).toMatchObject({ id, messageId: 'm-1', sequence: 1 });
+    expect(await client('read').messages.get(id ?? '')).toMatchObject({ id, messageId: 'm-1', sequence: 1 });
   });
 
   it('repeats a request whose answer was lost under the same key, so that nothing is doubled', async () => {
@@ -196,6 +195,24 @@ describe('reading', () => {
     expect(sequences).toEqual(Array.from({ length: 450 }, (_, index) => 450 - index));
   });
 
+  it('follows a status link, with its place in the buffer', async () => {
+    const { backend, client } = await start();
+    const accepted = await client('publish').publish({ ...MESSAGE, messageId: 'm-1' });
+    const { messages, rooms } = client('read');
+    expect(await messages.follow(accepted)).toMatchObject({ messageId: 'm-1', sequence: 1 });
+    const asked: unknown[] = [];
+    backend.dependencies.findRoomMessage = async (key, messageId, place) => {
+      asked.push([key.room, messageId, place]);
+      return null;
+    };
+    const link = { status: '/v1/rooms/support/a%2Fb/messages/m%201?tenant=default&entry=3.1700000000000-2' };
+    expect(await failureOf(messages.follow(link))).toMatchObject({ code: 'message_not_found' });
+    const entry = '3.1700000000000-2';
+    expect(await failureOf(rooms.message('support', 'a/b', 'm 1', { entry }))).toMatchObject({ status: 404 });
+    const expected = ['a/b', 'm 1', { partition: 3, entry: '1700000000000-2' }];
+    expect(asked).toEqual([expected, expected]);
+  });
+
   it('escapes what stands in a path', async () => {
     const { client } = await start();
     await client('publish').publish({ ...MESSAGE, room: 'a/b?c#ü' });
@@ -235,6 +252,7 @@ describe('steering', () => {
     expect(await client.rooms.resume('support', 'r', { tenant: 'default' })).toMatchObject({ changed: true });
     expect((await client.rooms.timeline('support', 'r')).messages).toHaveLength(2);
     expect(await client.rooms.lingering({ limit: 1 })).toMatchObject({ cursor: null });
+    expect((await client.rooms.ofRecipient('r', { limit: 2 })).rooms).toMatchObject([{ room: 'r' }]);
     expect((await client.pipeline()).channels).toHaveLength(1);
     expect(await client.charts({ step: 60 })).toMatchObject({ stepMs: 60_000 });
     await steered.fail('s', ['c']);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { fingerprintOf } from '../../src/engine/fingerprint.ts';
 import type { RoomWrite, Stores } from '../../src/engine/ports.ts';
 import type { Room } from '../../src/room/room.ts';
 import { accepted, ack, deadline, nacked, operator, pause, refused, START, unknown } from '../support/rooms.ts';
@@ -278,7 +279,8 @@ export function describeCompareAndSet(stores: () => Stores): void {
       const world = new World(stores());
       const proof = await world.worker();
       const claimed = await world.apply(await world.roomWith(1), proof, claimBy(proof));
-      await world.apply(claimed, proof, refused(1, { permanent: true, code: 'no_such_number' }));
+      const nack = { permanent: true, code: 'no_such_number', textDigest: 'c0ffee' };
+      await world.apply(claimed, proof, refused(1, nack));
 
       const [letter] = await world.stores.deadLetters.list(null, 1);
       const { shard, id } = claimed;
@@ -292,6 +294,7 @@ export function describeCompareAndSet(stores: () => Stores): void {
         address: { shard, id },
         sequence: 1,
         detail: 'no_such_number',
+        fingerprint: fingerprintOf(world.key(), { kind: 'refused', ...nack }),
       });
     });
 

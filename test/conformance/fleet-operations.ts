@@ -1,6 +1,7 @@
 /** The fleet as operators see and change it. */
 import { describe, expect, it } from 'vitest';
 import type { AuditNote, FleetChange, FleetPicture, FleetStore } from '../../src/engine/operator-ports.ts';
+import { handOverLimitMs } from '../../src/room/shard.ts';
 import { registrationOf, takeFreeShards } from '../support/fleet.ts';
 import { type Harness, LONG_LEASE_MS, SHORT_LEASE_MS, World } from './world.ts';
 
@@ -150,8 +151,8 @@ export function describeFleetOperations(harness: () => Harness): void {
       });
       const promised = await fleet().look();
       expect(promised.shards[4]).toMatchObject({ owner: 'holder', heir: 'other', epoch: 2 });
-      expect(promised.shards[4]?.heirLeftMs).toBeGreaterThan(0);
-      expect(promised.shards[4]?.heirLeftMs).toBeLessThanOrEqual(LONG_LEASE_MS);
+      expect(promised.shards[4]?.heirLeftMs).toBeGreaterThan(LONG_LEASE_MS);
+      expect(promised.shards[4]?.heirLeftMs).toBeLessThanOrEqual(handOverLimitMs(LONG_LEASE_MS));
       const owned = (await ownership.ownShards('holder')).filter(({ shard }) => shard === 4);
       expect(await ownership.handOver('holder', owned)).toEqual([4]);
       const given = await fleet().look();
@@ -159,6 +160,13 @@ export function describeFleetOperations(harness: () => Harness): void {
       expect(given.shards[4]?.movedAt).toBeGreaterThanOrEqual(given.changedAt);
       expect(given.shards[5]?.movedAt).toBe(promised.shards[5]?.movedAt);
 
+      // Another heir is no more time to hand over to it.
+      await harness().stepClock(LONG_LEASE_MS / 2);
+      await ownership.register(registrationOf('third', LONG_LEASE_MS));
+      await change({ moves: [{ shard: 5, from: 'holder', to: 'third' }] });
+      const again = (await fleet().look()).shards[5];
+      expect(again).toMatchObject({ owner: 'holder', heir: 'third' });
+      expect(again?.heirLeftMs).toBeLessThanOrEqual(handOverLimitMs(LONG_LEASE_MS) - LONG_LEASE_MS / 2);
       await change({ moves: [{ shard: 5, from: 'holder', to: null }] });
       expect((await fleet().look()).shards[5]).toMatchObject({ owner: 'holder', heir: null });
       await ownership.release('holder');

@@ -32,7 +32,8 @@ async function entryOf(world: World, room: Room, sequence: number): Promise<Hist
 function changeOf(world: World, state: SettledState, event: LateEvent): SettledChange {
   const verdict = judgeLate(state, event);
   if (verdict.kind === 'ignored') throw new Error(`the ${event.type} was ignored`);
-  return { state, verdict, key: world.key(), at: START };
+  const fingerprint = verdict.deadLetter === null ? null : 'c0ffee00'.repeat(4);
+  return { state, verdict, key: world.key(), fingerprint, at: START };
 }
 
 /** States of messages 1 to `count`. */
@@ -107,6 +108,7 @@ export function describeHistory(stores: () => Stores): void {
         address: { shard, id },
         sequence: 1,
         detail: 'undelivered',
+        fingerprint: change.fingerprint,
       });
       expect(await entryOf(world, room, 1)).toMatchObject({ lateNackCode: 'undelivered', outcome: 'assumed' });
       expect(await history.updateSettled([change])).toEqual([false]);

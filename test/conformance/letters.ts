@@ -1,5 +1,6 @@
 /** Dead letters and failures as operators handle them. */
 import { describe, expect, it } from 'vitest';
+import { fingerprintOf } from '../../src/engine/fingerprint.ts';
 import type {
   AuditNote,
   FailureGroup,
@@ -12,22 +13,25 @@ import { claimBy, type Harness, World } from './world.ts';
 
 const ALL: LetterFilter = {
   channel: null,
+  tenants: null,
   room: null,
   kind: null,
   reason: null,
   code: null,
+  fingerprint: null,
   state: null,
   from: null,
   until: null,
 };
 
 /** So many messages of a room have failed for good, with a code each. */
-async function failed(world: World, room: string, codes: readonly string[]): Promise<void> {
+async function failed(world: World, room: string, codes: readonly string[], textDigest?: string): Promise<void> {
   const proof = await world.worker(`worker-${world.channel}-${room}`);
   await world.append(...codes.map((code, index) => world.message(`${room}-${index}-${code}`, { room })));
   for (const [index, code] of codes.entries()) {
     const claimed = await world.apply(await world.read(room), proof, claimBy(proof));
-    const nack = { permanent: true, scope: 'message', retryAfterMs: null, code } as const;
+    const words = textDigest === undefined ? {} : { textDigest };
+    const nack = { permanent: true, scope: 'message', retryAfterMs: null, code, ...words } as const;
     const sequence = index + 1;
     await world.apply(claimed, null, { type: 'attempt_refused', sequence, attempt: 1, nack, chance: 0 });
   }
@@ -61,6 +65,7 @@ export function describeLetters(harness: () => Harness): void {
         kind: 'message',
         reason: 'refused',
         detail: 'y',
+        fingerprint: fingerprintOf(filterOf(world).channel, { kind: 'refused', code: 'y', textDigest: null }),
         tenant: 'default',
         channel: world.channel,
         address: oldest[0]?.address,
@@ -100,6 +105,63 @@ export function describeLetters(harness: () => Harness): void {
       expect(await page(filterOf(world, { from: START, until: START + 1 }))).toHaveLength(3);
       expect(await page(filterOf(world, { state: 'discarded' }))).toEqual([]);
       expect(await page({ ...ALL, channel: { tenant: 'other', channel: world.channel } })).toEqual([]);
+    });
+
+    it('are found by the fingerprint of their failure, from both ends, beside whatever else is asked for', async () => {
+      const world = new World(harness().stores);
+      await failed(world, 'a', ['x', 'y', 'x']);
+      await failed(world, 'b', ['x', 'x'], 'b10cced');
+      await failed(world, 'c', ['x'], 'b10cced');
+      const { channel } = filterOf(world);
+      const groupOf = (textDigest: string | null) => fingerprintOf(channel, { kind: 'refused', code: 'x', textDigest });
+      const [silent, worded] = [groupOf(null), groupOf('b10cced')];
+      const { row: room } = await world.stored('b');
+      const found = async (more: Partial<LetterFilter>, order: 'newest' | 'oldest' = 'oldest') =>
+        numbersOf(await page({ ...ALL, ...more }, order));
+      expect(await found({ fingerprint: silent })).toEqual(['a1', 'a3']);
+      expect(await found({ fingerprint: worded })).toEqual(['b1', 'b2', 'c1']);
+      expect(await found({ fingerprint: worded }, 'newest')).toEqual(['c1', 'b2', 'b1']);
+      expect(await found({ fingerprint: worded, channel })).toEqual(['b1', 'b2', 'c1']);
+      expect(await found({ fingerprint: worded, channel: { tenant: 'default', channel: 'nowhere' } })).toEqual([]);
+      expect(await found({ fingerprint: worded, tenants: ['nobody'] })).toEqual([]);
+      expect(await found({ fingerprint: worded, room })).toEqual(['b1', 'b2']);
+      expect(await found({ fingerprint: silent, room })).toEqual([]);
+      expect(await found({ fingerprint: worded, code: 'y' })).toEqual([]);
+      expect(await found({ fingerprint: worded, until: START })).toEqual([]);
+      expect(await found({ fingerprint: 'f'.repeat(32) })).toEqual([]);
+      const [first] = await page({ ...ALL, fingerprint: worded }, 'oldest', 1);
+      const { at = 0, id = 0 } = first ?? {};
+      const rest = await letters().page({ ...ALL, fingerprint: worded }, 'oldest', { at, id }, 9);
+      expect(numbersOf(rest.letters)).toEqual(['b2', 'c1']);
+    });
+
+    it('carry the fingerprint of what refused a payload', async () => {
+      const { deadLetters } = harness().stores;
+      const refused = { reason: 'body_not_json', detail: 'd', payload: Uint8Array.of(1), attributes: {} };
+      await deadLetters.putIntake([{ ...refused, dedupeKey: 'letters-fingerprint', at: START + 7 }]);
+      const intake = fingerprintOf(null, { kind: 'intake', code: 'body_not_json', textDigest: null });
+      const ofIntake = await page({ ...ALL, fingerprint: intake });
+      expect(ofIntake.length).toBeGreaterThan(0);
+      expect(ofIntake.every(({ kind, reason }) => kind === 'intake' && reason === 'body_not_json')).toBe(true);
+    });
+
+    it('are found by tenants, from both ends; what came to none is of none', async () => {
+      const world = new World(harness().stores);
+      await failed(world, 'a', ['x', 'y']);
+      const { deadLetters } = harness().stores;
+      const refused = { reason: 'body_not_json', detail: 'd', payload: Uint8Array.of(1), attributes: {} };
+      await deadLetters.putIntake([{ ...refused, dedupeKey: 'letters-tenants', at: START }]);
+      for (const order of ['newest', 'oldest'] as const) {
+        const ours = (await page({ ...ALL, tenants: ['nobody', 'default'] }, order, 1_000)).filter(
+          ({ channel }) => channel === world.channel,
+        );
+        expect(ours).toEqual(await page(filterOf(world), order));
+        const all = await page({ ...ALL, tenants: ['default'] }, order, 1_000);
+        expect(all.filter(({ tenant }) => tenant !== 'default')).toEqual([]);
+        expect(await page({ ...ALL, tenants: ['nobody'] }, order)).toEqual([]);
+        expect(await page({ ...ALL, tenants: [] }, order)).toEqual([]);
+      }
+      expect((await page({ ...ALL, kind: 'intake' })).length).toBeGreaterThan(0);
     });
 
     it('are read with the payload that intake refused', async () => {
@@ -189,17 +251,15 @@ export function describeLetters(harness: () => Harness): void {
           return failures.merge(index % 2 === 0 ? both : both.toReversed());
         }),
       );
-      const [ours, ...none] = await failures.list({ tenant: 'default', channel: world.channel }, 0, 10);
+      const [ours, ...none] = await failures.list(filterOf(world), 0, 10);
       expect(none).toEqual([]);
       expect(ours).toEqual(group(world, { count: 24, deadLetters: 8, lastSeen: START + 70, sample: null }));
       await failures.merge([
         group(world),
         group(world, { fingerprint: 'f'.repeat(32), channel: null, kind: 'intake' }),
       ]);
-      expect(await failures.list({ tenant: 'default', channel: other.channel }, 0, 10)).toMatchObject([
-        { count: 0, deadLetters: 16 },
-      ]);
-      const [again] = await failures.list({ tenant: 'default', channel: world.channel }, 0, 10);
+      expect(await failures.list(filterOf(other), 0, 10)).toMatchObject([{ count: 0, deadLetters: 16 }]);
+      const [again] = await failures.list(filterOf(world), 0, 10);
       expect(again).toMatchObject({ count: 27, firstSeen: START, sample: { sequence: 3 } });
     });
 
@@ -211,8 +271,13 @@ export function describeLetters(harness: () => Harness): void {
         group(world, { fingerprint: `${n}`.repeat(32), code: `${n}`, lastSeen: far + n }),
       );
       await failures.merge(groups);
-      expect((await failures.list(null, far, 2)).map(({ code }) => code)).toEqual(['3', '2']);
-      expect((await failures.list(null, far + 3, 9)).map(({ code }) => code)).toEqual(['3']);
+      expect((await failures.list(ALL, far, 2)).map(({ code }) => code)).toEqual(['3', '2']);
+      expect((await failures.list(ALL, far + 3, 9)).map(({ code }) => code)).toEqual(['3']);
+      const intake = group(world, { fingerprint: '4'.repeat(32), channel: null, kind: 'intake', lastSeen: far });
+      await failures.merge([intake]);
+      expect(await failures.list({ channel: null, tenants: ['default', 'nobody'] }, far, 9)).toHaveLength(3);
+      expect(await failures.list({ channel: null, tenants: ['nobody'] }, far, 9)).toEqual([]);
+      expect(await failures.list(ALL, far, 9)).toHaveLength(4);
     });
   });
 }

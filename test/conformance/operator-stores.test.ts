@@ -1,33 +1,11 @@
 /** What operators configure and do, as stores keep it: in memory and in Postgres alike. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createMemoryOperatorStores } from '../../src/adapters/memory/operators.ts';
-import type { AuditNote, OperatorStores } from '../../src/engine/operator-ports.ts';
+import type { AuditNote } from '../../src/engine/operator-ports.ts';
 import type { ChannelKey } from '../../src/engine/ports.ts';
 import { Database } from '../adapters/postgres/database.ts';
 import { postgresRoutes } from '../support/postgres.ts';
-import { World } from './world.ts';
-
-interface Opened {
-  readonly operators: Pick<OperatorStores, 'settings' | 'audit'>;
-  readonly close: () => Promise<void>;
-}
-
-const KINDS: readonly (readonly [string, () => Promise<Opened>])[] = [
-  [
-    'memory',
-    async () => ({ operators: createMemoryOperatorStores({ now: () => Date.now() }), close: async () => undefined }),
-  ],
-  ...postgresRoutes().map(
-    (route) =>
-      [
-        `Postgres, ${route.name}`,
-        async () => {
-          const database = await Database.on(route);
-          return { operators: database.stores().operators, close: () => database.close() };
-        },
-      ] as const,
-  ),
-];
+import { kindsOfStores, type OpenedStores } from './kinds.ts';
+import { SHARDS, World } from './world.ts';
 
 let names = 0;
 const newKey = (): ChannelKey => ({ tenant: 'default', channel: `channel-${++names}` });
@@ -36,8 +14,8 @@ function noteOf(key: ChannelKey, detail: AuditNote['detail'] = {}): AuditNote {
   return { actor: 'ops', action: 'channel.put', subject: `channel:${key.channel}`, detail, requestId: 'request-1' };
 }
 
-describe.each(KINDS)('%s: operator stores', (_name, open) => {
-  let opened: Opened;
+describe.each(kindsOfStores(SHARDS))('%s: operator stores', (_name, open) => {
+  let opened: OpenedStores;
   beforeAll(async () => {
     opened = await open();
   });
@@ -85,6 +63,17 @@ describe.each(KINDS)('%s: operator stores', (_name, open) => {
     expect(await settings.remove(key, revision + 1, noteOf(key))).toBeNull();
     expect(await ofChannel(key)).toMatchObject([{ settings: { a: 1 }, revision }]);
     expect(await subject(key)).toHaveLength(1);
+  });
+
+  it('change nothing of a channel that has another name or tenant', async () => {
+    const { settings } = opened.operators;
+    const key = newKey();
+    const { revision = 0 } = (await settings.put(key, { a: 1 }, null, noteOf(key))) ?? {};
+    for (const other of [newKey(), { ...key, tenant: 'other' }]) {
+      expect(await settings.put(other, { a: 2 }, revision, noteOf(other))).toBeNull();
+      expect(await settings.remove(other, revision, noteOf(other))).toBeNull();
+    }
+    expect(await ofChannel(key)).toMatchObject([{ key, settings: { a: 1 }, revision }]);
   });
 
   it('never give a number twice, also not to a channel of the same name', async () => {
@@ -152,12 +141,20 @@ describe('Postgres', () => {
       ]);
       expect(await operators.settings.waitingRooms(key)).toBe(2);
       expect(await operators.settings.waitingRooms({ ...key, tenant: 'other' })).toBe(0);
-      await stores.channels.save(key, { state: 'stopped', reason: 'token_revoked', since: 1 }, 1);
+      const others = [
+        { ...key, tenant: 'other' },
+        { ...key, channel: 'another' },
+      ];
+      for (const one of [key, ...others]) {
+        await stores.channels.save(one, { state: 'stopped', reason: 'token_revoked', since: 1 }, 1);
+      }
       const { revision = 0 } = (await operators.settings.put(key, {}, null, noteOf(key))) ?? {};
       expect(await operators.settings.remove(key, revision - 1, noteOf(key))).toBeNull();
-      expect(await stores.channels.load()).toHaveLength(1);
+      expect(await stores.channels.load()).toHaveLength(3);
       expect(await operators.settings.remove(key, revision, noteOf(key))).not.toBeNull();
-      expect(await stores.channels.load()).toEqual([]);
+      const left = await stores.channels.load();
+      expect(left).toHaveLength(others.length);
+      for (const one of others) expect(left).toContainEqual(expect.objectContaining({ channel: one }));
     } finally {
       await database.close();
     }

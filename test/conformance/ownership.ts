@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { OwnShard } from '../../src/engine/fleet-ports.ts';
+import { handOverLimitMs } from '../../src/room/shard.ts';
 import { registrationOf, takeFreeShards } from '../support/fleet.ts';
 import { claimBy, decide, type Harness, LONG_LEASE_MS, SHARDS, SHORT_LEASE_MS, World } from './world.ts';
 
@@ -168,10 +170,15 @@ export function describeOwnership(harness: () => Harness): void {
       const { ownership } = stores;
       await ownership.register(registrationOf('a', LONG_LEASE_MS));
       const alone = await ownership.glance('a');
-      expect(alone).toMatchObject({ others: 0, nextLeaseEndMs: null });
+      expect(alone).toMatchObject({ others: 0, nextLeaseEndMs: null, longestLeaseMs: null });
       await ownership.register(registrationOf('b', SHORT_LEASE_MS));
       const renewed = await ownership.renew('a', LONG_LEASE_MS);
-      expect(renewed?.news).toMatchObject({ others: 1 });
+      expect(renewed?.news).toMatchObject({ others: 1, longestLeaseMs: SHORT_LEASE_MS });
+      await ownership.register(registrationOf('c', LONG_LEASE_MS));
+      await ownership.register(registrationOf('d', SHORT_LEASE_MS));
+      expect((await ownership.glance('a')).longestLeaseMs).toBe(LONG_LEASE_MS);
+      for (const worker of ['c', 'd']) await ownership.release(worker);
+      expect((await ownership.glance('a')).longestLeaseMs).toBe(SHORT_LEASE_MS);
       expect(renewed?.news.membership).toBeGreaterThan(alone.membership);
       expect(renewed?.news.planned).toBeLessThan(renewed?.news.membership ?? 0);
       await endLease('b');
@@ -209,6 +216,8 @@ export function describeOwnership(harness: () => Harness): void {
       const { stores } = harness();
       const { ownership } = stores;
       await holderAndHeir(stores);
+      await ownership.register(registrationOf('gone', LONG_LEASE_MS));
+      await ownership.release('gone');
       const { membership } = await ownership.view();
       const moves = [
         { shard: 0, from: 'heir', to: 'holder' },
@@ -278,19 +287,81 @@ export function describeOwnership(harness: () => Harness): void {
       expect((await ownership.ownShards('holder'))[0]).toMatchObject({ shard: 0, heir: null });
     });
 
-    it('renews nobody who keeps a shard from a living heir for longer than its own lease', async () => {
+    it('gives no shard to an heir that has gone, although its lease would go on', async () => {
+      const { stores, operators, stepClock } = harness();
+      const { ownership } = stores;
+      const movedAt = async () => (await operators.fleet.look()).shards[0]?.movedAt;
+      await holderAndHeir(stores);
+      const takenAt = await movedAt();
+      await stepClock(1_000);
+      await promise(stores, [0]);
+      await ownership.release('heir');
+      const owned = await ownership.ownShards('holder');
+
+      expect(await ownership.handOver('holder', owned.slice(0, 1))).toEqual([]);
+      expect((await ownership.ownShards('holder'))[0]).toMatchObject({ shard: 0, heir: null });
+      expect(await movedAt()).toBe(takenAt);
+    });
+
+    it('hands over neither what is another’s nor what nobody is to have', async () => {
+      const { stores } = harness();
+      const { ownership } = stores;
+      await holderAndHeir(stores);
+      await promise(stores, [0]);
+      const { shards } = await ownership.view();
+      const [promised, kept] = (await ownership.ownShards('holder')).slice(0, 2) as [OwnShard, OwnShard];
+
+      expect(await ownership.handOver('heir', [promised])).toEqual([]);
+      expect(await ownership.handOver('holder', [kept])).toEqual([]);
+      expect((await ownership.view()).shards).toEqual(shards);
+    });
+
+    it('gives the owner no more time for another heir, and others none for the renewals of theirs', async () => {
+      const { stores, operators, stepClock } = harness();
+      const { ownership } = stores;
+      await holderAndHeir(stores);
+      await promise(stores, [0]);
+      const left = async () => (await operators.fleet.look()).shards[0]?.heirLeftMs ?? 0;
+      await stepClock(LONG_LEASE_MS / 2);
+      await ownership.register(registrationOf('third', LONG_LEASE_MS));
+      const { membership } = await ownership.view();
+      expect(await ownership.applyPlan(membership, [{ shard: 0, from: 'holder', to: 'third' }])).toBe(true);
+      await ownership.renew('third', SHORT_LEASE_MS);
+
+      expect((await ownership.view()).shards[0]).toMatchObject({ owner: 'holder', heir: 'third' });
+      expect(await left()).toBeLessThanOrEqual(handOverLimitMs(LONG_LEASE_MS) - LONG_LEASE_MS / 2);
+      expect(await left()).toBeGreaterThan(LONG_LEASE_MS / 2);
+    });
+
+    it('renews nobody who keeps a shard from a living heir for longer than a hand-over may take', async () => {
       const { stores, stepClock } = harness();
       const { ownership } = stores;
-      await ownership.register(registrationOf('holder', SHORT_LEASE_MS));
-      await takeFreeShards(ownership, 'holder');
-      await ownership.register(registrationOf('heir', LONG_LEASE_MS));
+      await holderAndHeir(stores, 'holder');
       await promise(stores, [0]);
-      await stepClock(SHORT_LEASE_MS / 2);
-      expect(await ownership.renew('holder', LONG_LEASE_MS)).not.toBeNull();
-      await stepClock(SHORT_LEASE_MS / 2);
+      for (let passed = 0; passed < SHORT_LEASE_MS; passed += SHORT_LEASE_MS / 2) {
+        await stepClock(SHORT_LEASE_MS / 2);
+        expect(await ownership.renew('holder', SHORT_LEASE_MS)).not.toBeNull();
+      }
+      await stepClock(handOverLimitMs(SHORT_LEASE_MS) - SHORT_LEASE_MS);
 
-      expect(await ownership.renew('holder', LONG_LEASE_MS)).toBeNull();
+      expect(await ownership.renew('holder', SHORT_LEASE_MS)).toBeNull();
       expect(await ownership.renew('heir', LONG_LEASE_MS)).not.toBeNull();
+    });
+
+    it('gives a hand-over no more time than that where the clock was set back meanwhile, and no less', async () => {
+      const { stores, stepClock } = harness();
+      const { ownership } = stores;
+      await holderAndHeir(stores, 'holder');
+      await promise(stores, [0]);
+      await stepClock(-LONG_LEASE_MS);
+      expect(await ownership.renew('holder', SHORT_LEASE_MS)).not.toBeNull();
+      for (let passed = 0; passed < SHORT_LEASE_MS; passed += SHORT_LEASE_MS / 2) {
+        await stepClock(SHORT_LEASE_MS / 2);
+        expect(await ownership.renew('holder', SHORT_LEASE_MS)).not.toBeNull();
+      }
+      await stepClock(handOverLimitMs(SHORT_LEASE_MS) - SHORT_LEASE_MS);
+
+      expect(await ownership.renew('holder', SHORT_LEASE_MS)).toBeNull();
     });
 
     it('goes on renewing who keeps a shard from an heir that is dead', async () => {
@@ -298,11 +369,22 @@ export function describeOwnership(harness: () => Harness): void {
       const { ownership } = stores;
       await holderAndHeir(stores, 'heir');
       await promise(stores, [0]);
-      await stepClock(LONG_LEASE_MS - 1_000);
-      await ownership.renew('holder', LONG_LEASE_MS);
-      await stepClock(1_000);
+      for (let passed = 0; passed < handOverLimitMs(LONG_LEASE_MS); passed += LONG_LEASE_MS / 2) {
+        await stepClock(LONG_LEASE_MS / 2);
+        expect(await ownership.renew('holder', LONG_LEASE_MS)).not.toBeNull();
+      }
+    });
 
-      expect(await ownership.renew('holder', LONG_LEASE_MS)).not.toBeNull();
+    it('goes on renewing who keeps a shard from an heir that has gone, although its lease would go on', async () => {
+      const { stores, stepClock } = harness();
+      const { ownership } = stores;
+      await holderAndHeir(stores, 'holder');
+      await promise(stores, [0]);
+      await ownership.release('heir');
+      for (let passed = 0; passed < handOverLimitMs(SHORT_LEASE_MS); passed += SHORT_LEASE_MS / 2) {
+        await stepClock(SHORT_LEASE_MS / 2);
+        expect(await ownership.renew('holder', SHORT_LEASE_MS)).not.toBeNull();
+      }
     });
 
     it('a plan gives the shards of a fenced worker away at once, promised ones too', async () => {

@@ -1,41 +1,11 @@
 /** What processes tell of themselves, as stores keep it: in memory and in Postgres alike. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openMemoryStores } from '../../src/adapters/memory/stores.ts';
 import type { LingeringRoom, PipelinePart, PipelineStore } from '../../src/engine/pipeline-ports.ts';
-import type { Stores } from '../../src/engine/ports.ts';
 import { newActivity } from '../../src/engine/tallies.ts';
 import type { Phase } from '../../src/room/room.ts';
-import { Database } from '../adapters/postgres/database.ts';
 import { messageOf } from '../support/engine.ts';
 import { ALL_ROLES } from '../support/fleet.ts';
-import { postgresRoutes } from '../support/postgres.ts';
-
-interface Opened {
-  readonly stores: Stores;
-  readonly pipeline: PipelineStore;
-  readonly close: () => Promise<void>;
-}
-
-const KINDS: readonly (readonly [string, () => Promise<Opened>])[] = [
-  [
-    'memory',
-    async () => {
-      const { stores, operators } = openMemoryStores({ shards: 4, now: () => Date.now() });
-      return { stores, pipeline: operators.pipeline, close: async () => undefined };
-    },
-  ],
-  ...postgresRoutes().map(
-    (route) =>
-      [
-        `Postgres, ${route.name}`,
-        async () => {
-          const database = await Database.on(route);
-          const { stores, operators } = database.stores();
-          return { stores, pipeline: operators.pipeline, close: () => database.close() };
-        },
-      ] as const,
-  ),
-];
+import { kindsOfStores, type OpenedStores } from './kinds.ts';
 
 const MINUTE = 60_000;
 let names = 0;
@@ -61,12 +31,12 @@ const partOf = (worker: string, wishes: Partial<PipelinePart> = {}): PipelinePar
   ...wishes,
 });
 
-describe.each(KINDS)('%s: pipeline store', (_name, open) => {
-  let opened: Opened;
+describe.each(kindsOfStores(4))('%s: pipeline store', (_name, open) => {
+  let opened: OpenedStores;
   let store: PipelineStore;
   beforeAll(async () => {
     opened = await open();
-    store = opened.pipeline;
+    store = opened.operators.pipeline;
   });
   afterAll(() => opened.close());
 
@@ -98,6 +68,21 @@ describe.each(KINDS)('%s: pipeline store', (_name, open) => {
       await store.report(partOf(worker));
       await expect.poll(() => memberOf(worker)).toMatchObject({ isAlive: false, part: { worker } });
     });
+  });
+
+  it('tells what is parked, by channel', async () => {
+    const { rooms } = opened.stores;
+    const channel = newName('channel');
+    const depth = async () => (await store.parked()).filter((one) => one.channel === channel);
+    const message = (room: string, order: number) => ({
+      ...messageOf(room, `${room}-${order}`, { key: { tenant: 'default', channel, room } }),
+      order,
+    });
+    expect(await depth()).toEqual([]);
+    await rooms.append([message('one', 3), message('one', 2), message('two', 2), message('three', 1)]);
+    expect(await depth()).toEqual([{ tenant: 'default', channel, rooms: 2, messages: 3 }]);
+    await rooms.append([message('one', 1)]);
+    expect(await depth()).toEqual([{ tenant: 'default', channel, rooms: 1, messages: 1 }]);
   });
 
   describe('shards', () => {
@@ -146,8 +131,8 @@ describe.each(KINDS)('%s: pipeline store', (_name, open) => {
           const phases = last === null ? ALL : ALL.slice(ALL.indexOf(last.phase));
           const page: LingeringRoom[] = await store.lingering({
             ...pageOf,
-            tenant,
-            channel,
+            tenants: [tenant],
+            channel: channel === null ? null : { tenant, channel },
             phases,
             after: last,
             limit: 7,
@@ -158,14 +143,41 @@ describe.each(KINDS)('%s: pipeline store', (_name, open) => {
         }
         expect(seen).toEqual(expected.filter((room) => channel === null || room.channel === channel));
       }
-      const old = await store.lingering({ ...pageOf, tenant, phases: ['held'], before: 1_004 });
+      const old = await store.lingering({ ...pageOf, tenants: [tenant], phases: ['held'], before: 1_004 });
       expect(old).toEqual(expected.filter(({ phase, since }) => phase === 'held' && since <= 1_004));
       expect(old.length).toBeGreaterThan(0);
     });
 
+    it('are read of several tenants in one order, of none nothing', async () => {
+      const [one, other, third] = [newName('tenant'), newName('tenant'), newName('tenant')];
+      const tenants = [one, other, third];
+      const rooms = Array.from({ length: 30 }, (_, index) =>
+        roomOf(20_000 + index, {
+          tenant: tenants[index % 3] as string,
+          phase: ALL[index % 2] as Phase,
+          since: 1_000 + ((index * 7) % 5),
+        }),
+      );
+      await store.list('w1', rooms, []);
+      const expected = rooms
+        .filter(({ tenant }) => tenant !== third)
+        .sort((a, b) => ALL.indexOf(a.phase) - ALL.indexOf(b.phase) || a.since - b.since || a.id - b.id);
+      const seen: LingeringRoom[] = [];
+      for (let last: LingeringRoom | null = null; ; ) {
+        const phases = last === null ? ALL : ALL.slice(ALL.indexOf(last.phase));
+        const asked = { ...pageOf, tenants: [other, one], phases, after: last, limit: 3 };
+        const page: LingeringRoom[] = await store.lingering(asked);
+        seen.push(...page);
+        if (page.length < 3) break;
+        last = page.at(-1) ?? null;
+      }
+      expect(seen).toEqual(expected);
+      expect(await store.lingering({ ...pageOf, tenants: [] })).toEqual([]);
+    });
+
     it('hold a room once for each worker, as it is now, until it leaves', async () => {
       const tenant = newName('tenant');
-      const page = { ...pageOf, tenant };
+      const page = { ...pageOf, tenants: [tenant] };
       await store.list('w1', [roomOf(1, { tenant }), roomOf(2, { tenant })], []);
       const moved = roomOf(1, { tenant, phase: 'held', since: 9_000 });
       await store.list('w1', [moved], [roomOf(2)]);
@@ -185,9 +197,9 @@ describe.each(KINDS)('%s: pipeline store', (_name, open) => {
       await store.list('w1', [first, second], []);
       await store.list('w2', [second], []);
       await store.clearOthers('w2', [first.shard, second.shard]);
-      expect(await store.lingering({ ...pageOf, tenant })).toEqual([second]);
+      expect(await store.lingering({ ...pageOf, tenants: [tenant] })).toEqual([second]);
       await store.clearOthers('w3', [first.shard]);
-      expect(await store.lingering({ ...pageOf, tenant })).toEqual([second]);
+      expect(await store.lingering({ ...pageOf, tenants: [tenant] })).toEqual([second]);
     });
   });
 
@@ -206,8 +218,8 @@ describe.each(KINDS)('%s: pipeline store', (_name, open) => {
       activity: activityOf(accepted, counts),
     });
     const rangeOf = (tenant: string, channel: string | null) => ({
-      tenant,
-      channel,
+      tenants: [tenant],
+      channel: channel === null ? null : { tenant, channel },
       from: 100 * MINUTE,
       to: 104 * MINUTE,
       stepMs: MINUTE,
@@ -233,6 +245,21 @@ describe.each(KINDS)('%s: pipeline store', (_name, open) => {
       });
       const all = await store.chart(rangeOf(tenant, null));
       expect(all.map(({ activity }) => activity.totals.accepted)).toEqual([8, 11]);
+    });
+
+    it('are those of one tenant, of several, or of all together', async () => {
+      const [one, other, third] = [newName('tenant'), newName('tenant'), newName('tenant')];
+      const far = 50_000_000;
+      const minutes = [one, other, third].map((tenant, index) => minuteOf(tenant, 'a', far, 10 ** index));
+      await store.addMinutes(newName('worker'), 1, minutes);
+      const accepted = async (tenants: readonly string[] | null) => {
+        const range = { channel: null, tenants, from: far * MINUTE, to: (far + 1) * MINUTE, stepMs: MINUTE };
+        return (await store.chart(range)).map(({ at, activity }) => [at / MINUTE, activity.totals.accepted]);
+      };
+      expect(await accepted([one])).toEqual([[far, 1]]);
+      expect(await accepted([third, one])).toEqual([[far, 101]]);
+      expect(await accepted(null)).toEqual([[far, 111]]);
+      expect(await accepted([])).toEqual([]);
     });
 
     it('are read in steps from the beginning of the range', async () => {

@@ -19,7 +19,7 @@ export function describeRaces(stores: () => Stores): void {
         const given = results.map((batch, b) =>
           batch.filter((_, i) => batches[b]?.[i]?.key.room === name).map((result) => result.sequence),
         );
-        expect(given.flat().sort((a, b) => a - b)).toEqual(Array.from({ length: 24 }, (_, i) => i + 1));
+        expect(given.flat().sort((a, b) => (a ?? 0) - (b ?? 0))).toEqual(Array.from({ length: 24 }, (_, i) => i + 1));
         for (const batch of given) expect(batch).toEqual(batch.map((_, i) => (batch[0] ?? 0) + i));
         expect((await world.stored(name)).row.tail).toBe(24);
       }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { fingerprintOf, refusedPayload } from '../../src/engine/fingerprint.ts';
 import type { ChannelCondition, Stores } from '../../src/engine/ports.ts';
 import { START } from '../support/rooms.ts';
 import { World } from './world.ts';
@@ -75,6 +76,7 @@ export function describeDeadLetters(stores: () => Stores): void {
         address: null,
         sequence: null,
         detail: 'not JSON',
+        fingerprint: fingerprintOf(null, refusedPayload('body_malformed_json')),
       });
     });
 

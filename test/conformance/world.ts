@@ -1,5 +1,6 @@
 /** What the behaviour suite needs of a store, and rooms and messages made from it. */
 import { createHash } from 'node:crypto';
+import type { BufferCursors } from '../../src/engine/buffer-ports.ts';
 import type { OperatorStores } from '../../src/engine/operator-ports.ts';
 import type {
   AppendResult,
@@ -22,6 +23,7 @@ export const LANES = 3;
 export interface Harness {
   readonly stores: Stores;
   readonly operators: OperatorStores;
+  readonly bufferCursors: BufferCursors;
   /** Lets the lease of this worker come to its end; it had no longer than a minute. */
   endLease(worker: string): Promise<void>;
   /** Sets the database's clock, ahead or back; what is stored stays as it is. */

@@ -190,4 +190,19 @@ describe('a batcher', () => {
     await settled();
     expect(idle).toBe(true);
   });
+
+  it('ends a batch before it becomes too heavy, but lets one item go however heavy it is', async () => {
+    const flushed: number[][] = [];
+    const batcher = new Batcher<number, number>({
+      maxRows: 4,
+      weight: { of: (item) => item, most: 10 },
+      flush: async (items) => {
+        flushed.push([...items]);
+        return items;
+      },
+    });
+    const items = [4, 5, 2, 50, 1, 1, 1, 1, 1];
+    expect(await batcher.submitAll(items, () => -1)).toEqual(items);
+    expect(flushed).toEqual([[4, 5], [2], [50], [1, 1, 1, 1], [1]]);
+  });
 });

@@ -8,7 +8,7 @@ describe('an attempt', () => {
     const process = await bed.boot();
     const [accepted] = await process.publish('r', ['a']);
     expect(bed.platform.last.request).toEqual({
-      reference: accepted?.reference,
+      reference: accepted?.kind === 'accepted' ? accepted.reference : '',
       body: messageOf('r', 'a').body,
       attempt: 1,
       worker: 'worker-1.1',
@@ -26,6 +26,31 @@ describe('an attempt', () => {
     const { request } = bed.platform.last;
     expect(request.requestId).toBe('trace-1');
     expect(Buffer.from(request.body)).toEqual(Buffer.from(body));
+  });
+
+  it('names the request that published it in every line of the log that is of its message', async () => {
+    const bed = new Bed({ channels: [channelOf({ policy: { failurePolicy: 'hold' } })] });
+    const process = await bed.boot();
+    const { body } = messageOf('r', 'a');
+    const stored = Buffer.concat([Buffer.from('{"requestId":"trace-1",'), body.subarray(1)]);
+    await process.publish('r', ['a'], { body: stored });
+    await bed.platform.last.fail();
+    await bed.time.advance(10_000);
+    await bed.platform.last.refuse({ permanent: true });
+    await process.publish('s', ['b'], { body: stored, failurePolicy: 'move_on' });
+    await bed.platform.last.refuse({ permanent: true });
+    await process.publish('t', ['c']);
+    await bed.platform.last.accept();
+    const told = process.logged.filter(({ fields }) => 'sequence' in fields);
+    expect(told.map(({ event, fields }) => [event, fields.requestId])).toEqual([
+      ['attempt.unknown', 'trace-1'],
+      ['attempt.finished', 'trace-1'],
+      ['attempt.finished', 'trace-1'],
+      ['room.held', 'trace-1'],
+      ['attempt.finished', 'trace-1'],
+      ['message.dead_lettered', 'trace-1'],
+      ['attempt.finished', undefined],
+    ]);
   });
 
   it('is made again after a retryable refusal, with back-off, the same reference and the next number', async () => {

@@ -1,6 +1,7 @@
 /** Failures counted in memory: what a second brings, what is lost with a store, and what bounds them. */
 import { describe, expect, it } from 'vitest';
-import { createFailureCounter, fingerprintOf } from '../../src/engine/failures.ts';
+import { createFailureCounter } from '../../src/engine/failures.ts';
+import { fingerprintOf, OTHER_CODE, OTHER_TEXT, refusalBy } from '../../src/engine/fingerprint.ts';
 import type { FailureGroup } from '../../src/engine/operator-ports.ts';
 import { OutcomeUnknownError } from '../../src/engine/ports.ts';
 import type { TelemetryEvents } from '../../src/telemetry.ts';
@@ -9,7 +10,16 @@ import { Bed, CHANNEL, nackOf, settled } from '../support/engine.ts';
 type Seen = TelemetryEvents['failure.seen'];
 
 function failureOf(code: string, wishes: Partial<Seen> = {}): Seen {
-  return { channel: CHANNEL, kind: 'refused', code, again: false, deadLetter: false, sample: null, ...wishes };
+  return {
+    channel: CHANNEL,
+    kind: 'refused',
+    code,
+    textDigest: null,
+    again: false,
+    deadLetter: false,
+    sample: null,
+    ...wishes,
+  };
 }
 
 async function start(answer: () => Promise<void> = () => Promise.resolve()) {
@@ -71,27 +81,26 @@ describe('failures', () => {
     expect(failures).toEqual([]);
   });
 
-  it('beyond a thousand groups are counted as others', async () => {
-    const { bed, merged, see } = await start();
-    for (let n = 0; n < 1_200; n++) see(failureOf(`code-${n}`));
-    see(failureOf('code-7'));
-    await bed.time.advance(1_000);
-    const [groups = []] = merged;
-    expect(groups).toHaveLength(1_001);
-    expect(groups.find(({ code }) => code === 'other')).toMatchObject({ count: 200 });
-    expect(groups.find(({ code }) => code === 'code-7')).toMatchObject({ count: 2 });
+  it('have one fingerprint for a channel, a kind, a code and the words', () => {
+    const failure = { kind: 'refused', code: 'a', textDigest: null } as const;
+    const one = fingerprintOf(CHANNEL, failure);
+    const others = [
+      fingerprintOf(CHANNEL, { ...failure, kind: 'unknown' }),
+      fingerprintOf(CHANNEL, { ...failure, code: 'b' }),
+      fingerprintOf(CHANNEL, { ...failure, textDigest: 'c0ffee' }),
+      fingerprintOf(CHANNEL, { ...failure, textDigest: 'decaf' }),
+      fingerprintOf(CHANNEL, { ...failure, textDigest: OTHER_TEXT }),
+      fingerprintOf({ ...CHANNEL, tenant: 'other' }, failure),
+      fingerprintOf(null, failure),
+    ];
+    expect(one).toBe(fingerprintOf({ ...CHANNEL }, { ...failure }));
+    expect(new Set([one, ...others]).size).toBe(8);
   });
 
-  it('have one fingerprint for a channel, a kind and a code', () => {
-    const one = fingerprintOf(CHANNEL, 'refused', 'a');
-    const others = [
-      fingerprintOf(CHANNEL, 'unknown', 'a'),
-      fingerprintOf(CHANNEL, 'refused', 'b'),
-      fingerprintOf({ ...CHANNEL, tenant: 'other' }, 'refused', 'a'),
-      fingerprintOf(null, 'refused', 'a'),
-    ];
-    expect(one).toBe(fingerprintOf({ ...CHANNEL }, 'refused', 'a'));
-    expect(new Set([one, ...others]).size).toBe(5);
+  it('of codes beyond those that are told apart are those of one other', () => {
+    const [one, two] = ['a', 'b'].map((code) => refusalBy(nackOf({ code, textDigest: OTHER_CODE })));
+    expect(one).toEqual({ kind: 'refused', code: 'other', textDigest: OTHER_CODE });
+    expect(two).toEqual(one);
   });
 });
 
@@ -100,8 +109,9 @@ describe('what the engine tells of failures', () => {
     const bed = new Bed();
     const process = await bed.boot();
     const seen: string[] = [];
-    process.instruments.telemetry.on('failure.seen', ({ kind, code, again, deadLetter, sample }) => {
-      seen.push(`${kind} ${code} ${sample?.sequence}${again ? ' again' : ''}${deadLetter ? ' for good' : ''}`);
+    process.instruments.telemetry.on('failure.seen', ({ kind, code, textDigest, again, deadLetter, sample }) => {
+      const what = [kind, code, ...(textDigest === null ? [] : [textDigest]), sample?.sequence].join(' ');
+      seen.push(`${what}${again ? ' again' : ''}${deadLetter ? ' for good' : ''}`);
     });
     return { bed, process, seen };
   }
@@ -131,6 +141,32 @@ describe('what the engine tells of failures', () => {
     await process.ack(bed, 'r', 1, nack);
     await process.ack(bed, 'r', 1, nack);
     expect(seen).toEqual(['refused undeliverable 1 for good']);
+  });
+
+  it('in which words, by an answer, by a status, or too late; and the letter has the fingerprint of its last failure', async () => {
+    const { bed, process, seen } = await watched();
+    await process.publish('r', ['a', 'b']);
+    await bed.platform.last.refuse({ code: 'busy', textDigest: 'w0rds' });
+    await bed.time.until(() => bed.platform.sends.length === 2);
+    await bed.platform.last.accept();
+    const permanent = { permanent: true, code: 'undeliverable' };
+    await process.ack(bed, 'r', 1, { level: null, nack: nackOf({ ...permanent, textDigest: 'by_status' }) });
+    await bed.time.until(() => bed.platform.sends.length === 3);
+    await bed.platform.last.accept();
+    await bed.time.advance(6_000);
+    await process.ack(bed, 'r', 2, { level: null, nack: nackOf({ ...permanent, textDigest: 't00_late' }) });
+    await settled();
+    expect(seen).toEqual([
+      'refused busy w0rds 1',
+      'refused undeliverable by_status 1 for good',
+      'refused undeliverable t00_late 2 for good',
+    ]);
+    const letters = await bed.stores.deadLetters.list(null, 9);
+    const of = (textDigest: string) => fingerprintOf(CHANNEL, { kind: 'refused', code: 'undeliverable', textDigest });
+    expect(letters.map(({ sequence, fingerprint }) => [sequence, fingerprint])).toEqual([
+      [2, of('t00_late')],
+      [1, of('by_status')],
+    ]);
   });
 
   it('nothing of what went well', async () => {

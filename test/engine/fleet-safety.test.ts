@@ -51,6 +51,22 @@ describe('a hand-over', () => {
     expect(logged(owner, 'ownership.lost')).toEqual([]);
     expect(bed.platform.sends).toHaveLength(12);
   });
+
+  it('bears that its owner hears of it last, has just begun the longest send, and the store is slow after that', async () => {
+    const bed = new Bed({ settings: { renewEveryMs: 1_700 } });
+    const owner = await bed.boot();
+    owner.engine.configureChannel(channelOf({ sendTimeoutMs: 7_800 }));
+    const heir = await bed.boot();
+    await bed.time.advance(1_600);
+    for (let room = 0; room < 12; room++) await owner.publish(`room-${room}`, ['a']);
+    owner.faults = ({ method }) => (method === 'compareAndSet' ? { action: 'run', afterMs: 600 } : 'run');
+    await bed.time.advance(7_700);
+    for (const send of [...bed.platform.sends]) await send.accept();
+    await bed.time.until(() => held(heir) === SHARDS / 2, 2_000);
+    await bed.time.advance(2 * LEASE_MS);
+    expect(logged(owner, 'ownership.lost')).toEqual([]);
+    expect(bed.platform.sends).toHaveLength(12);
+  });
 });
 
 describe('the database’s clock', () => {
@@ -81,6 +97,23 @@ describe('the database’s clock', () => {
     expect(logged(second, 'database.clock_set')).toMatchObject([{ fields: { durationMs: HOUR_MS } }]);
     await bed.time.until(() => held(second) === SHARDS, LEASE_MS);
     expect(first.engine.ownership.mayTakeOver(shards[0] ?? 0)).toBe(false);
+  });
+
+  it('set ahead lets nobody judge a longer lease than its own before that can have ended', async () => {
+    const { bed, setClock } = bedWithClock();
+    const longLeaseMs = 3 * LEASE_MS;
+    const first = await bed.boot({ leaseMs: longLeaseMs });
+    const second = await bed.boot();
+    await bed.time.until(() => held(second) === SHARDS / 2);
+    const shards = [...first.engine.ownership.shards];
+    await bed.time.advance(100);
+    first.faults = ({ method }) => (method === 'renew' || method === 'glance' ? 'fail_before' : 'run');
+    setClock(HOUR_MS);
+    for (let passed = 0; passed < longLeaseMs - 2_500; passed += 100) {
+      await bed.time.advance(100);
+      expect(shards.filter((shard) => second.engine.ownership.holds(shard))).toEqual([]);
+    }
+    await bed.time.until(() => held(second) === SHARDS, longLeaseMs);
   });
 
   it('set back by an hour keeps no shard of a dead worker for longer than a lease', async () => {

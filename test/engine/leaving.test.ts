@@ -4,13 +4,13 @@ import { LEAVE_EVERY_MS, LeavingPace } from '../../src/engine/leaving.ts';
 const LEASE_MS = 10_000;
 
 /** Lets all of them leave, a step at a time, and tells how many began at which ms. */
-function leave(count: number, stepMs: number, pace: LeavingPace, told = true): [number, number][] {
+function leave(count: number, stepMs: number, pace: LeavingPace): [number, number][] {
   const clock = clockOf(pace);
   const from = clock.now;
   const steps: [number, number][] = [];
   let waiting = Array.from({ length: count }, (_, shard) => shard);
   for (;;) {
-    const begun = pace.next(waiting, told);
+    const begun = pace.next(waiting);
     expect(begun).toEqual(waiting.slice(0, begun.length));
     if (begun.length > 0) steps.push([clock.now - from, begun.length]);
     waiting = waiting.slice(begun.length);
@@ -43,7 +43,7 @@ function clockOf(pace: LeavingPace): Clock {
 describe('shards that leave', () => {
   it('do so at once where they are few', () => {
     expect(leave(64, LEAVE_EVERY_MS, paceOf())).toEqual([[0, 64]]);
-    expect(paceOf().next([], true)).toEqual([]);
+    expect(paceOf().next([])).toEqual([]);
   });
 
   it('do so a few at a time where they are many, evenly', () => {
@@ -66,17 +66,11 @@ describe('shards that leave', () => {
     );
   });
 
-  it('have begun sooner where no signal told of their heirs', () => {
-    const steps = leave(4_096, LEAVE_EVERY_MS, paceOf(), false);
-    expect(steps.length).toBeGreaterThan(5);
-    expect(steps.at(-1)?.[0]).toBeLessThanOrEqual(LEASE_MS / 25);
-  });
-
   it('take their time anew when more of them come later', () => {
     const pace = paceOf();
     leave(1_024, LEAVE_EVERY_MS, pace);
     clockOf(pace).now += 60_000;
-    expect(pace.next([], true)).toEqual([]);
+    expect(pace.next([])).toEqual([]);
     expect(leave(1_024, LEAVE_EVERY_MS, pace)).toHaveLength(16);
   });
 });

@@ -54,6 +54,14 @@ describe('a message that keeps every rule', () => {
     expect(Buffer.from(draft.digest)).toEqual(createHash('sha256').update(draft.body).digest());
   });
 
+  it('is another message under another order, or without one', () => {
+    const drafts = [undefined, 1, 2, 12].map((order) => accepted(message(order === undefined ? {} : { order })));
+    expect(drafts.map(({ order }) => order)).toEqual([undefined, 1, 2, 12]);
+    expect(new Set(drafts.map(bodyOf)).size).toBe(1);
+    expect(new Set(drafts.map(({ digest }) => Buffer.from(digest).toString('hex'))).size).toBe(4);
+    expect(accepted(message({ order: 2 })).digest).toEqual(drafts[2]?.digest);
+  });
+
   it('carries everything that it says', () => {
     const draft = accepted(
       message({

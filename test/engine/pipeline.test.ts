@@ -1,12 +1,15 @@
 /** What a process tells of itself agrees with what the stores hold. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { stageOf } from '../../src/engine/pipeline.ts';
+import { endOfTurn } from '../../simulators/world/time.ts';
+import { Reporter, stageOf } from '../../src/engine/pipeline.ts';
 import { type PipelineStore, STAGES } from '../../src/engine/pipeline-ports.ts';
 import type { Total } from '../../src/engine/tallies.ts';
 import type { RoomRow } from '../../src/room/room.ts';
-import { CHANNEL, channelOf, SHARDS } from '../support/engine.ts';
+import { CHANNEL, channelOf, messageOf, SHARDS } from '../support/engine.ts';
 import { Stage } from '../support/pipeline.ts';
+
+const OTHER = { tenant: 'other', channel: 'sales' };
 
 function countsOf(rows: readonly RoomRow[]) {
   const rooms = STAGES.map(() => 0);
@@ -40,6 +43,51 @@ describe('the part of a process', () => {
       },
     ]);
     expect(part).toMatchObject({ asOf: stage.bed.time.now, shards: SHARDS, intake: 0, openSends: 2, unlisted: 0 });
+  });
+
+  it('counts once what is on its way: not what the buffer holds until it is inserted', async () => {
+    const stage = new Stage();
+    const { process } = await stage.boot();
+    process.loseStores();
+    const accepted = (['http', 'pubsub', 'buffer'] as const).map((source, index) =>
+      process.engine.intake.accept(messageOf('r', `m-${index}`, { source })),
+    );
+    const { engine, clock, instruments } = process;
+    const onFailure = (error: unknown): void => void process.failures.push(error);
+    const reporter = new Reporter({
+      ...engine,
+      buffering: () => [
+        { ...CHANNEL, messages: 3 },
+        { ...OTHER, messages: 1 },
+      ],
+      store: stage.store,
+      clock,
+      endOfTurn,
+      instruments,
+      onFailure,
+    });
+    const accepting = async () => {
+      const part = await reporter.glance(0);
+      const channels = part?.channels.filter((one) => one.accepting !== undefined);
+      return [part?.intake, channels?.map((one) => [one.tenant, one.accepting])];
+    };
+    expect(await accepting()).toEqual([
+      2 + 4,
+      [
+        ['default', 2 + 3],
+        ['other', 1],
+      ],
+    ]);
+    process.regainStores();
+    await stage.bed.time.advance(1_000);
+    await Promise.all(accepted);
+    expect(await accepting()).toEqual([
+      4,
+      [
+        ['default', 3],
+        ['other', 1],
+      ],
+    ]);
   });
 
   it('counts rooms that have left memory because only an operator can move them, until one does', async () => {
@@ -216,7 +264,7 @@ describe('minutes', () => {
   const chart = async (stage: Stage) => {
     const { now } = stage.bed.time;
     const to = Math.ceil(now / 60_000) * 60_000 + 60_000;
-    return stage.store.chart({ ...CHANNEL, from: to - 3_600_000, to, stepMs: 60_000 });
+    return stage.store.chart({ channel: CHANNEL, tenants: null, from: to - 3_600_000, to, stepMs: 60_000 });
   };
 
   it('are stored when they are over, once, also where the answer of the store is lost', async () => {

@@ -225,7 +225,11 @@ describe('media of the head', () => {
 describe('an upload that fails', () => {
   it('costs nothing: the message goes as its link, in its turn', async () => {
     const { bed, uploads, process } = await start();
-    await process.publish('r', ['a', 'pic-b']);
+    const { body } = messageOf('r', 'pic-b');
+    await process.publish('r', ['a']);
+    await process.publish('r', ['pic-b'], {
+      body: Buffer.concat([Buffer.from('{"requestId":"trace-1",'), body.subarray(1)]),
+    });
     await uploads.last.fail();
     await bed.time.advance(HOUR_MS / 1_000);
     await bed.platform.last.accept();
@@ -236,7 +240,12 @@ describe('an upload that fails', () => {
     expect(await resultsOf(process)).toEqual({ failed: 1 });
     expect(process.logged).toContainEqual({
       event: 'preparation.failed',
-      fields: expect.objectContaining({ channel: 'support', sequence: 2, reason: 'media_http_404' }),
+      fields: expect.objectContaining({
+        channel: 'support',
+        sequence: 2,
+        reason: 'media_http_404',
+        requestId: 'trace-1',
+      }),
     });
   });
 

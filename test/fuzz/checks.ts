@@ -42,6 +42,8 @@ const SUCCESS: readonly { readonly path: RegExp; readonly status: number; readon
   { path: /^\/healthz/, status: 200, body: compiled(healthSchema) },
   { path: /^\/readyz/, status: 200, body: compiled(readinessSchema) },
   { path: /^\/metrics/, status: 200, body: null },
+  // The dashboard.
+  { path: /^\/(\?|$)/, status: 200, body: null },
 ];
 
 const problem = compiled(problemSchema);

@@ -41,6 +41,12 @@ async function ask(url: string, { method, path, headers, body }: Drawn): Promise
   client.once('response', (response) => {
     const chunks: Buffer[] = [];
     response.on('data', (chunk: Buffer) => chunks.push(chunk));
+    if (response.headers['content-type']?.startsWith('text/event-stream') === true) {
+      // A feed has no end.
+      answered.resolve({ status: 200, type: 'text/event-stream', text: '', ms: performance.now() - startedAt });
+      client.destroy();
+      return;
+    }
     response.once('error', answered.reject);
     response.once('end', () => {
       const { statusCode: status = 0, headers: answer } = response;
@@ -190,7 +196,7 @@ test('whatever is asked, the answer is one of the contract', { timeout: 60_000 +
       statuses.set(status, (statuses.get(status) ?? 0) + 1);
       asked.add(drawn.key);
       expect(ms, what).toBeLessThan(MAX_MS);
-      expect(status === 503 ? 0 : status, what).toBeLessThan(500);
+      expect(status, what).toBeLessThan(500);
       const responses = byKey.get(drawn.key)?.responses ?? {};
       const media = (responses[status] ?? responses[`${String(status)[0]}XX`])?.content[type];
       expect(media, `not in the contract: ${what}`).toBeDefined();

@@ -38,6 +38,53 @@ function codeOf({ status, head, body }: Parsed): ErrorCode {
   return code;
 }
 
+const KEY = `authorization: ${bearer('publish').authorization}\r\n`;
+const BATCH = `POST /v1/messages:batch HTTP/1.1\r\nhost: x\r\n${KEY}content-type: application/json\r\n`;
+const WEBHOOK = 'POST /v1/webhooks/default/main HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n';
+const ORDER = `POST /v1/rooms/main/r-1/pause HTTP/1.1\r\nhost: x\r\nauthorization: ${bearer('operate').authorization}\r\ncontent-type: application/json\r\n`;
+/** What an attacker without a key would have another one's connection carry. */
+const INNER = `POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${BODY.length}\r\n\r\n${BODY}`;
+const CLOSING = 'GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n';
+
+interface Smuggled {
+  readonly name: string;
+  readonly bytes: string;
+  readonly codes: readonly ErrorCode[];
+}
+
+/** A length and chunks contradict each other, on every kind of route; what is behind a whole request is one of its own. */
+const SMUGGLED: readonly Smuggled[] = [
+  ...[BATCH, WEBHOOK, ORDER].flatMap((head): Smuggled[] => {
+    const name = head.slice(0, head.indexOf(' HTTP'));
+    return [
+      ['a length, then chunks', 'content-length: 4\r\ntransfer-encoding: chunked\r\n'],
+      ['chunks, then a length', 'transfer-encoding: chunked\r\ncontent-length: 4\r\n'],
+      ['two lengths', 'content-length: 2\r\ncontent-length: 200\r\n'],
+      ['a name that is nearly the encoding', 'transfer-encoding : chunked\r\ncontent-length: 2\r\n'],
+      ['an encoding that is nearly chunked', 'transfer-encoding: xchunked\r\ncontent-length: 2\r\n'],
+    ].map(([how, headers]) => ({
+      name: `${name}, ${how}`,
+      bytes: `${head}${headers}\r\n0\r\n\r\n${INNER}`,
+      codes: ['field_invalid'],
+    }));
+  }),
+  {
+    name: 'behind the last chunk',
+    bytes: `${HEAD}transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n${INNER}`,
+    codes: ['field_missing', 'unauthorized'],
+  },
+  {
+    name: 'as the body of a GET',
+    bytes: `GET /v1/nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: ${INNER.length}\r\n\r\n${INNER}${CLOSING}`,
+    codes: ['not_found', 'not_found'],
+  },
+  {
+    name: 'as the body of a request that is refused before its body is read',
+    bytes: `POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${WHOLE.length}\r\n\r\n${WHOLE}${CLOSING}`,
+    codes: ['unauthorized', 'not_found'],
+  },
+];
+
 /** Times for those who send slowly. */
 const HASTY = { headersTimeoutMs: 200, requestTimeoutMs: 200, connectionsCheckingIntervalMs: 20 };
 
@@ -170,6 +217,30 @@ describe('On the wire', () => {
     const { socket, closed } = open();
     socket.write(`${HEAD}content-length: 2\r\n\r\n{}${inner}`);
     expect(answersIn(await closed).map(codeOf)).toEqual(['field_missing', 'unauthorized']);
+    expect(rig.watched.changes).toBe(0);
+  });
+
+  test.for(SMUGGLED)('no request comes in smuggled: $name', async ({ bytes, codes }) => {
+    tally.add('smuggled');
+    const { socket, closed } = open();
+    socket.write(bytes, 'latin1');
+    expect(answersIn(await closed).map(codeOf)).toEqual(codes);
+    await rig.quiet();
+    expect(rig.watched.changes).toBe(0);
+  });
+
+  test.for([
+    ['a batch', `${BATCH}content-length: 100000\r\n\r\n{"messages":[`],
+    ['a webhook', `${WEBHOOK}content-length: 100000\r\n\r\n{`],
+    ['an order', `${ORDER}content-length: 100000\r\n\r\n{`],
+  ] as const)('a slow body of %s ends with 408', async ([, start]) => {
+    await rig.stop();
+    rig = await startMemoryRig(HASTY);
+    tally.add('slow');
+    const { socket, closed } = open();
+    socket.write(start);
+    const timer = setInterval(() => socket.writable && socket.write(' '), 10);
+    expect(answersIn(await closed.finally(() => clearInterval(timer))).map(codeOf)).toEqual(['request_timeout']);
     expect(rig.watched.changes).toBe(0);
   });
 

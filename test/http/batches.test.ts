@@ -54,9 +54,33 @@ describe('POST /v1/messages:batch', () => {
       accepted: 3,
       refused: 0,
       results: [
-        { index: 0, id: 'ref-1-1', room: 'r', sequence: 1, duplicate: false, status: '/v1/messages/ref-1-1' },
-        { index: 1, id: 'ref-2-1', room: 's', sequence: 1, duplicate: false, status: '/v1/messages/ref-2-1' },
-        { index: 2, id: 'ref-1-2', room: 'r', sequence: 2, duplicate: false, status: '/v1/messages/ref-1-2' },
+        {
+          index: 0,
+          id: 'ref-1-1',
+          room: 'r',
+          sequence: 1,
+          duplicate: false,
+          status: '/v1/messages/ref-1-1',
+          mode: 'direct',
+        },
+        {
+          index: 1,
+          id: 'ref-2-1',
+          room: 's',
+          sequence: 1,
+          duplicate: false,
+          status: '/v1/messages/ref-2-1',
+          mode: 'direct',
+        },
+        {
+          index: 2,
+          id: 'ref-1-2',
+          room: 'r',
+          sequence: 2,
+          duplicate: false,
+          status: '/v1/messages/ref-1-2',
+          mode: 'direct',
+        },
       ],
     });
     expect(backend.published.map(({ messageId }) => messageId)).toEqual(['a', null, 'b']);

@@ -95,6 +95,22 @@ describe('GET /v1/dead-letters', () => {
 });
 
 describe('replay', () => {
+  it('lets the room be found by the recipient of the message again', async () => {
+    const steered = await SteeringBed.start();
+    const { bed, process } = steered;
+    bed.platform.answers = () => ({ kind: 'refused', nack: nackOf({ permanent: true }) });
+    const body = new TextEncoder().encode(JSON.stringify({ to: '+49 1', content: { id: 'a' } }));
+    await process.publish('r', ['a'], { body });
+    await bed.time.advance(1);
+    await process.recipients.service.start();
+    await steered.post(`${LETTERS}:replay`, { filter: { channel: 'support' } });
+    await process.recipients.service.stop();
+    const channels = [{ channel: 'support', shard: 0, after: 0 }];
+    const { recipients } = bed.operators;
+    const found = await recipients.find({ tenant: 'default', recipient: '+49 1', channels, limit: 9 });
+    expect(found).toMatchObject([{ id: (await bed.row('r')).id }]);
+  });
+
   it('appends those of a room in their original order, linked, and once', async () => {
     const steered = await SteeringBed.start();
     const { bed } = steered;
@@ -143,6 +159,80 @@ describe('replay', () => {
     expect(letters.at(-1)).toMatchObject({ closedBy: 'operate', replayedAs: { sequence: 4 } });
     const notes = await steered.audited();
     expect(notes).toMatchObject([{ action: 'dead_letter.replay', detail: { reason: 'it works again' } }]);
+  });
+
+  it('of one group takes exactly its letters, in order, and leaves those of the same code and other words', async () => {
+    const steered = await SteeringBed.start();
+    const { bed } = steered;
+    await steered.fail('r', ['a'], 'blocked', 'b10cced');
+    await steered.fail('r', ['b'], 'blocked', 'de1e7ed');
+    await steered.fail('r', ['c'], 'blocked', 'b10cced');
+    await steered.fail('s', ['d'], 'blocked');
+    await steered.fail('s', ['e'], 'blocked', 'de1e7ed');
+    heal(steered);
+    await bed.time.advance(1_000);
+    const { failures } = (await steered.get('/v1/failures')).body;
+    expect(failures).toHaveLength(3);
+    expect(
+      new Set(failures.map(({ channel, code }: { channel: string; code: string }) => `${channel} ${code}`)),
+    ).toEqual(new Set(['support blocked']));
+    const fingerprintsOf = async (query: string): Promise<[string, string][]> =>
+      (await steered.get(`${LETTERS}?${query}`)).body.letters.map(
+        (letter: { room: string; message: { sequence: number }; fingerprint: string }) => [
+          `${letter.room}${letter.message.sequence}`,
+          letter.fingerprint,
+        ],
+      );
+    const groups = new Map(await fingerprintsOf('code=blocked'));
+    const told = groups.get('r1');
+    expect(new Set(groups.values())).toEqual(
+      new Set(failures.map(({ fingerprint }: { fingerprint: string }) => fingerprint)),
+    );
+    const named = async (fingerprint: string | undefined) =>
+      (await fingerprintsOf(`fingerprint=${fingerprint}`)).map(([name]) => name);
+    expect(await named(told)).toEqual(['r3', 'r1']);
+    expect(await named(groups.get('s1'))).toEqual(['s1']);
+
+    const filter = { fingerprint: told };
+    const foreseen = await steered.post(`${LETTERS}:replay`, { filter, dryRun: true });
+    expect(foreseen.body.letters).toMatchObject([
+      { result: 'replayable', room: 'r', from: { sequence: 1 } },
+      { result: 'replayable', room: 'r', from: { sequence: 3 } },
+    ]);
+    expect((await steered.post(`${LETTERS}:replay`, { filter })).body).toMatchObject({ replayed: 2, refused: 0 });
+    await bed.time.advance(30_000);
+    expect(bed.platform.log.filter((sent) => sent.startsWith('r/')).slice(3)).toEqual(['r/a', 'r/c']);
+    expect((await fingerprintsOf('state=open')).map(([name]) => name)).toEqual(['s2', 's1', 'r2']);
+
+    const others = { fingerprint: groups.get('s2'), channel: 'support' };
+    expect((await steered.post(`${LETTERS}:replay`, { filter: others })).body.replayed).toBe(2);
+    await bed.time.advance(30_000);
+    expect(
+      bed.platform.log
+        .slice(5)
+        .filter((sent) => /[be]$/.test(sent))
+        .sort(),
+    ).toEqual(['r/b', 's/e']);
+    expect((await fingerprintsOf('state=open')).map(([name]) => name)).toEqual(['s1']);
+  });
+
+  it('of a group finds a message by what it failed with last, however it had failed before', async () => {
+    const steered = await SteeringBed.start();
+    const { bed, process } = steered;
+    const texts = ['0ne', 'tw0', 'thr33', 'f0ur', 'f1ve'];
+    bed.platform.answers = () => ({
+      kind: 'refused',
+      nack: nackOf({ code: 'busy', textDigest: texts[bed.platform.sends.length - 1] ?? '' }),
+    });
+    await process.publish('r', ['a']);
+    await bed.time.until(() => bed.platform.sends.length === 5);
+    await bed.time.advance(2_000);
+    const { failures } = (await steered.get('/v1/failures')).body;
+    const dead = failures.filter(({ deadLetters }: { deadLetters: number }) => deadLetters > 0);
+    expect(failures).toHaveLength(5);
+    expect(dead).toMatchObject([{ code: 'busy', count: 1, deadLetters: 1 }]);
+    const { letters } = (await steered.get(`${LETTERS}?fingerprint=${dead[0].fingerprint}`)).body;
+    expect(letters).toMatchObject([{ room: 'r', reason: 'attempts_exhausted', fingerprint: dead[0].fingerprint }]);
   });
 
   it('that was interrupted before the letters were linked links them when it is repeated', async () => {
@@ -339,6 +429,7 @@ describe('what nobody can mean', () => {
     ['GET', `${LETTERS}?reason=%00`, undefined, 400, 'text_nul_or_surrogate'],
     ['GET', `${LETTERS}?state=lost`, undefined, 400, 'field_invalid'],
     ['GET', `${LETTERS}?kind=both`, undefined, 400, 'field_invalid'],
+    ['GET', `${LETTERS}?fingerprint=beef`, undefined, 400, 'field_invalid'],
     ['GET', `${LETTERS}?from=-1`, undefined, 400, 'field_invalid'],
     ['GET', `${LETTERS}?until=Infinity`, undefined, 400, 'field_type'],
     ['GET', `${LETTERS}?bogus=1`, undefined, 400, 'field_unknown'],
@@ -366,6 +457,8 @@ describe('what nobody can mean', () => {
     ['POST', `${LETTERS}:replay`, { filter: null }, 400, 'field_type'],
     ['POST', `${LETTERS}:replay`, { filter: { state: 'open' } }, 400, 'field_unknown'],
     ['POST', `${LETTERS}:replay`, { filter: { kind: 'x' } }, 400, 'field_invalid'],
+    ['POST', `${LETTERS}:replay`, { filter: { fingerprint: 'F'.repeat(32) } }, 400, 'field_invalid'],
+    ['POST', `${LETTERS}:replay`, { filter: { fingerprint: 7 } }, 400, 'field_type'],
     ['POST', `${LETTERS}:replay`, { filter: { reason: 7 } }, 400, 'field_type'],
     ['POST', `${LETTERS}:replay`, { filter: { reason: 'x'.repeat(300) } }, 400, 'id_too_long'],
     ['POST', `${LETTERS}:replay`, { filter: { from: '1' } }, 400, 'field_type'],

@@ -33,11 +33,14 @@ export class Backend {
   pages: Page[] = [];
 
   readonly dependencies: Mutable<HttpDependencies> = {
+    now: () => NOW_MS,
     findChannel: (tenant, channel) => (tenant === 'default' && channel === 'support' ? { checkContent: null } : null),
     publish: (draft) => (this.onPublish ?? ((one) => this.#append(one)))(draft),
     publishAll: (drafts) => (this.onPublishAll ?? ((all) => Promise.all(all.map((one) => this.#append(one)))))(drafts),
     findMessage: async (id) => [...this.rooms.values()].flat().find((message) => message.id === id) ?? null,
     findRoom: async (key) => roomView(key, this.rooms.get(nameOf(key))),
+    findRoomMessage: async (key, messageId) =>
+      this.rooms.get(nameOf(key))?.find((message) => message.messageId === messageId) ?? null,
     listMessages: async (key, page) => {
       this.pages.push(page);
       const all = this.rooms.get(nameOf(key));
@@ -133,7 +136,7 @@ function roomView(key: RoomKey, messages: MessageView[] | undefined): RoomView |
     until: null,
     head: 1,
     tail,
-    counts: { accepted: tail, settled: 0, waiting: tail },
+    counts: { accepted: tail, settled: 0, waiting: tail, parked: 0 },
   };
 }
 
@@ -143,8 +146,12 @@ const keys = {
   operate: createKey(),
 } satisfies Record<Scope, ReturnType<typeof createKey>>;
 
+export function keyOf(scope: Scope): string {
+  return keys[scope].key;
+}
+
 export function bearer(scope: Scope): { authorization: string } {
-  return { authorization: `Bearer ${keys[scope].key}` };
+  return { authorization: `Bearer ${keyOf(scope)}` };
 }
 
 export const PUBLISH = { ...bearer('publish'), 'content-type': 'application/json' };

@@ -26,6 +26,7 @@ describe('POST /v1/messages', () => {
       sequence: 1,
       duplicate: false,
       status: '/v1/messages/ref-1-1',
+      mode: 'direct',
     });
     const [draft] = backend.published as [NewMessageDraft];
     expect(draft.key).toEqual({ tenant: 'default', channel: 'support', room: 'ünï/r 1' });

@@ -10,9 +10,10 @@ import { Backend, startServer } from './fixture.ts';
 /** A server that has every route there is. */
 async function startWhole() {
   const backend = new Backend();
-  const some = { channelAdmin: {}, fleet: {}, pipeline: {}, steering: {} } as Partial<HttpDependencies>;
+  const some = { channelAdmin: {}, buffer: {}, fleet: {}, pipeline: {}, steering: {} } as Partial<HttpDependencies>;
   Object.assign(backend.dependencies, some);
   backend.dependencies.pipeline = {} as NonNullable<HttpDependencies['pipeline']>;
+  backend.dependencies.live = { close: () => undefined } as NonNullable<HttpDependencies['live']>;
   return startServer({}, backend);
 }
 
@@ -68,7 +69,7 @@ describe('GET /v1/openapi.json', () => {
         ...Object.values(responses).flatMap(({ content }) => Object.values(content)),
       ];
       expect(
-        Object.keys(responses).some((status) => status.startsWith('2')),
+        Object.keys(responses).some((status) => status.startsWith('2') || status === '101'),
         key,
       ).toBe(true);
       for (const { schema, example } of media) {
@@ -82,6 +83,31 @@ describe('GET /v1/openapi.json', () => {
         if (json !== undefined) expect(json.example, `${key} ${status}`).toBeDefined();
       }
     }
+  });
+
+  it('says of all that shows a state when it was so', async () => {
+    const { document, operations } = await load();
+    /** What stays as long as the process; probes; a handshake; feeds, of which each event says it. */
+    const without = [
+      'GET /docs',
+      'GET /healthz',
+      'GET /metrics',
+      'GET /readyz',
+      'GET /v1/development',
+      'GET /v1/key',
+      'GET /v1/live',
+      'GET /v1/live/socket',
+      'GET /v1/openapi.json',
+      'GET /v1/webhooks/{tenant}/{channel}',
+    ];
+    const named = document.components.schemas;
+    const lacking = operations.filter(([key, { responses }]) => {
+      if (!key.startsWith('GET ')) return false;
+      const { $ref: reference, ...schema } = responses['200']?.content['application/json']?.schema ?? {};
+      const shown = reference === undefined ? schema : named[String(reference).split('/').at(-1) ?? ''];
+      return !(shown?.required as readonly string[] | undefined)?.includes('asOf');
+    });
+    expect(lacking.map(([key]) => key).toSorted()).toEqual(without);
   });
 
   it('lists under each status the codes of the catalogue that have it', async () => {

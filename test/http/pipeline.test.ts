@@ -1,9 +1,9 @@
 /** Where messages are, asked over HTTP of a real engine on memory stores. */
 import { describe, expect, it } from 'vitest';
 import type { PipelinePart, PipelineStore } from '../../src/engine/pipeline-ports.ts';
-import { createPipelineAnswers } from '../../src/http/pipeline-answers.ts';
+import { createPipelineAnswers, type PipelineSources } from '../../src/http/pipeline-answers.ts';
 import type { HttpServerOptions } from '../../src/http/server.ts';
-import { CHANNEL, channelOf, type Process, SHARDS, START } from '../support/engine.ts';
+import { CHANNEL, channelOf, messageOf, type Process, SHARDS, START } from '../support/engine.ts';
 import { Stage } from '../support/pipeline.ts';
 import { Backend, bearer, keyEntries, startServer } from './fixture.ts';
 
@@ -11,25 +11,38 @@ const READ = { headers: bearer('read') };
 const OTHER = { tenant: 'other', channel: 'sales' };
 const LONG_ACKS = channelOf({ maxConcurrentSends: 2, policy: { ackTimeoutMs: 600_000, failurePolicy: 'hold' } });
 
-async function serve(stage: Stage, process: Process, options: Partial<HttpServerOptions> = {}) {
+type Buffer = NonNullable<PipelineSources['buffer']>;
+
+async function serveLogged(
+  stage: Stage,
+  process: Process,
+  options: Partial<HttpServerOptions> = {},
+  buffer: Buffer | null = null,
+) {
   const { engine, clock, references } = process;
   const backend = new Backend();
   const { rooms } = stage.bed.stores;
-  const sources = { engine, rooms, store: stage.store, references, clock, shards: SHARDS };
+  const { recipients } = stage.bed.operators;
+  const sources = { engine, rooms, store: stage.store, recipients, references, clock, shards: SHARDS, buffer };
   backend.dependencies.pipeline = createPipelineAnswers(sources);
   const { call } = await startServer(options, backend);
-  return async (path: string) => {
+  const get = async (path: string) => {
     const response = await call(path, READ);
     // biome-ignore lint/suspicious/noExplicitAny: whatever the service answered, for assertions
     return { status: response.status, body: (await response.json()) as any };
   };
+  return { get, logged: backend.logged };
+}
+
+async function serve(...given: Parameters<typeof serveLogged>) {
+  return (await serveLogged(...given)).get;
 }
 
 /** One room whose head was accepted, one that is being sent, and one that waits for a permit; 3 s old. */
-async function threeRooms(options: Partial<HttpServerOptions> = {}) {
+async function threeRooms(options: Partial<HttpServerOptions> = {}, buffer: Buffer | null = null) {
   const stage = new Stage([LONG_ACKS, channelOf({ key: OTHER })]);
   const { process } = await stage.boot();
-  const get = await serve(stage, process, options);
+  const get = await serve(stage, process, options, buffer);
   await stage.publish(process, 'acking', ['a', 'b']);
   await stage.bed.platform.last.accept();
   await stage.publish(process, 'sending', ['a']);
@@ -108,6 +121,55 @@ describe('GET /v1/pipeline', () => {
     expect(body.channels).toMatchObject([OTHER]);
     expect(body).toMatchObject({ accepting: null, stages: { sending: { messages: 0 } }, lastMinute: { accepted: 0 } });
   });
+
+  it('says what is buffered and what is being accepted by channel, and whose of it is of no channel', async () => {
+    const depth = async () => ({
+      messages: 9,
+      buried: 1,
+      oldestAt: START,
+      unassigned: 2,
+      channels: [
+        { ...CHANNEL, messages: 4 },
+        { ...OTHER, messages: 2 },
+        { tenant: 'gone', channel: 'gone', messages: 1 },
+      ],
+    });
+    const { stage, process, get } = await threeRooms({}, { depth });
+    process.loseStores();
+    void process.engine.intake.accept(messageOf('more', 'a'));
+    const part = await stage.reporter(process).glance(0);
+    if (part !== null) await stage.store.report(part);
+    const { body } = await get('/v1/pipeline');
+    expect(body).toMatchObject({
+      buffered: { messages: 9, buried: 1, oldestAt: START, unassigned: 2 },
+      accepting: 1,
+      openSends: 2,
+    });
+    expect(body.buffered).not.toHaveProperty('channels');
+    expect(body.channels).toMatchObject([
+      { ...CHANNEL, buffered: 4, accepting: 1 },
+      { tenant: 'gone', channel: 'gone', buffered: 1, accepting: 0, permitQueue: 0 },
+      { ...OTHER, buffered: 2, accepting: 0 },
+    ]);
+  });
+
+  it('says so while Redis is away, and shows a key that is bound to tenants what of the buffer is theirs', async () => {
+    const away = await threeRooms({}, { depth: () => Promise.reject(new Error('away')) });
+    expect((await away.get('/v1/pipeline')).body).toMatchObject({
+      complete: false,
+      buffered: { messages: null, unassigned: null },
+      channels: [{ buffered: null }, { buffered: null }],
+    });
+    const keys = keyEntries((entry) => ({ ...entry, tenants: ['other'] }));
+    const channels = [
+      { ...CHANNEL, messages: 4 },
+      { ...OTHER, messages: 2 },
+    ];
+    const depth = async () => ({ messages: 6, buried: 0, oldestAt: START, unassigned: 0, channels });
+    const bound = await threeRooms({ keys }, { depth });
+    const { body } = await bound.get('/v1/pipeline');
+    expect(body).toMatchObject({ buffered: null, openSends: null, channels: [{ ...OTHER, buffered: 2 }] });
+  });
 });
 
 describe('GET /v1/rooms', () => {
@@ -148,6 +210,50 @@ describe('GET /v1/rooms', () => {
     expect(await rooms('olderThan=60&phase=awaiting_ack')).toEqual(['acking']);
   });
 
+  it('lists those of all tenants that there are for the key', async () => {
+    const { stage, process, get } = await threeRooms();
+    await process.publish('theirs', ['a'], { key: { ...OTHER, room: 'theirs' } });
+    await stage.bed.time.advance(3_000);
+    await stage.round();
+    const roomsOf = async (path: string, as = get) =>
+      (await as(path)).body.rooms.map(({ tenant, room }: { tenant: string; room: string }) => `${tenant}/${room}`);
+    const all = await roomsOf('/v1/rooms');
+    expect(all.toSorted()).toEqual([
+      'default/acking',
+      'default/second',
+      'default/sending',
+      'default/waiting',
+      'other/theirs',
+    ]);
+    const paged: string[] = [];
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const { body } = await get(`/v1/rooms?limit=2${cursor === '' ? '' : `&cursor=${cursor}`}`);
+      paged.push(...body.rooms.map(({ tenant, room }: { tenant: string; room: string }) => `${tenant}/${room}`));
+      cursor = body.cursor;
+    }
+    expect(paged).toEqual(all);
+    expect(await roomsOf('/v1/rooms?tenant=other')).toEqual(['other/theirs']);
+    expect(await roomsOf('/v1/rooms?tenant=default')).toHaveLength(4);
+
+    const bound = await serve(stage, process, { keys: keyEntries((entry) => ({ ...entry, tenants: ['other'] })) });
+    expect(await roomsOf('/v1/rooms', bound)).toEqual(['other/theirs']);
+    expect(await roomsOf('/v1/rooms?channel=support', bound)).toEqual([]);
+    const foreign = await serve(stage, process, { keys: keyEntries((entry) => ({ ...entry, tenants: ['x'] })) });
+    expect(await roomsOf('/v1/rooms', foreign)).toEqual([]);
+
+    await stage.bed.time.advance(61_000);
+    const accepted = async (path: string, as = get) =>
+      (await as(path)).body.points.reduce(
+        (sum: number, { totals }: { totals: { accepted: number } }) => sum + totals.accepted,
+        0,
+      );
+    expect(await accepted('/v1/charts')).toBe(8);
+    expect(await accepted('/v1/charts?tenant=default')).toBe(7);
+    expect(await accepted('/v1/charts', bound)).toBe(1);
+    expect(await accepted('/v1/charts?tenant=default', bound)).toBe(0);
+    expect(await accepted('/v1/charts', foreign)).toBe(0);
+  });
+
   it('leaves out what has moved on since it was listed', async () => {
     const { stage, get } = await threeRooms();
     await stage.bed.platform.sends[1]?.accept();
@@ -181,6 +287,110 @@ describe('GET /v1/rooms', () => {
     const get = await serve(stage, process);
     const { status, body } = await get(`/v1/rooms?${query}`);
     expect([status, body.code]).toEqual([400, code]);
+  });
+});
+
+describe('GET /v1/rooms of a recipient', () => {
+  const TO = '+49 170/123456';
+  const SALES = { tenant: 'default', channel: 'sales' };
+
+  /** Rooms of one recipient on two channels, one of which has its name, and one of another tenant. */
+  async function recipients(options: Partial<HttpServerOptions> = {}) {
+    const stage = new Stage([channelOf(), channelOf({ key: SALES }), channelOf({ key: OTHER })]);
+    const { process } = await stage.boot();
+    await process.recipients.service.start();
+    const served = await serveLogged(stage, process, options);
+    const publish = (room: string, key: { readonly tenant: string; readonly channel: string }, to?: string) =>
+      process.publish(room, ['a'], { key: { ...key, room }, ...(to === undefined ? {} : { to }) });
+    await publish('second', SALES, TO);
+    await publish('first', CHANNEL, TO);
+    await publish(TO, CHANNEL);
+    await publish('third', CHANNEL, TO);
+    await publish('another', CHANNEL, '+49 1');
+    await publish('theirs', OTHER, TO);
+    await stage.bed.time.advance(1_000);
+    const rooms = async (query: string) =>
+      (await served.get(`/v1/rooms?recipient=${encodeURIComponent(TO)}&${query}`)).body.rooms.map(
+        ({ channel, room }: { channel: string; room: string }) => `${channel}/${room}`,
+      );
+    return { stage, process, rooms, ...served };
+  }
+
+  it('finds those that messages to it were in and those of its name, whatever they do', async () => {
+    const { stage, get, rooms } = await recipients();
+    expect(await rooms('')).toEqual(['sales/second', 'support/first', `support/${TO}`, 'support/third']);
+    expect(await rooms('channel=sales')).toEqual(['sales/second']);
+    expect(await rooms('tenant=other')).toEqual(['sales/theirs']);
+    expect(await rooms('tenant=nobody')).toEqual([]);
+    for (const send of stage.bed.platform.sends) await send.refuse({ permanent: true });
+    const { body } = await get('/v1/rooms?recipient=%2B49%201');
+    expect(body).toMatchObject({ asOf: stage.bed.time.now, unlisted: 0, cursor: null });
+    expect(body.rooms).toMatchObject([{ room: 'another', phase: 'idle', counts: { accepted: 1, waiting: 0 } }]);
+  });
+
+  it('gives them page by page', async () => {
+    const { get } = await recipients();
+    const pages: string[][] = [];
+    let cursor: string | null = '';
+    while (cursor !== null) {
+      const mark: string = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+      const { body } = await get(`/v1/rooms?limit=2&recipient=${encodeURIComponent(TO)}${mark}`);
+      pages.push(body.rooms.map(({ room }: { room: string }) => room));
+      cursor = body.cursor;
+    }
+    expect(pages).toEqual([['second', 'first'], [TO, 'third'], []]);
+  });
+
+  it('shows a key that is bound to tenants what is theirs', async () => {
+    const { rooms } = await recipients({ keys: keyEntries((entry) => ({ ...entry, tenants: ['other'] })) });
+    expect(await rooms('')).toEqual([]);
+    expect(await rooms('tenant=other')).toEqual(['sales/theirs']);
+  });
+
+  it('leaves no trace of it in the log, whatever came of the question', async () => {
+    const { stage, process, get, logged } = await recipients();
+    const asked = `/v1/rooms?recipient=${encodeURIComponent(TO)}`;
+    expect((await get(asked)).status).toBe(200);
+    expect((await get(`${asked}&phase=held`)).status).toBe(400);
+    expect((await get(`${asked}&${encodeURIComponent(TO)}=1`)).status).toBe(400);
+    expect((await get(`/v1/rooms?recipient=${encodeURIComponent(`${TO}\n`)}`)).status).toBe(400);
+    const cause = new Error(`no answer for ${TO}`);
+    stage.bed.operators.recipients.find = () => Promise.reject(cause);
+    expect((await get(asked)).status).toBe(500);
+    stage.bed.operators.recipients.note = () => Promise.reject(cause);
+    await process.publish('fourth', ['a'], { to: TO });
+    await stage.bed.time.advance(1_000);
+    const events = [...logged, ...process.logged];
+    expect(events.map(({ event }) => event)).toEqual(
+      expect.arrayContaining(['http.request_refused', 'http.request_failed', 'postgres.batch_failed']),
+    );
+    expect(JSON.stringify(events)).not.toMatch(/123456|%2B49/);
+  });
+
+  it.each([
+    ['phase=held', 'field_invalid', 'phase'],
+    ['olderThan=0', 'field_invalid', 'olderThan'],
+    ['cursor=held.1.1', 'field_invalid', 'cursor'],
+    ['cursor=1.', 'field_invalid', 'cursor'],
+    ['recipient=b', 'field_type', 'recipient'],
+  ])('refuses %s beside it', async (query, code, field) => {
+    const stage = new Stage();
+    const { process } = await stage.boot();
+    const get = await serve(stage, process);
+    expect(await get(`/v1/rooms?recipient=a&${query}`)).toMatchObject({ status: 400, body: { code, field } });
+  });
+
+  it.each([
+    ['', 'field_invalid'],
+    ['%0A', 'id_invalid'],
+    ['%00', 'text_nul_or_surrogate'],
+    ['x'.repeat(257), 'id_too_long'],
+  ])('refuses the recipient "%s"', async (recipient, code) => {
+    const stage = new Stage();
+    const { process } = await stage.boot();
+    const get = await serve(stage, process);
+    const { status, body } = await get(`/v1/rooms?recipient=${recipient}`);
+    expect([status, body.code, body.field]).toEqual([400, code, 'recipient']);
   });
 });
 

@@ -200,7 +200,7 @@ describe('broken and hostile requests', () => {
 
   it.each([
     ['headers', 'GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: '],
-    ['a body', post('{', 'content-length: 10\r\n')],
+    ['a body', post('{', 'content-length: 1000\r\n')],
   ])('slow %s end with 408', async (_what, start) => {
     const { server, backend } = await startServer({
       headersTimeoutMs: 150,

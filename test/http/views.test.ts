@@ -137,7 +137,7 @@ describe('a room', () => {
       until: NOW + 2_000,
       head: 5,
       tail: 6,
-      counts: { accepted: 6, settled: 4, waiting: 2 },
+      counts: { accepted: 6, settled: 4, waiting: 2, parked: 0 },
     });
   });
 

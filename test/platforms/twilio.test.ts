@@ -254,7 +254,7 @@ describe('against the fake platform', () => {
     const full = { perSecond: 0.01, maxWaiting: 0 };
     const number = await startAll({ channel: { queue: { ...longCode, ...full } } });
     expect(await number.channel.send(request())).toMatchObject({ kind: 'accepted' });
-    expect(await number.channel.send(request(undefined, { reference: 'ref2' }))).toEqual({
+    expect(await number.channel.send(request(undefined, { reference: 'ref2' }))).toMatchObject({
       kind: 'refused',
       nack: { permanent: false, scope: 'channel', retryAfterMs: null, code: '21611' },
     });
@@ -287,7 +287,7 @@ describe('against the fake platform', () => {
   it('a revoked token stops the channel', async () => {
     const { channel, platform } = await startAll();
     platform.control.change({ channels: { default: { revoked: true } } });
-    expect(await channel.send(request())).toEqual({
+    expect(await channel.send(request())).toMatchObject({
       kind: 'refused',
       nack: { permanent: true, scope: 'channel', retryAfterMs: null, code: '20003' },
     });

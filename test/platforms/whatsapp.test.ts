@@ -357,7 +357,7 @@ describe('against the fake platform', () => {
       results.push(await channel.send(request(undefined, { reference: `ref${index}` })));
     expect(results.slice(0, 45).every(({ kind }) => kind === 'accepted')).toBe(true);
     const pair = { permanent: false, scope: 'room', retryAfterMs: null, code: '131056' };
-    expect(results.slice(45)).toEqual([
+    expect(results.slice(45)).toMatchObject([
       { kind: 'refused', nack: pair },
       { kind: 'refused', nack: pair },
     ]);
@@ -386,7 +386,7 @@ describe('against the fake platform', () => {
     const { channel } = await startAll({
       message: { send: { faults: { full: { kind: 'refuse', probability: 1, ...refusal } } } },
     });
-    expect(await channel.send(request())).toEqual({
+    expect(await channel.send(request())).toMatchObject({
       kind: 'refused',
       nack: { permanent: false, scope: 'account', retryAfterMs: 240_000, code: '80007' },
     });
@@ -394,7 +394,7 @@ describe('against the fake platform', () => {
 
   it('while throughput is being raised the number waits a minute', async () => {
     const { channel } = await startAll({ rules: [throughputUpgrade('default', 0)] });
-    expect(await channel.send(request())).toEqual({
+    expect(await channel.send(request())).toMatchObject({
       kind: 'refused',
       nack: { permanent: false, scope: 'channel', retryAfterMs: 60_000, code: '131057' },
     });
@@ -403,7 +403,7 @@ describe('against the fake platform', () => {
   it('a revoked token stops the account', async () => {
     const { channel, platform } = await startAll();
     platform.control.change({ channels: { default: { revoked: true } } });
-    expect(await channel.send(request())).toEqual({
+    expect(await channel.send(request())).toMatchObject({
       kind: 'refused',
       nack: { permanent: true, scope: 'account', retryAfterMs: null, code: '190' },
     });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { LEASE_MARGIN_MS, outlives, shardOf, trustedUntil } from '../../src/room/shard.ts';
+import { handOverLimitMs, LEASE_MARGIN_MS, outlives, shardOf, trustedUntil } from '../../src/room/shard.ts';
 
 const KEYS = 100_000;
 
@@ -69,5 +69,11 @@ describe('a lease', () => {
     expect(outlives(lease, until - 5_000, 5_000)).toBe(true);
     expect(outlives(lease, until - 4_999, 5_000)).toBe(false);
     expect(outlives(lease, until + 1, 0)).toBe(false);
+  });
+
+  test.each([100, 2_000, 4_750])('leaves time to hand a shard over, with renewals every %i ms', (renewEveryMs) => {
+    const longestSendMs = lease.lifeMs - renewEveryMs - 500;
+    const begunMs = renewEveryMs + lease.lifeMs / 10;
+    expect(handOverLimitMs(lease.lifeMs) - (begunMs + longestSendMs)).toBe(1_500);
   });
 });

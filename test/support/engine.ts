@@ -5,10 +5,11 @@
 import { endOfTurn } from '../../simulators/world/time.ts';
 import { type Fault, type FaultAction, faultyStores, type StoreCall } from '../../src/adapters/memory/faulty.ts';
 import { openMemoryStores } from '../../src/adapters/memory/stores.ts';
+import type { BufferCursors } from '../../src/engine/buffer-ports.ts';
 import { createEngine, type Engine, type EngineSettings } from '../../src/engine/engine.ts';
 import type { AnotherHistory } from '../../src/engine/fleet-ports.ts';
 import type { Instruments } from '../../src/engine/instruments.ts';
-import { bodyDigest } from '../../src/engine/intake.ts';
+import { contentDigest } from '../../src/engine/message.ts';
 import type { OperatorStores } from '../../src/engine/operator-ports.ts';
 import { type ChannelSettings, channelName } from '../../src/engine/policy.ts';
 import type {
@@ -27,6 +28,7 @@ import type {
   Stores,
   WriteResult,
 } from '../../src/engine/ports.ts';
+import { Recipients } from '../../src/engine/recipients.ts';
 import { createReferences } from '../../src/engine/reference.ts';
 import type { Nack, Policy, RoomKey, RoomRow } from '../../src/room/room.ts';
 import { shardOf } from '../../src/room/shard.ts';
@@ -266,6 +268,7 @@ export class Bed {
   readonly platform = new ScriptedPlatform(this.time);
   readonly stores: Stores;
   readonly operators: OperatorStores;
+  readonly bufferCursors: BufferCursors;
   /** Every room write that reached the database, with what it answered. */
   readonly writes: StoredWrite[] = [];
   readonly #options: BedOptions;
@@ -277,6 +280,7 @@ export class Bed {
     const shards = options.settings?.shards ?? SHARDS;
     const memory = openMemoryStores({ shards, now: () => this.time.now, anotherHistory });
     this.operators = memory.operators;
+    this.bufferCursors = memory.bufferCursors;
     this.stores = this.#watched(options.database?.(memory.stores) ?? memory.stores);
   }
 
@@ -346,6 +350,8 @@ type GaugeName = 'livenessViolations' | 'shardsHeld' | 'anotherHistory' | 'store
 /** One engine. Dead, it hears nothing more; what it has sent to the database or the platform takes its course. */
 export class Process {
   readonly engine: Engine;
+  /** Writes nothing unless it is started. */
+  readonly recipients: Recipients;
   readonly clock: SettableClock;
   readonly instruments: Instruments;
   readonly logged: { readonly event: string; readonly fields: Readonly<Record<string, unknown>> }[] = [];
@@ -376,6 +382,9 @@ export class Process {
     const channels = options.channels ?? [channelOf()];
     const platforms = new Map(channels.map(({ key }) => [channelName(key), bed.platform.channel(key)]));
     let lives = 0;
+    const onFailure = (error: unknown): void => void this.failures.push(error);
+    const { clock, instruments } = this;
+    this.recipients = new Recipients({ store: bed.operators.recipients, clock, instruments, onFailure });
     this.engine = createEngine(
       {
         name: `node-${number}`,
@@ -400,6 +409,7 @@ export class Process {
         chance: () => 0,
         endOfTurn,
         references: this.references,
+        recipients: this.recipients,
         channels,
         platform: options.platform ?? ((key) => platforms.get(channelName(key)) ?? null),
         sharedRates: null,
@@ -407,7 +417,7 @@ export class Process {
         instruments: this.instruments,
         newWorkerId: () => `worker-${number}.${++lives}`,
         isPermanent: (error) => error instanceof RefusedValueError,
-        onFailure: (error) => this.failures.push(error),
+        onFailure,
       },
     );
   }
@@ -487,7 +497,7 @@ export function messageOf(room: string, id: string, wishes: Partial<NewMessage> 
     shard: shardOf(key, SHARDS),
     messageId: id,
     body,
-    digest: bodyDigest(wishes.body ?? body),
+    digest: contentDigest(wishes.body ?? body),
     acceptedAt: START,
     notBefore: null,
     expiresAt: null,

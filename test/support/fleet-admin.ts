@@ -5,13 +5,13 @@ import { FleetOperations } from '../../src/engine/fleet-operations.ts';
 import type { FleetStore } from '../../src/engine/operator-ports.ts';
 import { planOf } from '../../src/engine/plan.ts';
 import type { Signal } from '../../src/engine/ports.ts';
+import { handOverLimitMs } from '../../src/room/shard.ts';
 import { Backend, makeServer } from '../http/fixture.ts';
 import { registrationOf } from './fleet.ts';
 
 export const SHARDS = 256;
 const LEASE_MS = 10_000;
-/** The life of its owner's lease. */
-export const HAND_OVER_MS = LEASE_MS;
+export const HAND_OVER_MS = handOverLimitMs(LEASE_MS);
 const START_MS = Date.UTC(2026, 0, 1);
 
 export class FleetBed {

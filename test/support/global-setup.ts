@@ -1,7 +1,7 @@
 /**
  * Real Postgres servers for the tests that need them: the embedded version, and one that the system has installed, so
- * that two major versions are always tried. Both keep fsync on, and a pooler stands before each. In CI the second one and
- * the pooler are required.
+ * that two major versions are always tried. Both keep fsync on. A pooler stands before the first: what it changes is how
+ * sessions meet, whatever server is behind it. In CI the second one and the pooler are required.
  */
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ export interface ProvidedPostgres {
   readonly major: number;
   /** URL of its maintenance database, as superuser. */
   readonly url: string;
-  /** The same through a pooler in transaction mode; null where none is installed. */
+  /** The same through a pooler in transaction mode; null where none stands before it. */
   readonly pooledUrl: string | null;
 }
 
@@ -37,9 +37,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const folder = mkdtempSync(join(tmpdir(), 'roomline-test-postgres-'));
   chmodSync(folder, 0o755);
   const started: PostgresServer[] = [];
-  const poolers: Pgbouncer[] = [];
+  let pooler: Pgbouncer | null = null;
   const stopAll = async () => {
-    await Promise.all(poolers.map((pooler) => pooler.stop()));
+    await pooler?.stop();
     await Promise.all(started.map((server) => server.stop()));
     rmSync(folder, { recursive: true, force: true });
   };
@@ -62,9 +62,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
       started.push(server);
       const url = server.url();
       let pooledUrl: string | null = null;
-      if (program !== null) {
-        const pooler = await startPgbouncer(program, join(folder, `${label}-pooler`), url);
-        poolers.push(pooler);
+      if (program !== null && pooler === null) {
+        pooler = await startPgbouncer(program, join(folder, 'pooler'), url);
         pooledUrl = pooler.url(url);
       }
       provided.push({ name: `${label} ${server.major}`, major: server.major, url, pooledUrl });

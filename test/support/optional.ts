@@ -1,5 +1,5 @@
-/** What tests use where it is found: in CI it is required, unless ROOMLINE_TESTS_WITHOUT names it (`pooler,redis,model,faketime`). */
-export type OptionalPart = 'pooler' | 'redis' | 'model' | 'faketime';
+/** What tests use where it is found: in CI it is required, unless ROOMLINE_TESTS_WITHOUT names it (`pooler,redis,model,faketime,chromium`). */
+export type OptionalPart = 'pooler' | 'redis' | 'model' | 'faketime' | 'chromium';
 
 /**
  * Tells that a part is missing and what is left out without it.

@@ -1,11 +1,10 @@
 /** Engines that tell of themselves, on one memory database with its pipeline store. */
 import { endOfTurn } from '../../simulators/world/time.ts';
-import { openMemoryStores } from '../../src/adapters/memory/stores.ts';
 import { Reporter } from '../../src/engine/pipeline.ts';
 import type { LingeringRoom, PipelinePart, PipelineStore } from '../../src/engine/pipeline-ports.ts';
 import type { ChannelSettings } from '../../src/engine/policy.ts';
 import { PHASES, type Phase, type RoomRow } from '../../src/room/room.ts';
-import { Bed, channelOf, type Process, SHARDS, START, settled } from './engine.ts';
+import { Bed, channelOf, type Process, settled } from './engine.ts';
 
 const ALL: readonly Phase[] = PHASES.filter((phase) => phase !== 'idle');
 
@@ -16,19 +15,8 @@ export class Stage {
   readonly rooms = new Set<string>();
 
   constructor(channels: readonly ChannelSettings[] = [channelOf()]) {
-    let store: PipelineStore | null = null;
-    let bed: Bed | null = null;
-    bed = new Bed({
-      channels,
-      database: () => {
-        const memory = openMemoryStores({ shards: SHARDS, now: () => bed?.time.now ?? START });
-        store = memory.operators.pipeline;
-        return memory.stores;
-      },
-    });
-    this.bed = bed;
-    if (store === null) throw new Error('the bed asked for no stores');
-    this.store = store;
+    this.bed = new Bed({ channels });
+    this.store = this.bed.operators.pipeline;
   }
 
   async boot(store = this.store) {
@@ -67,7 +55,7 @@ export class Stage {
   listed(): Promise<LingeringRoom[]> {
     const { now } = this.bed.time;
     return this.store.lingering({
-      tenant: 'default',
+      tenants: ['default'],
       channel: null,
       phases: ALL,
       before: now,

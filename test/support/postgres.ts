@@ -13,7 +13,7 @@ export type Migrate = (url: string) => Promise<void>;
 export interface TestDatabase {
   readonly name: string;
   readonly url: string;
-  /** The same through a pooler in transaction mode; null where none is installed. */
+  /** The same through a pooler in transaction mode; null where none stands before it. */
   readonly pooledUrl: string | null;
   /**
    * Drops the database.

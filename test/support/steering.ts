@@ -49,7 +49,7 @@ export class SteeringBed {
     const desk = { history: stores.history, references, clock, shards: SHARDS };
     const { hash } = instruments;
     this.desk = {
-      steering: new Steering({ rooms: engine.rooms, store: stores.rooms, audit, hash, ...desk }),
+      steering: new Steering({ rooms: engine.rooms, gaps: engine.gaps, store: stores.rooms, audit, hash, ...desk }),
       letters: new DeadLetters({
         letters,
         audit,
@@ -126,9 +126,10 @@ export class SteeringBed {
   }
 
   /** Publishes messages that the platform refuses for good; resolves when all have settled. */
-  async fail(room: string, ids: readonly string[], code = 'no_such_number'): Promise<void> {
+  async fail(room: string, ids: readonly string[], code = 'no_such_number', textDigest?: string): Promise<void> {
     const before = this.bed.platform.answers;
-    this.bed.platform.answers = () => ({ kind: 'refused', nack: nackOf({ permanent: true, code }) });
+    const words = textDigest === undefined ? {} : { textDigest };
+    this.bed.platform.answers = () => ({ kind: 'refused', nack: nackOf({ permanent: true, code, ...words }) });
     await this.process.publish(room, ids);
     await this.bed.time.advance(1);
     this.bed.platform.answers = before;

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { expect } from 'vitest';
-import type { FinalRow, OracleOptions, Verdict } from '../../simulators/oracle/types.ts';
+import type { FinalRow, OracleOptions, Published, Verdict } from '../../simulators/oracle/types.ts';
 import type { SettingsPatch } from '../../simulators/platform/settings.ts';
 import { DATABASE } from '../../simulators/rig/database.ts';
 import { scanEngineLogs } from '../../simulators/rig/leaks.ts';
@@ -65,7 +65,7 @@ export const QUICK_PLATFORM: SettingsPatch = {
   channel: { webhooks: { timeScale: 0.1, deadlineMs: 3_000 } },
 };
 
-export type SystemOptions = Pick<RigOptions, 'channels' | 'settings' | 'platform'>;
+export type SystemOptions = Pick<RigOptions, 'channels' | 'settings' | 'platform' | 'development'>;
 
 export async function startSystem(options: SystemOptions = {}): Promise<System> {
   const directory = mkdtempSync(join(tmpdir(), 'roomline-system-'));
@@ -76,6 +76,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
     const rig = await startRig({
       directory,
       channels: options.channels ?? { main: {} },
+      development: options.development ?? false,
       settings: {
         ...SETTINGS,
         ...settings,
@@ -276,6 +277,8 @@ export interface TrafficPlan {
   readonly messages: number;
   /** `main` by default. */
   readonly channel?: string;
+  /** Messages carry their index as their publisher's order. */
+  readonly ordered?: boolean;
 }
 
 /** Messages of some rooms from their publishing to the oracle's verdict. */
@@ -288,6 +291,8 @@ export class Traffic {
   readonly #plan: TrafficPlan;
   readonly #publisher: Publisher;
   readonly #log: PublisherLog;
+  /** Keys of messages whose number had been given up. */
+  readonly #late = new Set<string>();
 
   constructor(system: System, run: string, plan: TrafficPlan) {
     this.channel = plan.channel ?? 'main';
@@ -328,9 +333,24 @@ export class Traffic {
     }
   }
 
-  /** Publishes this message of every room. */
-  async publishWave(index: number): Promise<void> {
-    await this.#publisher.publish(Array.from({ length: this.#plan.rooms }, (_, room) => this.message(room + 1, index)));
+  /**
+   * Publishes this message of every room.
+   * @param late its number, in a plan with an order, has been given up
+   */
+  async publishWave(index: number, late = false): Promise<void> {
+    const messages = Array.from({ length: this.#plan.rooms }, (_, room) => this.message(room + 1, index));
+    if (late) for (const { messageId } of messages) this.#late.add(messageId);
+    const form = ({ content }: LoadMessage) => ({ content, order: content.index });
+    await this.#publisher.publish(messages, this.#plan.ordered === true ? { form } : {});
+  }
+
+  /** In the order of their rooms. */
+  #published(): Published[] {
+    const entries = [...this.#log.entries()];
+    if (this.#plan.ordered !== true) return entries;
+    const place = ({ key }: Published): number =>
+      this.#late.has(key) ? Number.POSITIVE_INFINITY : Number(key.slice(key.lastIndexOf('/') + 1));
+    return entries.sort((a, b) => Math.sign(place(a) - place(b)) || 0);
   }
 
   /** Resolves when the database has settled so many of its messages. */
@@ -393,7 +413,7 @@ export class Traffic {
     const { rig } = this.#system;
     const [verdict] = await rig.judge([
       {
-        published: this.#log.entries(),
+        published: this.#published(),
         final: await this.final(),
         inbox: await rig.database.inbox(this.channel),
         fences: await rig.database.fences(),

@@ -1,12 +1,12 @@
 import { createHmac } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { WEBHOOK_SECRET } from '../../simulators/rig/engine-config.ts';
-import { bodyDigest } from '../../src/engine/intake.ts';
+import { contentDigest } from '../../src/engine/message.ts';
 import { MESSAGES } from '../fuzz/corpus/messages.ts';
 import { type System, startSystem, TEST_TIMEOUT_MS, type Traffic } from '../support/system.ts';
 
 const VALID = { channel: 'main', room: 'r', messageId: 'm', content: { text: 'hello' } };
-const hex = (bytes: Uint8Array): string => Buffer.from(bodyDigest(bytes)).toString('hex');
+const hex = (bytes: Uint8Array): string => Buffer.from(contentDigest(bytes)).toString('hex');
 const DEEP = `${'{"a":'.repeat(40)}1${'}'.repeat(40)}`;
 
 interface BadMessage {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Fleet } from '../../simulators/cluster/fleet.ts';
 import { load } from '../../simulators/rig/publisher.ts';
-import { runCommand } from '../../src/cli/program.ts';
+import { runRoomline } from '../support/command.ts';
 import { eventually } from '../support/events.ts';
 import { ACK_TIMEOUT_MS, QUICK_PLATFORM, SETTINGS, TEST_TIMEOUT_MS } from '../support/system.ts';
 
@@ -40,24 +40,8 @@ afterAll(async () => {
 });
 
 /** Runs one command line against the front. */
-async function roomline(...args: string[]): Promise<{ status: number; out: string; error: string }> {
-  let [out, error] = ['', ''];
-  const status = await runCommand(args, {
-    version: 'test',
-    env: { ROOMLINE_URL: fleet.node('front-1').process.url, ROOMLINE_KEY: fleet.rig.apiKey },
-    print: (text) => {
-      out += text;
-    },
-    printError: (text) => {
-      error += text;
-    },
-    fetch,
-    serve: () => Promise.reject(new Error('nothing is to be served')),
-    migrate: () => Promise.reject(new Error('nothing is to be migrated')),
-    openDatabase: () => Promise.reject(new Error('no database was expected')),
-  });
-  return { status, out, error };
-}
+const roomline = (...args: string[]) =>
+  runRoomline({ url: fleet.node('front-1').process.url, key: fleet.rig.apiKey }, args);
 
 const shares = async (): Promise<Record<string, number>> => Object.fromEntries(await fleet.shares());
 

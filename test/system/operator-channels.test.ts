@@ -139,7 +139,7 @@ describe('A channel by the API', { timeout: TEST_TIMEOUT_MS }, () => {
     await rig.platform.change({ channels: { [CHANNEL]: { webhook: { secret: secrets.read('hook-2') } } } });
     const after = await publish(front, 'r2', 2);
     expect(await settled(after.body.status)).toMatchObject({ outcome: 'acked' });
-    const alone = await call(rig.engine, 'PUT', URL_OF_CHANNEL, settingsOf(['hook-2'], { ackTimeoutMs: 3_000 }));
+    const alone = await call(rig.engine, 'PUT', URL_OF_CHANNEL, settingsOf(['hook-2'], { ackTimeoutMs: 6_000 }));
     await inForce(alone.body.revision);
     const last = await publish(front, 'r2', 3);
     expect(await settled(last.body.status)).toMatchObject({ outcome: 'acked' });
@@ -165,7 +165,7 @@ describe('A channel by the API', { timeout: TEST_TIMEOUT_MS }, () => {
       const { body } = await call(rig.engine, 'GET', `/v1/rooms/${CHANNEL}/r3`);
       return body.explanation.includes('channel_not_configured') ? body : null;
     });
-    expect(room.counts).toEqual({ accepted: 2, settled: 0, waiting: 2 });
+    expect(room.counts).toEqual({ accepted: 2, parked: 0, settled: 0, waiting: 2 });
     await rig.platform.endOutages();
     expect(await call(front, 'PUT', URL_OF_CHANNEL, settingsOf(['hook-2']))).toMatchObject({ status: 201 });
     for (const { body } of waiting)

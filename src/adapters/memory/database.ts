@@ -4,11 +4,22 @@
  */
 import type { AnotherHistory } from '../../engine/fleet-ports.ts';
 import type { LetterPayload, StoredLetter } from '../../engine/operator-ports.ts';
-import type { ChannelKey, DeadLetter, HistoryEntry, InboxAck, StoredEnvelope, StoredRoom } from '../../engine/ports.ts';
+import type {
+  ChannelKey,
+  ChannelSelection,
+  DeadLetter,
+  Gap,
+  HistoryEntry,
+  InboxAck,
+  NewMessage,
+  PublishersOrder,
+  StoredEnvelope,
+  StoredRoom,
+} from '../../engine/ports.ts';
 import { ENVELOPE_WINDOW, hasHead, headSequence, type RoomAddress, type RoomRow } from '../../room/room.ts';
 
 /** A message that has not settled. */
-export interface MessageRow {
+export interface MessageRow extends PublishersOrder {
   readonly envelope: StoredEnvelope;
   readonly body: Uint8Array;
   readonly digest: Uint8Array;
@@ -23,6 +34,13 @@ export interface RoomRecord {
   readonly history: Map<number, HistoryEntry>;
   /** Every message id that the room has accepted. */
   readonly ids: Map<string, { readonly sequence: number; readonly digest: Uint8Array }>;
+  /** The next number of its publisher's order, and what is parked ahead of it, by their numbers. */
+  nextOrder: number;
+  gapSince: number | null;
+  readonly parked: Map<number, NewMessage>;
+  /** Numbers that were given up, as ranges that never meet; and those of them whose messages came after all. */
+  readonly skipped: { readonly first: number; readonly last: number }[];
+  readonly late: Set<number>;
 }
 
 /**
@@ -53,6 +71,16 @@ export interface MemoryDatabase {
   /** What intake refused, by the ids of the letters. */
   readonly refusedPayloads: Map<number, LetterPayload>;
   readonly fences: Map<string, Fence>;
+  readonly bufferPartitions: Map<number, BufferPartition>;
+}
+
+/** A partition of the buffer, and who empties it. */
+export interface BufferPartition {
+  term: number;
+  cursor: string;
+  history: string | null;
+  consumer: string | null;
+  leaseEndsAt: number;
 }
 
 export type ClosedLetter = Pick<StoredLetter, 'state' | 'closedAt' | 'closedBy' | 'replayedAs'>;
@@ -89,6 +117,7 @@ export function createDatabase(
     closedLetters: new Map(),
     refusedPayloads: new Map(),
     fences: new Map(),
+    bufferPartitions: new Map(),
   };
 }
 
@@ -158,6 +187,21 @@ export function copyEntry(entry: HistoryEntry): HistoryEntry {
   return Object.freeze({ ...entry, body: entry.body.slice() });
 }
 
+export function gapOf({ nextOrder, gapSince }: RoomRecord): Gap | null {
+  return gapSince === null ? null : Object.freeze({ waitsFor: nextOrder, since: gapSince });
+}
+
+/** The parked message that has this id. */
+export function parkedAs({ parked }: RoomRecord, messageId: string): NewMessage | undefined {
+  for (const message of parked.values()) if (message.messageId === messageId) return message;
+  return undefined;
+}
+
+/** The place of a message in its publisher's order, alone. */
+export function orderOf({ order, late }: PublishersOrder): PublishersOrder {
+  return { ...(order === undefined ? {} : { order }), ...(late === undefined ? {} : { late }) };
+}
+
 /** The room as readers see it: its row and the envelopes of its head and the next few. */
 export function storedRoom(record: RoomRecord): StoredRoom {
   const envelopes: StoredEnvelope[] = [];
@@ -168,5 +212,16 @@ export function storedRoom(record: RoomRecord): StoredRoom {
       envelopes.push(message.envelope);
     }
   }
-  return Object.freeze({ row: record.row, envelopes: Object.freeze(envelopes) });
+  const gap = gapOf(record);
+  const stored = { row: record.row, envelopes: Object.freeze(envelopes) };
+  return Object.freeze(gap === null ? stored : { ...stored, gap });
+}
+
+/** What has come to no tenant is selected only where everything is. */
+export function selects(
+  { channel: only, tenants }: ChannelSelection,
+  { tenant, channel }: { readonly tenant: string | null; readonly channel: string | null },
+): boolean {
+  if (only !== null) return tenant === only.tenant && channel === only.channel;
+  return tenants === null || (tenant !== null && tenants.includes(tenant));
 }

@@ -1,3 +1,4 @@
+import { fingerprintOf, refusedPayload } from '../../engine/fingerprint.ts';
 import type { DeadLetter, DeadLetterStore, HistoryEntry } from '../../engine/ports.ts';
 import { type MemoryDatabase, nextMicrotask } from './database.ts';
 
@@ -7,13 +8,11 @@ type IntakeLetter = Parameters<DeadLetterStore['putIntake']>[0][number];
 export function putDeadLetter(
   database: MemoryDatabase,
   entry: HistoryEntry,
-  reason: string,
-  detail: string | null,
-  at: number,
+  { reason, detail, fingerprint, at }: Pick<DeadLetter, 'reason' | 'detail' | 'fingerprint' | 'at'>,
 ): void {
   const { tenant, channel } = entry.key;
   const { address, sequence } = entry;
-  put(database, { at, kind: 'message', reason, tenant, channel, address, sequence, detail });
+  put(database, { at, kind: 'message', reason, tenant, channel, address, sequence, detail, fingerprint });
 }
 
 /** @returns its id */
@@ -45,6 +44,7 @@ export class MemoryDeadLetterStore implements DeadLetterStore {
         address: null,
         sequence: null,
         detail,
+        fingerprint: fingerprintOf(null, refusedPayload(reason)),
       });
       this.#database.refusedPayloads.set(id, { payload: payload.slice(), attributes: { ...attributes } });
     }

@@ -1,4 +1,5 @@
 /** How each fact of a decision changes what is stored beside the room's row. */
+import { fingerprintOfAttempts } from '../../engine/fingerprint.ts';
 import type { HistoryEntry, InboxAck } from '../../engine/ports.ts';
 import type { Fact, Settled } from '../../room/events.ts';
 import type { Attempt, CancelledBy } from '../../room/room.ts';
@@ -7,6 +8,7 @@ import {
   copyAttempts,
   type MemoryDatabase,
   type MessageRow,
+  orderOf,
   platformIdKey,
   type RoomRecord,
 } from './database.ts';
@@ -55,9 +57,12 @@ function moveToHistory(database: MemoryDatabase, record: RoomRecord, fact: Settl
     firstClaimVersion: fact.firstClaimVersion,
     settleVersion: fact.version,
     revision: 1,
+    ...orderOf(message),
   });
   record.history.set(fact.sequence, entry);
-  if (fact.deadLetter) putDeadLetter(database, entry, fact.reason, fact.code, fact.at);
+  if (!fact.deadLetter) return;
+  const { reason, code: detail, at, attempts } = fact;
+  putDeadLetter(database, entry, { reason, detail, at, fingerprint: fingerprintOfAttempts(entry.key, attempts) });
 }
 
 /** Who came first with that is remembered. */

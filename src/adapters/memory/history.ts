@@ -14,6 +14,7 @@ import {
   type MemoryDatabase,
   type MessageRow,
   nextMicrotask,
+  orderOf,
   type RoomRecord,
   recordAt,
 } from './database.ts';
@@ -52,14 +53,15 @@ export class MemoryHistoryStore implements HistoryStore {
     return changes.map((change) => this.#update(change));
   }
 
-  #update({ state, verdict, at }: SettledChange): boolean {
+  #update({ state, verdict, fingerprint, at }: SettledChange): boolean {
     const record = recordAt(this.#database, state.address);
     const stored = record?.history.get(state.sequence);
     if (record === null || stored === undefined || stored.revision !== state.revision) return false;
     const { outcome, level, levelAt, lateNackCode } = verdict.next;
     const revision = stored.revision + 1;
     record.history.set(state.sequence, Object.freeze({ ...stored, outcome, level, levelAt, lateNackCode, revision }));
-    if (verdict.deadLetter !== null) putDeadLetter(this.#database, stored, verdict.deadLetter, lateNackCode, at);
+    const { deadLetter: reason } = verdict;
+    if (reason !== null) putDeadLetter(this.#database, stored, { reason, detail: lateNackCode, fingerprint, at });
     return true;
   }
 
@@ -117,5 +119,6 @@ function waitingMessage(record: RoomRecord, message: MessageRow): WaitingMessage
     address: addressOf(record.row),
     key: record.row.key,
     body: message.body.slice(),
+    ...orderOf(message),
   });
 }

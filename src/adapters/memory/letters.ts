@@ -10,8 +10,8 @@ import type {
   LetterStore,
   StoredLetter,
 } from '../../engine/operator-ports.ts';
-import type { ChannelKey, DeadLetter } from '../../engine/ports.ts';
-import { type ClosedLetter, type MemoryDatabase, nextMicrotask, recordAt } from './database.ts';
+import type { ChannelSelection, DeadLetter } from '../../engine/ports.ts';
+import { type ClosedLetter, type MemoryDatabase, nextMicrotask, recordAt, selects } from './database.ts';
 import type { MemoryAuditStore } from './operators.ts';
 
 const OPEN: ClosedLetter = { state: 'open', closedAt: null, closedBy: null, replayedAs: null };
@@ -86,14 +86,15 @@ function byPlace(one: LetterPlace, other: LetterPlace): number {
 }
 
 function matches(letter: StoredLetter, filter: LetterFilter): boolean {
-  const { channel, room, kind, reason, code, state, from, until } = filter;
+  const { room, kind, reason, code, fingerprint, state, from, until } = filter;
   if (room !== null) {
     if (letter.address?.shard !== room.shard || letter.address.id !== room.id) return false;
-  } else if (channel !== null && (letter.tenant !== channel.tenant || letter.channel !== channel.channel)) return false;
+  } else if (!selects(filter, letter)) return false;
   return (
     (kind === null || letter.kind === kind) &&
     (reason === null || letter.reason === reason) &&
     (code === null || (letter.kind === 'message' && letter.detail === code)) &&
+    (fingerprint === null || letter.fingerprint === fingerprint) &&
     (state === null || letter.state === state) &&
     (from === null || letter.at >= from) &&
     (until === null || letter.at < until)
@@ -119,12 +120,12 @@ export class MemoryFailureStore implements FailureStore {
     }
   }
 
-  async list(channel: ChannelKey | null, since: number, limit: number): Promise<FailureGroup[]> {
+  async list(selected: ChannelSelection, since: number, limit: number): Promise<FailureGroup[]> {
     await nextMicrotask();
     return [...this.#groups.values()]
       .filter((group) => {
-        const here = group.channel?.tenant === channel?.tenant && group.channel?.channel === channel?.channel;
-        return group.lastSeen >= since && (channel === null || here);
+        const { tenant, channel } = group.channel ?? { tenant: null, channel: null };
+        return group.lastSeen >= since && selects(selected, { tenant, channel });
       })
       .sort((one, other) => other.lastSeen - one.lastSeen || (one.fingerprint < other.fingerprint ? -1 : 1))
       .slice(0, limit)

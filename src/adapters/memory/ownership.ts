@@ -10,6 +10,7 @@ import type {
   WorkerRegistration,
 } from '../../engine/fleet-ports.ts';
 import type { FleetChange, FleetPicture } from '../../engine/operator-ports.ts';
+import { handOverLimitMs } from '../../room/shard.ts';
 import { type Fence, type MemoryDatabase, nextMicrotask } from './database.ts';
 
 interface Shard {
@@ -102,6 +103,10 @@ export class MemoryOwnershipStore implements OwnershipStore {
     if (fence.fenced || fence.leaseEndsAt <= databaseTimeMs || overdue) return null;
     fence.leaseEndsAt = databaseTimeMs + leaseMs;
     fence.leaseMs = leaseMs;
+    const limitMs = databaseTimeMs + handOverLimitMs(leaseMs);
+    for (const shard of this.#ownedBy(worker)) {
+      if (shard.heirUntil > limitMs + AHEAD_MS) shard.heirUntil = limitMs;
+    }
     return { anotherHistory, news };
   }
 
@@ -260,7 +265,9 @@ export class MemoryOwnershipStore implements OwnershipStore {
       this.#give(shard, to);
       return;
     }
-    if (shard.heir === null) shard.heirUntil = this.#database.now() + this.#fenceOf(shard.owner as string).leaseMs;
+    if (shard.heir === null) {
+      shard.heirUntil = this.#database.now() + handOverLimitMs(this.#fenceOf(shard.owner as string).leaseMs);
+    }
     shard.heir = to;
     shard.epoch++;
   }
@@ -324,14 +331,16 @@ export class MemoryOwnershipStore implements OwnershipStore {
     let others = 0;
     let unheard = 0;
     let nextLeaseEndMs: number | null = null;
+    let longestLeaseMs: number | null = null;
     for (const [other, fence] of this.#present) {
       if (other === worker) continue;
       others++;
       if (hears !== null && fence.hears !== null && fence.hears !== hears) unheard++;
       const leftMs = hasEnded(fence, now) ? Math.min(0, fence.leaseEndsAt - now) : fence.leaseEndsAt - now;
       nextLeaseEndMs = Math.min(nextLeaseEndMs ?? leftMs, leftMs);
+      longestLeaseMs = Math.max(longestLeaseMs ?? 0, fence.leaseMs);
     }
-    return { membership, planned, others, unheard, nextLeaseEndMs, databaseTimeMs: now };
+    return { membership, planned, others, unheard, nextLeaseEndMs, longestLeaseMs, databaseTimeMs: now };
   }
 
   #fenceOf(worker: string): Fence {

@@ -5,13 +5,14 @@ import type {
   LingeringPage,
   LingeringRoom,
   Member,
+  ParkedDepth,
   PipelinePart,
   PipelineStore,
   TimelineEntry,
 } from '../../engine/pipeline-ports.ts';
 import { type Activity, addActivity, newActivity } from '../../engine/tallies.ts';
 import type { RoomAddress } from '../../room/room.ts';
-import { addressOf, compositeKey, type MemoryDatabase, nextMicrotask, recordAt } from './database.ts';
+import { addressOf, compositeKey, type MemoryDatabase, nextMicrotask, orderOf, recordAt, selects } from './database.ts';
 import type { MemoryOwnershipStore } from './ownership.ts';
 
 interface Told {
@@ -67,6 +68,23 @@ export class MemoryPipelineStore implements PipelineStore {
     );
   }
 
+  async parked(): Promise<ParkedDepth[]> {
+    await nextMicrotask();
+    const depths = new Map<string, ParkedDepth>();
+    for (const { row, parked } of this.#database.rooms.values()) {
+      if (parked.size === 0) continue;
+      const { tenant, channel } = row.key;
+      const { rooms, messages } = depths.get(compositeKey(tenant, channel)) ?? { rooms: 0, messages: 0 };
+      depths.set(compositeKey(tenant, channel), {
+        tenant,
+        channel,
+        rooms: rooms + 1,
+        messages: messages + parked.size,
+      });
+    }
+    return [...depths.values()];
+  }
+
   async list(worker: string, rooms: readonly LingeringRoom[], gone: readonly RoomAddress[]): Promise<void> {
     await nextMicrotask();
     for (const { shard, id } of gone) this.#lists.delete(placeOf(shard, id, worker));
@@ -82,12 +100,13 @@ export class MemoryPipelineStore implements PipelineStore {
     }
   }
 
-  async lingering({ tenant, channel, phases, before, after, limit }: LingeringPage): Promise<LingeringRoom[]> {
+  async lingering(page: LingeringPage): Promise<LingeringRoom[]> {
     await nextMicrotask();
+    const { phases, before, after, limit } = page;
     const follows = ({ phase, since, id }: LingeringRoom): boolean =>
       after === null || phase !== phases[0] || since > after.since || (since === after.since && id > after.id);
     return [...this.#lists.values()]
-      .filter((room) => room.tenant === tenant && (channel === null || room.channel === channel))
+      .filter((room) => selects(page, room))
       .filter((room) => phases.includes(room.phase) && room.since <= before && follows(room))
       .sort((a, b) => phases.indexOf(a.phase) - phases.indexOf(b.phase) || a.since - b.since || a.id - b.id)
       .slice(0, limit)
@@ -107,13 +126,12 @@ export class MemoryPipelineStore implements PipelineStore {
     }
   }
 
-  async chart({ tenant, channel, from, to, stepMs }: ChartRange): Promise<ChartPoint[]> {
+  async chart({ from, to, stepMs, ...selected }: ChartRange): Promise<ChartPoint[]> {
     await nextMicrotask();
     const points = new Map<number, Activity>();
     for (const one of this.#minutes.values()) {
       const { minute } = one;
-      if (one.tenant !== tenant || (channel !== null && one.channel !== channel)) continue;
-      if (minute < from || minute >= to) continue;
+      if (!selects(selected, one) || minute < from || minute >= to) continue;
       const at = minute - ((minute - from) % stepMs);
       const activity = points.get(at) ?? newActivity();
       addActivity(activity, one.activity);
@@ -151,8 +169,9 @@ export class MemoryPipelineStore implements PipelineStore {
       if (sequence < 1 || sequence > record.row.tail) break;
       const entry = record.history.get(sequence);
       const message = record.messages.get(sequence);
-      if (message !== undefined) listed.push({ ...message.envelope, address: addressOf(record.row) });
-      else if (entry !== undefined) {
+      if (message !== undefined) {
+        listed.push({ ...message.envelope, address: addressOf(record.row), ...orderOf(message) });
+      } else if (entry !== undefined) {
         const { body: _body, key: _key, ...rest } = entry;
         listed.push(rest);
       }

@@ -1,24 +1,30 @@
-import { Buffer } from 'node:buffer';
+import type { CursorMove } from '../../engine/buffer-ports.ts';
 import type {
   AppendResult,
   ClaimProof,
+  FoundMessage,
   InboxAck,
   NewMessage,
+  OpenGap,
   RoomMark,
   RoomStore,
   RoomWrite,
+  Skipped,
   StoredRoom,
   WriteResult,
 } from '../../engine/ports.ts';
 import { RoomlineError } from '../../errors.ts';
 import { brokenInvariants } from '../../room/invariants.ts';
 import { hasHead, headSequence, newRoomRow, type RoomAddress, type RoomKey } from '../../room/room.ts';
+import { appendBatch, skipGap } from './append.ts';
+import { moveCursor } from './buffer.ts';
 import {
-  addressOf,
   compositeKey,
   copyRow,
+  gapOf,
   type MemoryDatabase,
   nextMicrotask,
+  parkedAs,
   type RoomRecord,
   recordAt,
   storedRoom,
@@ -35,15 +41,45 @@ export class MemoryRoomStore implements RoomStore {
     this.#database = database;
   }
 
-  async append(batch: readonly NewMessage[]): Promise<AppendResult[]> {
+  async append(batch: readonly NewMessage[], cursor: CursorMove | null = null): Promise<AppendResult[]> {
     await nextMicrotask();
     if (this.#database.anotherHistory() !== null) throw new RoomlineError('another_history');
     for (const message of batch) this.#demandShard(message.shard);
-    const placed = batch.map((message) => this.#place(message));
-    // The rooms as the whole batch leaves them: that is what its one transaction commits.
-    return placed.map(({ record, kind, sequence }) =>
-      kind === 'appended' ? { kind, row: record.row, sequence } : { kind, address: addressOf(record.row), sequence },
-    );
+    if (cursor !== null) moveCursor(this.#database, cursor);
+    return appendBatch(batch, {
+      recordFor: (message) => this.#recordFor(message),
+      now: this.#database.now(),
+      written: (record) => this.#written(record),
+    });
+  }
+
+  async findMessage(address: RoomAddress, messageId: string): Promise<FoundMessage | null> {
+    await nextMicrotask();
+    const record = recordAt(this.#database, address);
+    const known = record?.ids.get(messageId);
+    if (known !== undefined) return { kind: 'numbered', sequence: known.sequence };
+    const parked = record === null ? undefined : parkedAs(record, messageId);
+    if (parked?.order === undefined) return null;
+    const { order, acceptedAt, notBefore, expiresAt, body } = parked;
+    return Object.freeze({ kind: 'parked', order, acceptedAt, notBefore, expiresAt, body: body.slice() });
+  }
+
+  async countParked(address: RoomAddress): Promise<number> {
+    await nextMicrotask();
+    return recordAt(this.#database, address)?.parked.size ?? 0;
+  }
+
+  async skipGaps(gaps: readonly OpenGap[]): Promise<(Skipped | null)[]> {
+    await nextMicrotask();
+    if (this.#database.anotherHistory() !== null) throw new RoomlineError('another_history');
+    if (new Set(gaps.map(({ id }) => id)).size < gaps.length) throw new Error('a batch holds two gaps of one room');
+    return gaps.map((gap) => {
+      const record = recordAt(this.#database, gap);
+      if (record === null) return null;
+      const skipped = record.nextOrder === gap.waitsFor ? skipGap(record, this.#database.now()) : null;
+      if (skipped !== null) this.#written(record);
+      return Object.freeze({ tail: record.row.tail, gap: gapOf(record), skipped });
+    });
   }
 
   async compareAndSet(_lane: number, writes: readonly RoomWrite[], proof: ClaimProof | null): Promise<WriteResult[]> {
@@ -142,32 +178,6 @@ export class MemoryRoomStore implements RoomStore {
     this.#lastWrites.set(record.row.id, ++this.#writes);
   }
 
-  #place(message: NewMessage): { record: RoomRecord; kind: AppendResult['kind']; sequence: number } {
-    const record = this.#recordFor(message);
-    const known = record.ids.get(message.messageId);
-    if (known !== undefined) {
-      const same = Buffer.compare(known.digest, message.digest) === 0;
-      return { record, kind: same ? 'duplicate' : 'conflict', sequence: known.sequence };
-    }
-    const sequence = record.row.tail + 1;
-    const digest = message.digest.slice();
-    const envelope = Object.freeze({
-      sequence,
-      messageId: message.messageId,
-      acceptedAt: message.acceptedAt,
-      notBefore: message.notBefore,
-      expiresAt: message.expiresAt,
-      ackTimeoutMs: message.ackTimeoutMs,
-      failurePolicy: message.failurePolicy,
-      cancelledBy: null,
-    });
-    record.messages.set(sequence, { envelope, body: message.body.slice(), digest });
-    record.ids.set(message.messageId, { sequence, digest });
-    record.row = copyRow(record.row, sequence);
-    this.#written(record);
-    return { record, kind: 'appended', sequence };
-  }
-
   #recordFor(message: NewMessage): RoomRecord {
     const { rooms, roomIds, byShard, now } = this.#database;
     const known = rooms.get(roomIds.get(nameOf(message.key)) ?? 0);
@@ -177,7 +187,17 @@ export class MemoryRoomStore implements RoomStore {
     }
     const id = rooms.size + 1;
     const row = copyRow(newRoomRow({ shard: message.shard, id }, message.key, now()), 0);
-    const record: RoomRecord = { row, messages: new Map(), history: new Map(), ids: new Map() };
+    const record: RoomRecord = {
+      row,
+      messages: new Map(),
+      history: new Map(),
+      ids: new Map(),
+      nextOrder: 1,
+      gapSince: null,
+      parked: new Map(),
+      skipped: [],
+      late: new Set(),
+    };
     rooms.set(id, record);
     roomIds.set(nameOf(message.key), id);
     const ids = byShard.get(message.shard);
@@ -208,13 +228,13 @@ function demandPossible(write: RoomWrite): void {
   if (broken.length > 0) throw new Error(`room ${write.next.id} may not be stored: it breaks ${broken.join(', ')}`);
 }
 
-function atRest({ row }: RoomRecord): boolean {
-  return row.phase === 'idle' && !hasHead(row);
+function atRest({ row, gapSince }: RoomRecord): boolean {
+  return row.phase === 'idle' && !hasHead(row) && gapSince === null;
 }
 
-/** Claimable, sending, or past the deadline of its phase or of its head's validity. */
-function isDue({ row, messages }: RoomRecord, now: number): boolean {
-  if (row.phase === 'sending') return true;
+/** Claimable, sending, past the deadline of its phase or of its head's validity, or with something parked. */
+function isDue({ row, messages, gapSince }: RoomRecord, now: number): boolean {
+  if (row.phase === 'sending' || gapSince !== null) return true;
   if (row.until !== null && row.until <= now) return true;
   if (!hasHead(row)) return false;
   const claimable =

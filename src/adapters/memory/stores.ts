@@ -1,6 +1,8 @@
+import type { BufferCursors } from '../../engine/buffer-ports.ts';
 import type { AnotherHistory } from '../../engine/fleet-ports.ts';
 import type { OperatorStores } from '../../engine/operator-ports.ts';
 import type { Stores } from '../../engine/ports.ts';
+import { MemoryBufferCursors } from './buffer.ts';
 import { MemoryChannelStore } from './channels.ts';
 import { createDatabase } from './database.ts';
 import { MemoryDeadLetterStore } from './dead-letters.ts';
@@ -11,6 +13,7 @@ import { MemoryFailureStore, MemoryLetterStore } from './letters.ts';
 import { createMemoryOperatorStores } from './operators.ts';
 import { MemoryOwnershipStore } from './ownership.ts';
 import { MemoryPipelineStore } from './pipeline.ts';
+import { MemoryRecipientStore } from './recipients.ts';
 import { MemoryRoomStore } from './rooms.ts';
 
 export interface MemoryStoresOptions {
@@ -28,6 +31,7 @@ export interface MemoryStoresOptions {
 export function openMemoryStores(options: MemoryStoresOptions): {
   readonly stores: Stores;
   readonly operators: OperatorStores;
+  readonly bufferCursors: BufferCursors;
 } {
   const database = createDatabase(options.shards, options.now, options.anotherHistory);
   const ownership = new MemoryOwnershipStore(database);
@@ -47,7 +51,9 @@ export function openMemoryStores(options: MemoryStoresOptions): {
       letters: new MemoryLetterStore(database, operators.audit),
       failures: new MemoryFailureStore(),
       pipeline: new MemoryPipelineStore(database, ownership),
+      recipients: new MemoryRecipientStore(database),
     },
+    bufferCursors: new MemoryBufferCursors(database),
   };
 }
 

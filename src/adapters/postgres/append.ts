@@ -1,9 +1,10 @@
 /** A batch of new messages as the two statements that append it, and what their answers come to. */
 import { Buffer } from 'node:buffer';
-import type { AppendResult, NewMessage } from '../../engine/ports.ts';
-import type { RoomKey } from '../../room/room.ts';
+import type { AppendResult, Gap, NewMessage } from '../../engine/ports.ts';
+import type { RoomKey, RoomRow } from '../../room/room.ts';
 import { bigints, integers, texts } from './arrays.ts';
-import { type RoomRecord, roomRow } from './rows.ts';
+import { gapOf, type RoomRecord, roomRow } from './rows.ts';
+import { STATEMENTS, type Statement } from './statements.ts';
 
 export interface BatchRoom {
   readonly key: RoomKey;
@@ -49,8 +50,15 @@ export class AppendBatch {
     this.#firsts = [...firsts.values()];
   }
 
+  /** What appends it, after its rooms are locked; a batch without any order of its publishers has the cheaper one. */
+  command(dedupeMs: number): [Statement, unknown[]] {
+    const values = this.#parameters(dedupeMs);
+    if (this.#firsts.every(({ message }) => message.order === undefined)) return [STATEMENTS.appendMessages, values];
+    return [STATEMENTS.appendOrdered, [...values, bigints(this.#firsts.map(({ message }) => message.order ?? null))]];
+  }
+
   /** The parameters of append_messages.sql, in its order. */
-  parameters(dedupeMs: number): unknown[] {
+  #parameters(dedupeMs: number): unknown[] {
     const messages = this.#firsts.map(({ message }) => message);
     const bodies = messages.map((message) => message.body);
     let begins = 1;
@@ -88,23 +96,56 @@ export class AppendBatch {
   results(locked: readonly LockedRecord[], numbered: readonly NumberedRecord[]): AppendResult[] {
     const byOrd = new Map(numbered.map((record) => [record.ord, record]));
     const records = new Map(locked.map((record) => [record.ord, record]));
-    const tails = new Map<number, number>();
+    const afterwards = new Map<number, Afterwards>();
     for (const { room, ord } of this.#firsts) {
-      const { sequence } = mustHave(byOrd.get(ord));
-      tails.set(room, Math.max(tails.get(room) ?? mustHave(records.get(room)).tail, sequence));
+      const record = mustHave(byOrd.get(ord));
+      const before = mustHave(records.get(room));
+      const tail = Math.max(afterwards.get(room)?.tail ?? before.tail, record.tail ?? record.sequence ?? 0);
+      afterwards.set(room, { tail, gap: gapOf(record.next_order === undefined ? before : { ...before, ...record }) });
     }
     const rows = new Map(
-      locked.map((record) => [record.ord, roomRow({ ...record, tail: mustHave(tails.get(record.ord)) })]),
+      locked.map((record) => [record.ord, roomRow({ ...record, tail: mustHave(afterwards.get(record.ord)).tail })]),
     );
     return this.#placed.map(({ message, room, ord, repeats }): AppendResult => {
-      const { sequence, known_digest } = mustHave(byOrd.get(ord));
       const row = mustHave(rows.get(room));
-      const before = known_digest ?? repeats?.digest ?? null;
-      if (before === null) return { kind: 'appended', row, sequence };
-      const same = Buffer.compare(before, message.digest) === 0;
-      return { kind: same ? 'duplicate' : 'conflict', address: { shard: row.shard, id: row.id }, sequence };
+      const gap = mustHave(afterwards.get(room)).gap;
+      return resultOf(message, mustHave(byOrd.get(ord)), row, gap, repeats?.digest ?? null);
     });
   }
+}
+
+/** A room as its append has left it. */
+interface Afterwards {
+  readonly tail: number;
+  readonly gap: Gap | null;
+}
+
+/** @param repeated the digest of an earlier message of the batch that has its id */
+function resultOf(
+  message: NewMessage,
+  { fate, sequence, known_digest, parked_order }: NumberedRecord,
+  row: RoomRow,
+  gap: Gap | null,
+  repeated: Uint8Array | null,
+): AppendResult {
+  const address = { shard: row.shard, id: row.id };
+  const before = known_digest ?? repeated;
+  if (before !== null && Buffer.compare(before, message.digest) !== 0) return { kind: 'conflict', address, sequence };
+  if (fate === 'order_conflict') {
+    return { kind: 'order_conflict', address, sequence: null, order: mustHave(message.order) };
+  }
+  if (sequence === null) {
+    const order = mustHave(parked_order ?? undefined);
+    return { kind: 'parked', row, sequence, order, duplicate: before !== null, gap: mustHave(gap ?? undefined) };
+  }
+  if (before !== null) return { kind: 'duplicate', address, sequence };
+  return {
+    kind: 'appended',
+    row,
+    sequence,
+    ...(fate === 'late' ? { late: true } : {}),
+    ...(gap === null ? {} : { gap }),
+  };
 }
 
 /** What lock_rooms.sql answers. */
@@ -112,12 +153,18 @@ export interface LockedRecord extends RoomRecord {
   readonly ord: number;
 }
 
-/** What append_messages.sql answers. */
+/** What append_messages.sql answers; the last four are append_ordered.sql's alone. */
 export interface NumberedRecord {
   readonly ord: number;
-  readonly sequence: number;
+  /** Null where it has none: it is parked, or refused. */
+  readonly sequence: number | null;
   /** Null where the message is new. */
   readonly known_digest: Uint8Array | null;
+  readonly parked_order: number | null;
+  readonly fate?: 'appended' | 'late' | 'parked' | 'order_conflict' | 'known';
+  readonly tail?: number;
+  readonly next_order?: number;
+  readonly gap_since?: number | null;
 }
 
 /** The parameters that name rooms by their keys. */

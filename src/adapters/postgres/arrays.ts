@@ -53,8 +53,8 @@ export function texts(values: readonly Nullable<string>[]): Buffer {
 }
 
 /** For bytea[]. */
-export function bytes(values: readonly Uint8Array[]): Buffer {
-  const size = values.reduce((sum, value) => sum + value.length, 0);
+export function bytes(values: readonly Nullable<Uint8Array>[]): Buffer {
+  const size = values.reduce((sum, value) => sum + (value?.length ?? 0), 0);
   return encode(BYTEA, values, size, (value, array, at) => {
     array.set(value, at);
     return value.length;

@@ -1,7 +1,9 @@
 /** A batch of room writes as the one statement that stores them, and its answer. */
+import { Buffer } from 'node:buffer';
+import { fingerprintOfAttempts } from '../../engine/fingerprint.ts';
 import type { ClaimProof, InboxAck, RoomWrite, WriteResult } from '../../engine/ports.ts';
 import type { Fact, Settled } from '../../room/events.ts';
-import { bigints, booleans, integers, texts } from './arrays.ts';
+import { bigints, booleans, bytes, integers, texts } from './arrays.ts';
 import { type AckRecord, inboxAck } from './rows.ts';
 import { STATEMENTS, type Statement, withParts } from './statements.ts';
 
@@ -38,7 +40,6 @@ export function encodeWrites(
     parts.push('settled');
     values.push(...encodeSettled(settled));
   }
-  if (settled.some(({ fact }) => fact.deadLetter)) parts.push('buried');
   if (marked.length > 0) {
     parts.push('marked');
     values.push(...addressesOf(marked));
@@ -49,7 +50,18 @@ export function encodeWrites(
     values.push(...addressesOf(named), ...channelsOf(named));
     values.push(bigints(named.map(({ fact }) => fact.sequence)), texts(named.map(({ fact }) => fact.platformId)));
   }
+  const buried = settled.filter(({ fact }) => fact.deadLetter);
+  if (buried.length > 0) {
+    parts.push('buried');
+    values.push(integers(buried.map(({ ord }) => ord)), bigints(buried.map(({ fact }) => fact.sequence)));
+    values.push(bytes(buried.map(fingerprintOf)));
+  }
   return { statement: withParts(STATEMENTS.compareAndSet, parts), values };
+}
+
+function fingerprintOf({ write, fact }: Of<Settled>): Buffer | null {
+  const fingerprint = fingerprintOfAttempts(write.next.key, fact.attempts);
+  return fingerprint === null ? null : Buffer.from(fingerprint, 'hex');
 }
 
 function encodeRooms(writes: readonly RoomWrite[]): unknown[] {
@@ -94,7 +106,6 @@ function encodeSettled(settled: readonly Of<Settled>[]): unknown[] {
     bigints(facts.map((fact) => fact.version)),
     bigints(facts.map((fact) => fact.firstClaimVersion)),
     booleans(facts.map((fact) => fact.possiblyDelivered)),
-    booleans(facts.map((fact) => fact.deadLetter)),
     texts(facts.map((fact) => fact.level)),
     bigints(facts.map((fact) => fact.levelAt)),
     texts(facts.map((fact) => fact.platformId)),
@@ -118,35 +129,43 @@ function channelsOf(facts: readonly Of<Fact>[]): unknown[] {
   ];
 }
 
-/** A row that compare_and_set.sql answers: of a write that was stored, of one that was not, or an ack. */
-export interface AnswerRecord extends Partial<AckRecord> {
-  readonly ord: number | null;
-  readonly tail: number | null;
-  readonly version: number | null;
-  readonly proved: boolean | null;
-  readonly room_id: number | null;
+/** The one row that compare_and_set.sql answers. Arrays as Postgres writes them: `{1,2}`; null where nothing was written. */
+export interface AnswerRecord {
+  readonly ords: string | null;
+  readonly tails: string | null;
+  readonly refused: readonly (readonly [ord: number, version: number | null, proved: boolean])[] | null;
+  /** Absent where no write made a platform id known. */
+  readonly acks?: readonly (AckRecord & { readonly room_id: number })[] | null;
 }
 
 /** What became of each write; `gone` where its room has no row. */
 export type Answer = WriteResult | { readonly kind: 'gone' };
 
-export function decodeAnswers(writes: readonly RoomWrite[], records: readonly AnswerRecord[]): Answer[] {
+export function decodeAnswer(writes: readonly RoomWrite[], record: AnswerRecord): Answer[] {
+  const answers = new Array<Answer | undefined>(writes.length);
   const acks = new Map<number, InboxAck[]>();
-  const byOrd: (AnswerRecord | undefined)[] = [];
-  for (const record of records) {
-    if (record.ord !== null) byOrd[record.ord - 1] = record;
-    else
-      acks.set(record.room_id as number, [
-        ...(acks.get(record.room_id as number) ?? []),
-        inboxAck(record as AckRecord),
-      ]);
+  for (const ack of record.acks ?? []) acks.set(ack.room_id, [...(acks.get(ack.room_id) ?? []), inboxAck(ack)]);
+  const tails = numbers(record.tails);
+  for (const [index, ord] of numbers(record.ords).entries()) {
+    const inbox = acks.get(writes[ord - 1]?.next.id ?? 0) ?? [];
+    answers[ord - 1] = { kind: 'committed', tail: tails[index] as number, inbox };
   }
-  return writes.map((write, index): Answer => {
-    const record = byOrd[index];
-    if (record === undefined) throw new Error(`the batch has no answer for write ${index}`);
-    if (record.tail !== null) return { kind: 'committed', tail: record.tail, inbox: acks.get(write.next.id) ?? [] };
-    if (record.proved === false) return { kind: 'fenced' };
-    if (record.version === null) return { kind: 'gone' };
-    return { kind: record.version === write.expectedVersion ? 'busy' : 'conflict' };
+  for (const [ord, version, proved] of record.refused ?? []) {
+    answers[ord - 1] = refusal(writes[ord - 1], version, proved);
+  }
+  return writes.map((_, index): Answer => {
+    const answer = answers[index];
+    if (answer === undefined) throw new Error(`the batch has no answer for write ${index}`);
+    return answer;
   });
+}
+
+function refusal(write: RoomWrite | undefined, version: number | null, proved: boolean): Answer {
+  if (!proved) return { kind: 'fenced' };
+  if (version === null) return { kind: 'gone' };
+  return { kind: version === write?.expectedVersion ? 'busy' : 'conflict' };
+}
+
+function numbers(array: string | null): number[] {
+  return array === null ? [] : (JSON.parse(`[${array.slice(1, -1)}]`) as number[]);
 }

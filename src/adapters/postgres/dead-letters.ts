@@ -1,4 +1,6 @@
+import { Buffer } from 'node:buffer';
 import { createHash } from 'node:crypto';
+import { fingerprintOf, refusedPayload } from '../../engine/fingerprint.ts';
 import type { DeadLetter, DeadLetterStore } from '../../engine/ports.ts';
 import { bigints, bytes, texts } from './arrays.ts';
 import type { Pool } from './pool.ts';
@@ -17,6 +19,7 @@ interface DeadLetterRecord {
   readonly shard: number | null;
   readonly room_id: number | null;
   readonly sequence: number | null;
+  readonly fingerprint: Buffer | null;
 }
 
 export class PostgresDeadLetterStore implements DeadLetterStore {
@@ -34,6 +37,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
       texts(letters.map((letter) => withoutNul(letter.detail))),
       bytes(letters.map((letter) => letter.payload)),
       bytes(letters.map((letter) => createHash('sha256').update(letter.dedupeKey).digest())),
+      bytes(letters.map(({ reason }) => Buffer.from(fingerprintOf(null, refusedPayload(reason)), 'hex'))),
       JSON.stringify(letters.map((letter) => letter.attributes)),
     ]);
   }
@@ -50,6 +54,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
       address: record.shard === null ? null : { shard: record.shard, id: record.room_id as number },
       sequence: record.sequence,
       detail: record.detail,
+      fingerprint: record.fingerprint?.toString('hex') ?? null,
     }));
   }
 }

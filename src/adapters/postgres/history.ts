@@ -7,7 +7,7 @@ import type {
   WaitingMessage,
 } from '../../engine/ports.ts';
 import type { AckLevel, Attempt, RoomAddress } from '../../room/room.ts';
-import { bigints, integers, texts } from './arrays.ts';
+import { bigints, bytes, integers, texts } from './arrays.ts';
 import type { Pool } from './pool.ts';
 import {
   historyEntry,
@@ -83,6 +83,9 @@ export class PostgresHistoryStore implements HistoryStore {
         texts(dead.map(({ change }) => change.verdict.deadLetter)),
         texts(dead.map(({ change }) => change.key.tenant)),
         texts(dead.map(({ change }) => change.key.channel)),
+        bytes(
+          dead.map(({ change: { fingerprint } }) => (fingerprint === null ? null : Buffer.from(fingerprint, 'hex'))),
+        ),
       );
     }
     const statement = withParts(STATEMENTS.updateSettled, dead.length > 0 ? ['buried'] : []);

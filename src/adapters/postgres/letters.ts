@@ -11,7 +11,7 @@ import type {
   LetterStore,
   StoredLetter,
 } from '../../engine/operator-ports.ts';
-import type { ChannelKey } from '../../engine/ports.ts';
+import type { ChannelSelection } from '../../engine/ports.ts';
 import { bigints, bytes, integers, texts } from './arrays.ts';
 import type { Pool } from './pool.ts';
 import { STATEMENTS } from './statements.ts';
@@ -33,6 +33,7 @@ interface LetterRecord {
   readonly shard: number | null;
   readonly room_id: number | null;
   readonly sequence: number | null;
+  readonly fingerprint: Buffer | null;
   readonly room: string | null;
   readonly closed_as: 'replayed' | 'discarded' | null;
   readonly closed_at: number | null;
@@ -69,11 +70,13 @@ export class PostgresLetterStore implements LetterStore {
     after: LetterPlace | null,
     limit: number,
   ): Promise<LetterPage> {
-    const { room, channel, kind, reason, code, state, from, until } = filter;
+    const { room, channel, kind, reason, code, fingerprint, state, from, until } = filter;
+    const tenants = room === null && channel === null ? filter.tenants : null;
     const place = after ?? (order === 'newest' ? BEYOND_ALL : BEFORE_ALL);
     const statement = order === 'newest' ? STATEMENTS.newestLetters : STATEMENTS.oldestLetters;
-    // Place, channel, room and time are looked up; whatever else is asked for has to be looked at.
-    const picks = [kind, reason, code, state].some((wish) => wish !== null);
+    // Place, time, and room, fingerprint or channel are looked up; whatever else is asked for has to be looked at.
+    const beside = room === null ? (fingerprint === null ? null : channel) : fingerprint;
+    const picks = [kind, reason, code, state, tenants, beside].some((wish) => wish !== null);
     const examined = picks ? Math.max(limit, this.#examined) : limit;
     const { rows } = await this.#pool.run(statement, [
       place.at,
@@ -90,6 +93,8 @@ export class PostgresLetterStore implements LetterStore {
       state,
       from ?? 0,
       until ?? Number.MAX_SAFE_INTEGER,
+      tenants === null ? null : texts(tenants),
+      fingerprint === null ? null : Buffer.from(fingerprint, 'hex'),
     ]);
     const records = rows as PageRecord[];
     const letters = records.flatMap((record) => (record.id === null ? [] : [storedLetter(record, record.id)]));
@@ -144,6 +149,7 @@ function storedLetter(record: LetterRecord, id: number): StoredLetter {
     channel: record.channel,
     address: shard === null ? null : { shard, id: room_id as number },
     sequence: record.sequence,
+    fingerprint: record.fingerprint?.toString('hex') ?? null,
     room: record.room,
     state: record.closed_as ?? 'open',
     closedAt: record.closed_at,
@@ -192,8 +198,9 @@ export class PostgresFailureStore implements FailureStore {
     ]);
   }
 
-  async list(channel: ChannelKey | null, since: number, limit: number): Promise<FailureGroup[]> {
-    const values = [limit, channel?.tenant ?? null, channel?.channel ?? null, since];
+  async list({ channel, tenants }: ChannelSelection, since: number, limit: number): Promise<FailureGroup[]> {
+    const among = channel !== null || tenants === null ? null : texts(tenants);
+    const values = [limit, channel?.tenant ?? null, channel?.channel ?? null, since, among];
     const { rows } = await this.#pool.run(STATEMENTS.listFailures, values);
     return (rows as FailureRecord[]).map((record) => {
       const { tenant, channel: name, sample_shard: shard, sample_room_id: id, sample_sequence: sequence } = record;

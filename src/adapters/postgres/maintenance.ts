@@ -1,5 +1,5 @@
 /** What keeps the tables small. Any process may do it, several at once too. */
-import type { PipelineStore } from '../../engine/pipeline-ports.ts';
+import { NOTED_FOR_MS, type PipelineStore, type RecipientStore } from '../../engine/pipeline-ports.ts';
 import type { RoomAddress } from '../../room/room.ts';
 import { integers } from './arrays.ts';
 import type { Pool } from './pool.ts';
@@ -17,6 +17,7 @@ export interface MaintenanceOptions {
   readonly auditRetentionDays: number;
   readonly chartRetentionDays: number;
   readonly pipeline: Pick<PipelineStore, 'prune'>;
+  readonly recipients: Pick<RecipientStore, 'prune'>;
 }
 
 export class PostgresMaintenance {
@@ -43,17 +44,24 @@ export class PostgresMaintenance {
   }
 
   /**
-   * Drops the days of the history that are neither to be read nor to recognise ids by, the platform ids and workers of
-   * that time, failures not seen since, old entries of the audit and old minutes of charts.
+   * Drops the days of the history that are neither to be read nor to recognise ids by, the platform ids, recipients, skipped
+   * numbers and workers of that time, failures not seen since, old entries of the audit and old minutes of charts.
    * @returns how many days were dropped
    */
   async dropExpired(now: number): Promise<number> {
-    const { pool, dedupeDays, historyRetentionDays, auditRetentionDays } = this.#options;
+    const { pool, recipients, dedupeDays, historyRetentionDays, auditRetentionDays } = this.#options;
     const before = now - Math.max(dedupeDays, historyRetentionDays) * DAY_MS;
     const result = await pool.run(STATEMENTS.dropHistoryPartitions, [before]);
     for (let pruned = PRUNE_ROWS; pruned === PRUNE_ROWS; ) {
       pruned = (await pool.run(STATEMENTS.prunePlatformIds, [new Date(before), PRUNE_ROWS])).rowCount ?? 0;
     }
+    for (let pruned = PRUNE_ROWS; pruned === PRUNE_ROWS; ) {
+      const { rows } = await pool.run(STATEMENTS.pruneOrders, [before, PRUNE_ROWS]);
+      pruned = (rows[0] as { pruned: number }).pruned;
+    }
+    // Two processes may each have left it to the other for as long.
+    const noted = before - 2 * NOTED_FOR_MS;
+    for (let pruned = PRUNE_ROWS; pruned === PRUNE_ROWS; ) pruned = await recipients.prune(noted, PRUNE_ROWS);
     const audited = now - auditRetentionDays * DAY_MS;
     for (let pruned = PRUNE_ROWS; pruned === PRUNE_ROWS; ) {
       const { rows } = await pool.run(STATEMENTS.pruneAudit, [audited, PRUNE_ROWS]);

@@ -90,16 +90,19 @@ async function grant(client: pg.Client, role: string): Promise<void> {
     GRANT SELECT, INSERT, UPDATE, DELETE ON
       rooms, resting_rooms, messages, history, platform_ids, dead_letters, channels, workers, fences, shards, fleet,
       worker_weights, shard_pins TO ${name};
+    GRANT SELECT, INSERT, UPDATE, DELETE ON parked, skipped_orders, late_orders TO ${name};
     GRANT SELECT, INSERT, UPDATE, DELETE ON channel_settings, pipeline_parts, lingering_rooms, channel_minutes TO ${name};
+    GRANT SELECT, INSERT, UPDATE, DELETE ON buffer_partitions, buffer_consumers TO ${name};
     GRANT SELECT, UPDATE ON channel_settings_revision TO ${name};
     GRANT SELECT, INSERT ON audit TO ${name};
-    GRANT SELECT, INSERT, UPDATE, DELETE ON failures TO ${name};
+    GRANT SELECT, INSERT, UPDATE, DELETE ON failures, recipients TO ${name};
     GRANT SELECT ON settings, ${TABLE} TO ${name};
     GRANT UPDATE (system_identifier, timeline) ON settings TO ${name};
     GRANT SELECT, INSERT ON database_decisions TO ${name};
     GRANT USAGE ON SEQUENCE room_ids TO ${name};
     GRANT EXECUTE ON FUNCTION make_history_partitions(date, date), drop_history_partitions(bigint),
-      prune_audit(bigint, integer) TO ${name};
+      prune_audit(bigint, integer), move_buffer_cursor(integer, bigint, text, text), add_counts(bigint[], bigint[]),
+      cluster_identity, room_keeps_invariants, message_keeps_limits TO ${name};
   `);
 }
 

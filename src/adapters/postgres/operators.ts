@@ -97,6 +97,6 @@ export class PostgresAuditStore implements AuditStore {
   }
 }
 
-function noteValues({ actor, action, subject, detail, requestId }: AuditNote): unknown[] {
+export function noteValues({ actor, action, subject, detail, requestId }: AuditNote): unknown[] {
   return [actor, action, subject, JSON.stringify(detail), requestId];
 }

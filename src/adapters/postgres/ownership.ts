@@ -184,12 +184,21 @@ interface NewsRecord {
   readonly others: number;
   readonly unheard: number;
   readonly next_lease_end: number | null;
+  readonly longest_lease: number | null;
 }
 
-const NO_NEWS = { membership: 0, planned: 0, others: 0, unheard: 0, nextLeaseEndMs: null };
+const NO_NEWS = { membership: 0, planned: 0, others: 0, unheard: 0, nextLeaseEndMs: null, longestLeaseMs: null };
 
-function newsOf({ database_time, next_lease_end, membership, planned, others, unheard }: NewsRecord): FleetNews {
-  return { membership, planned, others, unheard, nextLeaseEndMs: next_lease_end, databaseTimeMs: database_time };
+function newsOf({ membership, planned, others, unheard, ...row }: NewsRecord): FleetNews {
+  return {
+    membership,
+    planned,
+    others,
+    unheard,
+    nextLeaseEndMs: row.next_lease_end,
+    longestLeaseMs: row.longest_lease,
+    databaseTimeMs: row.database_time,
+  };
 }
 
 /** All null where nothing is owned. */

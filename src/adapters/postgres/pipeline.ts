@@ -6,6 +6,7 @@ import type {
   LingeringPage,
   LingeringRoom,
   Member,
+  ParkedDepth,
   PipelinePart,
   PipelineStore,
   TimelineEntry,
@@ -69,6 +70,10 @@ export class PostgresPipelineStore implements PipelineStore {
     return new Set((rows as { shard: number }[]).map(({ shard }) => shard));
   }
 
+  async parked(): Promise<ParkedDepth[]> {
+    return (await this.#pool.run(STATEMENTS.countParkedOfChannels, [])).rows as ParkedDepth[];
+  }
+
   async list(worker: string, rooms: readonly LingeringRoom[], gone: readonly RoomAddress[]): Promise<void> {
     if (gone.length > 0) await this.#pool.run(STATEMENTS.unlistLingering, [worker, ...addressesOf(gone)]);
     if (rooms.length === 0) return;
@@ -86,10 +91,10 @@ export class PostgresPipelineStore implements PipelineStore {
     await this.#pool.run(STATEMENTS.clearLingering, [worker, integers(shards)]);
   }
 
-  async lingering({ tenant, channel, phases, before, after, limit }: LingeringPage): Promise<LingeringRoom[]> {
+  async lingering({ tenants, channel, phases, before, after, limit }: LingeringPage): Promise<LingeringRoom[]> {
     const marks = phases.map((_, index) => (index === 0 && after !== null ? after : { since: -1, id: -1 }));
     const values = [
-      tenant,
+      channel === null ? texts(tenants) : channel.tenant,
       texts(phases),
       bigints(marks.map(({ since }) => since)),
       bigints(marks.map(({ id }) => id)),
@@ -99,7 +104,7 @@ export class PostgresPipelineStore implements PipelineStore {
     const { rows } =
       channel === null
         ? await this.#pool.run(STATEMENTS.readLingering, values)
-        : await this.#pool.run(STATEMENTS.readLingeringOfChannel, [...values, channel]);
+        : await this.#pool.run(STATEMENTS.readLingeringOfChannel, [...values, channel.channel]);
     return rows as LingeringRoom[];
   }
 
@@ -118,12 +123,14 @@ export class PostgresPipelineStore implements PipelineStore {
     await this.#pool.run(STATEMENTS.addMinutes, [worker, number, asOf, JSON.stringify(records)]);
   }
 
-  async chart({ tenant, channel, from, to, stepMs }: ChartRange): Promise<ChartPoint[]> {
-    const values = [tenant, from, to, stepMs];
+  async chart({ tenants, channel, from, to, stepMs }: ChartRange): Promise<ChartPoint[]> {
+    const range = [from, to, stepMs];
     const { rows } =
-      channel === null
-        ? await this.#pool.run(STATEMENTS.readChart, values)
-        : await this.#pool.run(STATEMENTS.readChartOfChannel, [...values, channel]);
+      channel !== null
+        ? await this.#pool.run(STATEMENTS.readChartOfChannel, [channel.tenant, ...range, channel.channel])
+        : tenants !== null
+          ? await this.#pool.run(STATEMENTS.readChart, [texts(tenants), ...range])
+          : await this.#pool.run(STATEMENTS.readChartOfAll, range);
     return (rows as MinuteRecord[]).map((record) => {
       const totals = Object.fromEntries(
         TOTALS_IN_ORDER.map((total, index) => [total, Number(record.totals[index] ?? 0)]),

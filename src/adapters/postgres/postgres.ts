@@ -1,4 +1,5 @@
 /** Postgres as a part of the process: its stores, looked at before they are used, and what keeps its tables small. */
+import type { BufferCursors } from '../../engine/buffer-ports.ts';
 import type { Instruments } from '../../engine/instruments.ts';
 import type { OperatorStores } from '../../engine/operator-ports.ts';
 import type { Clock, Stores } from '../../engine/ports.ts';
@@ -6,6 +7,7 @@ import { defineService, runLoop, type Service } from '../../engine/service.ts';
 import { RoomlineError } from '../../errors.ts';
 import { errorFields } from '../../telemetry.ts';
 import type { ServerView } from './checks.ts';
+import type { PostgresDevelopment } from './development.ts';
 import { refusesRow } from './failures.ts';
 import type { PostgresOptions } from './options.ts';
 import { openStores, type PostgresStores } from './stores.ts';
@@ -20,6 +22,8 @@ export interface PostgresDependencies {
 export interface Postgres {
   readonly stores: Stores;
   readonly operators: OperatorStores;
+  readonly bufferCursors: BufferCursors;
+  readonly development: PostgresDevelopment;
   readonly shards: number;
   /** True for an error that the same row would meet again: a value that the store refuses. */
   readonly isPermanent: (error: unknown) => boolean;
@@ -99,6 +103,8 @@ export async function createPostgres(options: PostgresOptions & PostgresDependen
   return {
     stores,
     operators: opened.operators,
+    bufferCursors: opened.bufferCursors,
+    development: opened.development,
     shards: checked.shards,
     isPermanent: refusesRow,
     readiness: async () => ({ name: 'postgres', ...(await readiness(opened, options.allowUnsafeSettings)) }),

@@ -1,11 +1,15 @@
+import type { CursorMove } from '../../engine/buffer-ports.ts';
 import {
   type AppendResult,
   type ClaimProof,
+  type FoundMessage,
   type NewMessage,
+  type OpenGap,
   OutcomeUnknownError,
   type RoomMark,
   type RoomStore,
   type RoomWrite,
+  type Skipped,
   type StoredRoom,
   type WriteResult,
 } from '../../engine/ports.ts';
@@ -13,11 +17,12 @@ import { RoomlineError } from '../../errors.ts';
 import { ENVELOPE_WINDOW, type RoomAddress, type RoomKey } from '../../room/room.ts';
 import { AppendBatch, type BatchRoom, encodeKeys, type LockedRecord, type NumberedRecord } from './append.ts';
 import { bigints, integers, texts } from './arrays.ts';
-import { type Answer, type AnswerRecord, decodeAnswers, encodeWrites } from './compare-and-set.ts';
+import { moveCommand, throwMoved } from './buffer.ts';
+import { type Answer, type AnswerRecord, decodeAnswer, encodeWrites } from './compare-and-set.ts';
 import type { Connection } from './connection.ts';
 import { mayPass } from './failures.ts';
 import type { Pool } from './pool.ts';
-import { type StoredRoomRecord, storedRoom } from './rows.ts';
+import { type FoundRecord, foundMessage, gapOf, type StoredRoomRecord, storedRoom } from './rows.ts';
 import { STATEMENTS } from './statements.ts';
 
 const ENVELOPES = ENVELOPE_WINDOW + 1;
@@ -46,7 +51,7 @@ export class PostgresRoomStore implements RoomStore {
   }
 
   /** @throws OutcomeUnknownError where it may have been appended: doing it again is safe and says what became of it */
-  async append(batch: readonly NewMessage[]): Promise<AppendResult[]> {
+  async append(batch: readonly NewMessage[], cursor: CursorMove | null = null): Promise<AppendResult[]> {
     if (batch.length === 0) return [];
     const placed = new AppendBatch(batch);
     for (let tries = 1; ; tries++) {
@@ -54,7 +59,8 @@ export class PostgresRoomStore implements RoomStore {
       try {
         const [lock, append] = await this.#appends.transact([
           [STATEMENTS.lockRooms, encodeKeys(placed.rooms)],
-          [STATEMENTS.appendMessages, placed.parameters(this.#dedupeMs)],
+          placed.command(this.#dedupeMs),
+          ...(cursor === null ? [] : [moveCommand(cursor, placed.rooms.length)]),
         ]);
         const locked = lock?.rows as LockedRecord[];
         const missing = placed.missing(locked);
@@ -63,7 +69,7 @@ export class PostgresRoomStore implements RoomStore {
           throw new Error(`${missing.length} rooms came and went while they were appended to`);
         await this.#open(missing);
       } catch (error) {
-        if (!mayPass(error) || tries === APPEND_TRIES) throw error;
+        if (!mayPass(error) || tries === APPEND_TRIES) throwMoved(error);
       }
     }
   }
@@ -88,7 +94,7 @@ export class PostgresRoomStore implements RoomStore {
       const proved = proof !== null && (await connection.isOnKnownHistory()) ? proof : null;
       const { statement, values } = encodeWrites(writes, proved);
       const result = await connection.run(statement, values);
-      answers = decodeAnswers(writes, result.rows as AnswerRecord[]);
+      answers = decodeAnswer(writes, result.rows[0] as AnswerRecord);
     } catch (error) {
       if (mayPass(error)) return writes.map(() => ({ kind: 'busy' }));
       throw error;
@@ -139,6 +145,41 @@ export class PostgresRoomStore implements RoomStore {
     return bodies;
   }
 
+  async findMessage(address: RoomAddress, messageId: string): Promise<FoundMessage | null> {
+    const result = await this.#pool.run(STATEMENTS.findMessage, [address.shard, address.id, messageId]);
+    const [record] = result.rows as FoundRecord[];
+    return record === undefined ? null : foundMessage(record);
+  }
+
+  async countParked(address: RoomAddress): Promise<number> {
+    const result = await this.#pool.run(STATEMENTS.countParked, [address.shard, address.id]);
+    return (result.rows[0] as { parked: number }).parked;
+  }
+
+  async skipGaps(gaps: readonly OpenGap[]): Promise<(Skipped | null)[]> {
+    const asked = [...new Map(gaps.map((gap) => [gap.id, gap])).values()];
+    if (asked.length === 0) return [];
+    if (asked.length < gaps.length) throw new Error('a batch holds two gaps of one room');
+    for (let tries = 1; ; tries++) {
+      if (!(await this.#appends.isOnKnownHistory())) throw new RoomlineError('another_history');
+      try {
+        const [, skip] = await this.#appends.transact([
+          [STATEMENTS.lockGaps, addressesOf(asked)],
+          [STATEMENTS.skipGaps, [...addressesOf(asked), bigints(asked.map(({ waitsFor }) => waitsFor))]],
+        ]);
+        const skipped: (Skipped | null)[] = asked.map(() => null);
+        const rows = skip?.rows as SkippedRecord[];
+        for (const { ord, tail, first, last, ...record } of rows) {
+          const range = first === null || last === null ? null : { first, last };
+          skipped[ord - 1] = { tail, gap: gapOf(record), skipped: range };
+        }
+        return skipped;
+      } catch (error) {
+        if (!mayPass(error) || tries === APPEND_TRIES) throw error;
+      }
+    }
+  }
+
   async findWaiting(wanted: readonly (RoomAddress & { readonly messageId: string })[]): Promise<(number | null)[]> {
     if (wanted.length === 0) return [];
     const values = [...addressesOf(wanted), texts(wanted.map((one) => one.messageId))];
@@ -176,6 +217,15 @@ export class PostgresRoomStore implements RoomStore {
     );
     return { now: rows[0]?.now as string, rooms };
   }
+}
+
+interface SkippedRecord {
+  readonly ord: number;
+  readonly tail: number;
+  readonly next_order: number;
+  readonly gap_since: number | null;
+  readonly first: number | null;
+  readonly last: number | null;
 }
 
 /** Beyond that one pass over all rooms is quicker than one for each shard, docs/performance.md. */

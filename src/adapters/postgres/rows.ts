@@ -1,5 +1,7 @@
 /** Rows of the database and the values of the ports, one for the other. */
 import type {
+  FoundMessage,
+  Gap,
   HistoryEntry,
   InboxAck,
   SettledState,
@@ -37,6 +39,8 @@ export interface RoomRecord {
   readonly bytes_left: boolean;
   readonly first_claim_version: number;
   readonly attempts: readonly Attempt[];
+  readonly next_order: number;
+  readonly gap_since: number | null;
 }
 
 export function roomRow(record: RoomRecord): RoomRow {
@@ -68,6 +72,10 @@ export function roomRow(record: RoomRecord): RoomRow {
   };
 }
 
+export function gapOf({ next_order, gap_since }: Pick<RoomRecord, 'next_order' | 'gap_since'>): Gap | null {
+  return gap_since === null ? null : { waitsFor: next_order, since: gap_since };
+}
+
 /** As `json_build_array` in the statements that read rooms orders them. */
 type EnvelopeFields = readonly [
   sequence: number,
@@ -85,7 +93,9 @@ export interface StoredRoomRecord extends RoomRecord {
 }
 
 export function storedRoom(record: StoredRoomRecord): StoredRoom {
-  return { row: roomRow(record), envelopes: record.envelopes.map(storedEnvelope) };
+  const gap = gapOf(record);
+  const stored = { row: roomRow(record), envelopes: record.envelopes.map(storedEnvelope) };
+  return gap === null ? stored : { ...stored, gap };
 }
 
 function storedEnvelope(fields: EnvelopeFields): StoredEnvelope {
@@ -100,6 +110,8 @@ interface MessageRecord extends RoomKey {
   readonly accepted_at: number;
   readonly message_id: string;
   readonly body: Uint8Array;
+  readonly order_number: number | null;
+  readonly late_order: boolean | null;
 }
 
 export interface WaitingRecord extends MessageRecord {
@@ -178,6 +190,30 @@ function messageFields(record: MessageRecord) {
     messageId: record.message_id,
     body: record.body,
     acceptedAt: record.accepted_at,
+    ...(record.order_number === null ? {} : { order: record.order_number }),
+    ...(record.late_order === true ? { late: true as const } : {}),
+  };
+}
+
+/** What find_message.sql answers. */
+export interface FoundRecord {
+  readonly sequence: number | null;
+  readonly order_number: number;
+  readonly accepted_at: number;
+  readonly not_before: number | null;
+  readonly expires_at: number | null;
+  readonly body: Uint8Array;
+}
+
+export function foundMessage(record: FoundRecord): FoundMessage {
+  if (record.sequence !== null) return { kind: 'numbered', sequence: record.sequence };
+  return {
+    kind: 'parked',
+    order: record.order_number,
+    acceptedAt: record.accepted_at,
+    notBefore: record.not_before,
+    expiresAt: record.expires_at,
+    body: record.body,
   };
 }
 

@@ -1,10 +1,13 @@
+import type { BufferCursors } from '../../engine/buffer-ports.ts';
 import type { OperatorStores } from '../../engine/operator-ports.ts';
 import type { Stores } from '../../engine/ports.ts';
+import { PostgresBufferCursors } from './buffer.ts';
 import { PostgresChannelStore } from './channels.ts';
 import { appliedMigrations, type Check, checkDatabase, type ServerView } from './checks.ts';
 import { Connection } from './connection.ts';
 import { PostgresDeadLetterStore } from './dead-letters.ts';
 import { PostgresDecisions } from './decisions.ts';
+import { PostgresDevelopment } from './development.ts';
 import { PostgresFleetStore } from './fleet.ts';
 import { PostgresHistoryStore } from './history.ts';
 import { PostgresAckInbox } from './inbox.ts';
@@ -16,14 +19,17 @@ import type { PostgresOptions } from './options.ts';
 import { PostgresOwnershipStore } from './ownership.ts';
 import { PostgresPipelineStore } from './pipeline.ts';
 import { Pool } from './pool.ts';
+import { PostgresRecipientStore } from './recipients.ts';
 import { PostgresRoomStore } from './rooms.ts';
 import { ServerWatch } from './server-watch.ts';
 
 export interface PostgresStores {
   readonly stores: Stores;
   readonly operators: OperatorStores;
+  readonly bufferCursors: BufferCursors;
   readonly maintenance: PostgresMaintenance;
   readonly decisions: PostgresDecisions;
+  readonly development: PostgresDevelopment;
   /**
    * Looks at the database before it is used.
    * @throws RoomlineError `database_in_recovery`, `schema_outdated`, `shards_mismatch` or `unsafe_postgres_setting`; else
@@ -57,6 +63,7 @@ export function openStores(options: PostgresOptions): PostgresStores {
   watch.register('pool', look);
   const { dedupeDays, historyRetentionDays, auditRetentionDays, chartRetentionDays = 30 } = options;
   const pipeline = new PostgresPipelineStore(pool);
+  const recipients = new PostgresRecipientStore(pool);
   return {
     stores: {
       rooms: new PostgresRoomStore({ lanes, appends, pool, dedupeDays }),
@@ -71,13 +78,17 @@ export function openStores(options: PostgresOptions): PostgresStores {
       audit: new PostgresAuditStore(pool),
       fleet: new PostgresFleetStore(pool),
       pipeline,
+      recipients,
       letters: new PostgresLetterStore(pool),
       failures: new PostgresFailureStore(pool),
     },
+    bufferCursors: new PostgresBufferCursors(pool),
     decisions: new PostgresDecisions(pool),
+    development: new PostgresDevelopment(appends, pool),
     maintenance: new PostgresMaintenance({
       pool,
       pipeline,
+      recipients,
       dedupeDays,
       historyRetentionDays,
       auditRetentionDays,

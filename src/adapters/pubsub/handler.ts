@@ -71,9 +71,12 @@ export class MessageHandler {
       const detail = 'the store refuses a value of this message';
       return this.#refuse(message, new RoomlineError('field_invalid', { field: 'body', rule: 'storable', detail }));
     }
-    if (result.kind === 'accepted') {
+    if (result.kind === 'accepted' || result.kind === 'parked') {
       this.#to.instruments.metrics.intakeLagSeconds.observe(this.#ageSeconds(message));
       message.ack();
+    } else if (result.kind === 'order_conflict') {
+      const rule = 'a number of the order names one message of its room';
+      await this.#refuse(message, new RoomlineError('order_conflict', { field: 'order', rule }));
     } else {
       const rule = 'an id names one message of its room';
       await this.#refuse(message, new RoomlineError('message_id_conflict', { field: 'messageId', rule }));

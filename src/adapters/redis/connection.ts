@@ -19,6 +19,8 @@ export interface RedisOptions {
 }
 
 export interface RedisDependencies {
+  /** What logs and metrics call it; `redis` where it is not given. */
+  readonly dependency?: string;
   readonly instruments: Instruments;
   readonly clock: Pick<Clock, 'monotonic'>;
   readonly chance: Chance;
@@ -34,17 +36,24 @@ export class RedisConnection {
   readonly keyPrefix: string;
   readonly #client: Client;
   readonly #availability: Availability;
+  /** Connections that have ended. */
+  #closed = 0;
+  readonly #onReady = new Set<() => void>();
   #closing = false;
 
-  constructor(options: RedisOptions, { instruments, clock, chance }: RedisDependencies) {
+  constructor(options: RedisOptions, { instruments, clock, chance, dependency }: RedisDependencies) {
     this.keyPrefix = options.keyPrefix;
-    this.#availability = new Availability(instruments, clock);
+    this.#availability = new Availability(instruments, clock, dependency);
     this.#client = createClient(options, chance);
     this.#client.on('error', (error) => this.#failed(connectionTrouble(error)));
     this.#client.on('close', () => {
+      this.#closed++;
       if (this.#availability.reason === null) this.#failed(new RedisError('connection', 'closed'));
     });
-    this.#client.on('ready', () => this.#availability.connected());
+    this.#client.on('ready', () => {
+      this.#availability.connected();
+      for (const listener of this.#onReady) listener();
+    });
   }
 
   /** Begins to connect. */
@@ -69,6 +78,47 @@ export class RedisConnection {
     this.#client.defineCommand(name, { lua, numberOfKeys: 1 });
     const command = (this.#client as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>)[name];
     return (key, args) => this.#run(async () => command?.call(this.#client, `${this.keyPrefix}${key}`, ...args));
+  }
+
+  /** The same for scripts that take bytes and answer with them: texts of the answer are buffers. */
+  binaryScript(
+    name: string,
+    lua: string,
+  ): (key: string, args: readonly (string | number | Uint8Array)[]) => Promise<unknown> {
+    this.#client.defineCommand(name, { lua, numberOfKeys: 1 });
+    const command = (this.#client as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>)[
+      `${name}Buffer`
+    ];
+    return (key, args) => this.#run(async () => command?.call(this.#client, `${this.keyPrefix}${key}`, ...args));
+  }
+
+  /** What the server tells of itself, as `name:value` lines. */
+  info(section: string): Promise<string> {
+    return this.#run(() => this.#client.info(section));
+  }
+
+  /** A setting of the server; null where it does not let itself be asked. */
+  setting(name: string): Promise<string | null> {
+    return this.#run(async () => {
+      try {
+        const [, value] = (await this.#client.config('GET', name)) as string[];
+        return value ?? null;
+      } catch (error) {
+        if (commandTrouble(error).kind === 'refused') return null;
+        throw error;
+      }
+    });
+  }
+
+  /** Another one with every connection; null while there is none. */
+  get connection(): number | null {
+    return this.ready ? this.#closed : null;
+  }
+
+  /** Tells of every connection once it serves. @returns ends that */
+  onReady(listener: () => void): () => void {
+    this.#onReady.add(listener);
+    return () => this.#onReady.delete(listener);
   }
 
   /** It is connected, as far as it knows. */

@@ -48,6 +48,8 @@ export class RedisSignals implements Signals {
   readonly #sender: string;
   readonly #listeners = new Set<(signal: Signal) => void>();
   readonly #shards = new Map<string, number>();
+  /** Channels of others beside the signals. */
+  readonly #topics = new Map<string, (text: string) => void>();
   #rooms = new Map<number, Map<number, RoomSignal>>();
   #common = new Map<string, CommonSignal>();
   #queued = 0;
@@ -137,6 +139,16 @@ export class RedisSignals implements Signals {
     return () => void this.#listeners.delete(listener);
   }
 
+  /** Calls back with every text on this channel, which carries no signals. The result ends that. */
+  hear(channel: string, onText: (text: string) => void): () => void {
+    this.#topics.set(channel, onText);
+    this.#subscriber.want([channel]);
+    return () => {
+      this.#topics.delete(channel);
+      if (!this.#closed) this.#subscriber.leave([channel]);
+    };
+  }
+
   /** What was published a moment ago came back. */
   get #audible(): boolean {
     if (!this.#redis.ready || !this.#subscriber.ready) return false;
@@ -217,6 +229,11 @@ export class RedisSignals implements Signals {
       const told = decodeCommon(message);
       if (told === null) this.#drop('unreadable', 1);
       else if (told.sender !== this.#sender) for (const signal of told.signals) this.#tell(signal);
+      return;
+    }
+    const onText = this.#topics.get(channel);
+    if (onText !== undefined) {
+      onText(message);
       return;
     }
     const shard = this.#shards.get(channel);

@@ -215,7 +215,7 @@ export async function checkApp(
 /** An app secret is 32 hex digits; what no header can carry is none. */
 async function askAsApp(graph: GraphInquiry, appId: string, secret: string): Promise<GraphReply> {
   if (/^[!-~]+$/.test(secret)) return graph.ask(`/${appId}/subscriptions`, `${appId}|${secret}`);
-  return { kind: 'error', error: { code: 190, subcode: null, transient: false } };
+  return { kind: 'error', error: { code: 190, subcode: null, transient: false, said: {} } };
 }
 
 function ordinal(which: number, of: number): string {

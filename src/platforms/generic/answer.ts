@@ -1,6 +1,7 @@
 /** What a gateway's answer means: the tables of docs/generic-http-platform.md. */
 import type { LookupResult, SendResult } from '../../engine/ports.ts';
 import type { Nack, Scope } from '../../room/room.ts';
+import { digestOf } from '../failure-text.ts';
 import { type Fields, isFields, readId, readObject, readTime } from '../fields.ts';
 import type { HttpOutcome } from '../http-client.ts';
 import { type Answer, classifyOutcome, refused, unknown } from '../outcome.ts';
@@ -19,7 +20,7 @@ function classifyAnswer(answer: Answer, wallClockMs: number): SendResult {
   const fields = readObject(answer.body);
   const error = fields !== null && isFields(fields.error) ? fields.error : null;
   const retryAfterMs = parseRetryAfter(answer.headers['retry-after'], wallClockMs);
-  if (status >= 500 && error?.processed !== false) return unknown(`http_${status}`);
+  if (status >= 500 && error?.processed !== false) return unknown(`http_${status}`, digestOf(error?.message));
   if (error !== null) {
     const permanent = status !== 429 && status < 500;
     return refused(readNack(error, { permanent, scope: scopeOf(status), code: `http_${status}`, retryAfterMs }));

@@ -1,5 +1,6 @@
 /** What only the generic platform's protocol has. */
 import type { AckLevel, Nack, Scope } from '../../room/room.ts';
+import { digestOf } from '../failure-text.ts';
 import { type Fields, readCode, readText } from '../fields.ts';
 import { boundedWait } from '../retry-after.ts';
 
@@ -24,11 +25,12 @@ export interface NackDefaults {
 }
 
 export function readNack(error: Fields, defaults: NackDefaults): Nack {
-  const { code, scope, permanent, retryAfterMs } = error;
+  const { code, scope, permanent, retryAfterMs, message } = error;
   return {
     permanent: typeof permanent === 'boolean' ? permanent : defaults.permanent,
     scope: SCOPES.includes(scope) ? (scope as Scope) : defaults.scope,
     retryAfterMs: boundedWait(retryAfterMs) ?? defaults.retryAfterMs,
     code: readCode(code) ?? defaults.code,
+    ...digestOf(message),
   };
 }

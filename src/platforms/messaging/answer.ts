@@ -23,7 +23,8 @@ function classifyAnswer({ status, headers, body }: Answer, wallClockMs: number):
   const error = fields?.error === undefined ? null : readGraphError(fields);
   if (error !== null) {
     const nack = nackOfAnswer(error, status, askedMs);
-    return nack === null ? unknown(`http_${status}_${codeOf(error)}`) : refused(nack);
+    const { said } = error;
+    return nack === null ? unknown(`http_${status}_${codeOf(error)}`, said) : refused(nack, said);
   }
   if (status >= 500) return unknown(`http_${status}`);
   return status < 300 ? accepted(fields) : refused(withoutCode(status, askedMs));

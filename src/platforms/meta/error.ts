@@ -1,4 +1,5 @@
 /** Errors of the Graph API: `{"error":{"message","type","code","error_subcode","error_data","fbtrace_id"}}`. */
+import { digestOf, type Said } from '../failure-text.ts';
 import { type Fields, isFields } from '../fields.ts';
 
 export interface GraphError {
@@ -6,6 +7,7 @@ export interface GraphError {
   readonly subcode: number | null;
   /** Meta's own word that the same request may succeed later. */
   readonly transient: boolean;
+  readonly said: Said;
 }
 
 /**
@@ -17,7 +19,10 @@ export function readGraphError(value: unknown): GraphError | null {
   const error: Fields = isFields(value.error) ? value.error : value;
   const code = wholeNumber(error.code);
   if (code === null) return null;
-  return { code, subcode: wholeNumber(error.error_subcode), transient: error.is_transient === true };
+  const subcode = wholeNumber(error.error_subcode);
+  const { details } = isFields(error.error_data) ? error.error_data : {};
+  const said = digestOf(error.title, error.message, details);
+  return { code, subcode, transient: error.is_transient === true, said };
 }
 
 function wholeNumber(value: unknown): number | null {

@@ -1,5 +1,6 @@
 /** What an answer of the Bot API means. `error_code` counts before the HTTP status, which a proxy may have changed. */
 import type { SendResult } from '../../engine/ports.ts';
+import { digestOf } from '../failure-text.ts';
 import { type Fields, isFields, readId, readObject } from '../fields.ts';
 import type { HttpOutcome } from '../http-client.ts';
 import { type Answer, classifyOutcome, refused, unknown } from '../outcome.ts';
@@ -28,16 +29,20 @@ function classifyAnswer(answer: Answer, chatId: string, wallClockMs: number): Se
   const fields = readObject(answer.body);
   if (fields?.ok === true && status < 300) return accepted(fields.result, chatId);
   const code = codeOf(fields, status);
-  if (code < 400 || code >= 500) return unknown(status < 300 && code < 400 ? 'answer_unreadable' : `http_${code}`);
+  const said = digestOf(fields?.description);
+  if (code < 400 || code >= 500) {
+    return unknown(status < 300 && code < 400 ? 'answer_unreadable' : `http_${code}`, said);
+  }
   if (code === 429) {
     const retryAfterMs = retryAfter(fields, answer, wallClockMs);
-    return refused({ permanent: false, scope: 'room', retryAfterMs, code: '429' });
+    return refused({ permanent: false, scope: 'room', retryAfterMs, code: '429' }, said);
   }
   if (migratedTo(answer) !== null) {
-    return refused({ permanent: false, scope: 'message', retryAfterMs: null, code: '400_chat_migrated' });
+    return refused({ permanent: false, scope: 'message', retryAfterMs: null, code: '400_chat_migrated' }, said);
   }
   const description = typeof fields?.description === 'string' ? fields.description : null;
-  return refused({ ...judgeRefusal(code, description), retryAfterMs: parseRetryAfter(headerOf(answer), wallClockMs) });
+  const retryAfterMs = parseRetryAfter(headerOf(answer), wallClockMs);
+  return refused({ ...judgeRefusal(code, description), retryAfterMs }, said);
 }
 
 /** Only `ok: false` speaks for itself; anything else leaves the word to HTTP. */

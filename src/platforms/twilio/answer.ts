@@ -1,6 +1,7 @@
 /** What the answer to a send means. */
 import type { SendResult } from '../../engine/ports.ts';
 import type { Nack } from '../../room/room.ts';
+import { digestOf } from '../failure-text.ts';
 import { type Fields, readId, readObject } from '../fields.ts';
 import type { HttpOutcome } from '../http-client.ts';
 import { type Answer, classifyOutcome, refused, unknown } from '../outcome.ts';
@@ -15,21 +16,22 @@ export function classifySend(outcome: HttpOutcome, wallClockMs: number): SendRes
 function classifyAnswer(answer: Answer, wallClockMs: number): SendResult {
   const { status, headers } = answer;
   const fields = readObject(answer.body);
+  const said = digestOf(fields?.message);
   // Whatever code comes with it: what failed on the way may have been queued before.
-  if (status >= 500) return unknown(`http_${status}`);
+  if (status >= 500) return unknown(`http_${status}`, said);
   if (status < 300) return accepted(fields);
   const askedMs = parseRetryAfter(headers['retry-after'], wallClockMs);
   const code = readErrorCode(fields?.code);
   // "Never processed", whichever code explains it.
-  if (status === 429) return refused({ ...slowed(askedMs), code: code === null ? 'http_429' : String(code) });
-  return refused(code === null ? withoutCode(status, askedMs) : nackOfAnswer(code, askedMs));
+  if (status === 429) return refused({ ...slowed(askedMs), code: code === null ? 'http_429' : String(code) }, said);
+  return refused(code === null ? withoutCode(status, askedMs) : nackOfAnswer(code, askedMs), said);
 }
 
 function accepted(fields: Fields | null): SendResult {
   const platformId = readId(fields?.sid);
   if (fields === null || platformId === null) return unknown('answer_unreadable');
   const failure = failureOf(fields.status, fields.error_code);
-  if (failure !== null) return refused(failure);
+  if (failure !== null) return refused(failure, digestOf(fields.error_message));
   return { kind: 'accepted', platformId, platformAt: null, duplicate: false };
 }
 

@@ -2,6 +2,7 @@
 import type { StatusItem, WebhookCall } from '../../engine/ports.ts';
 import { RoomlineError } from '../../errors.ts';
 import type { AckLevel, Nack } from '../../room/room.ts';
+import { digestOf } from '../failure-text.ts';
 import { type Fields, isFields, parseWebhookBody, readId, readReference } from '../fields.ts';
 import { nackOfStatus, readErrorCode } from './errors.ts';
 import { queryOf, readForm } from './form.ts';
@@ -56,7 +57,10 @@ function readCallback(fields: Fields, reference: string | null, accountSid: stri
   // A callback tells no time.
   const named = { kind: 'status', reference, platformId, at: null, cumulative: false } as const;
   const nack = failureOf(status, fields.ErrorCode);
-  if (nack !== null) return { ...named, level: null, nack };
+  if (nack !== null) {
+    const said = digestOf(fields.ErrorMessage, fields.ChannelStatusMessage);
+    return { ...named, level: null, nack: { ...nack, ...said } };
+  }
   if (typeof status !== 'string' || !Object.hasOwn(LEVELS, status)) return unreadable('status_unknown');
   return { ...named, level: LEVELS[status] ?? null, nack: null };
 }

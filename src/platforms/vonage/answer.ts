@@ -5,7 +5,7 @@ import { type Fields, readId, readObject } from '../fields.ts';
 import type { HttpOutcome } from '../http-client.ts';
 import { type Answer, classifyOutcome, refused, unknown } from '../outcome.ts';
 import { parseRetryAfter } from '../retry-after.ts';
-import { nackOfAnswer, readErrorCode } from './errors.ts';
+import { nackOfAnswer, readErrorCode, saidIn } from './errors.ts';
 
 export function classifySend(outcome: HttpOutcome, wallClockMs: number): SendResult {
   return classifyOutcome(outcome, (answer) => classifyAnswer(answer, wallClockMs));
@@ -14,12 +14,14 @@ export function classifySend(outcome: HttpOutcome, wallClockMs: number): SendRes
 function classifyAnswer(answer: Answer, wallClockMs: number): SendResult {
   const { status, headers } = answer;
   const fields = readObject(answer.body);
+  const said = saidIn(fields);
   // Whatever code comes with it: what failed on the way may have been queued before.
-  if (status >= 500) return unknown(`http_${status}`);
+  if (status >= 500) return unknown(`http_${status}`, said);
   if (status < 300) return accepted(fields);
   const askedMs = parseRetryAfter(headers['retry-after'], wallClockMs);
   const code = readErrorCode(fields);
-  return refused(code === null ? withoutCode(status, askedMs) : ofStatus(status, nackOfAnswer(code, status, askedMs)));
+  const nack = code === null ? withoutCode(status, askedMs) : ofStatus(status, nackOfAnswer(code, status, askedMs));
+  return refused(nack, said);
 }
 
 /** Under these the code only says more; a message is settled by none of them. */

@@ -1,5 +1,6 @@
 /** What the Messages API's error codes mean for a room: the table of docs/channels/vonage.md. */
 import type { Nack, Scope } from '../../room/room.ts';
+import { digestOf, type Said } from '../failure-text.ts';
 import { type Fields, isFields, readCode } from '../fields.ts';
 
 interface Meaning {
@@ -83,6 +84,13 @@ function nack(code: string, { permanent, scope, waitMs }: Meaning, askedMs: numb
 export function readErrorCode(value: unknown): string | null {
   if (!isFields(value)) return null;
   return codeOf(value) ?? (isFields(value.error) ? codeOf(value.error) : null);
+}
+
+/** Its words: `title` and `detail`, or the `reason` of older webhooks. */
+export function saidIn(value: unknown): Said {
+  if (!isFields(value)) return {};
+  const inner = isFields(value.error) ? value.error : {};
+  return digestOf(...[value, inner].flatMap(({ title, detail, reason }) => [title, detail, reason]));
 }
 
 function codeOf({ type, title, code }: Fields): string | null {

@@ -2,7 +2,7 @@
 import type { StatusItem } from '../../engine/ports.ts';
 import { RoomlineError } from '../../errors.ts';
 import { type Fields, isFields, parseWebhookBody, readId, readReference } from '../fields.ts';
-import { nackOfStatus, readErrorCode } from './errors.ts';
+import { nackOfStatus, readErrorCode, saidIn } from './errors.ts';
 
 /** Batches are not documented; one that came all the same would be read. */
 export const MAX_STATUSES = 1_000;
@@ -28,7 +28,8 @@ function readItem(item: unknown): StatusItem {
   if (reference === null && platformId === null) return unreadable('message_unnamed');
   const named = { kind: 'status', reference, platformId, at: readAt(item.timestamp), cumulative: false } as const;
   if (status === 'rejected' || status === 'undeliverable') {
-    return { ...named, level: null, nack: nackOfStatus(readErrorCode(item.error), status) };
+    const nack = { ...nackOfStatus(readErrorCode(item.error), status), ...saidIn(item.error) };
+    return { ...named, level: null, nack };
   }
   if (typeof status !== 'string' || !Object.hasOwn(LEVELS, status)) return unreadable('status_unknown');
   return { ...named, level: LEVELS[status as keyof typeof LEVELS], nack: null };

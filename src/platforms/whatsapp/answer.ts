@@ -22,7 +22,8 @@ function classifyAnswer(answer: Answer, wallClockMs: number): SendResult {
   const error = readGraphError(fields);
   if (error !== null) {
     const nack = nackOfAnswer(error, status, askedMs);
-    return nack === null ? unknown(`http_${status}_${error.code}`) : refused(nack);
+    const { code, said } = error;
+    return nack === null ? unknown(`http_${status}_${code}`, said) : refused(nack, said);
   }
   if (status >= 500) return unknown(`http_${status}`);
   return status < 300 ? accepted(fields) : refused(withoutCode(status, askedMs));

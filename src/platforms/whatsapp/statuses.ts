@@ -1,6 +1,7 @@
 /** Reading a webhook call: up to 1,000 statuses over several entries and changes, mixed with what users write. */
 import type { StatusItem } from '../../engine/ports.ts';
 import { RoomlineError } from '../../errors.ts';
+import type { Nack } from '../../room/room.ts';
 import { type Fields, isFields, parseWebhookBody, readId, readReference, readText } from '../fields.ts';
 import { readGraphError } from '../meta/error.ts';
 import { nackOfStatus } from './errors.ts';
@@ -71,12 +72,12 @@ function readStatus(status: unknown, sender: { sender?: string }): StatusItem {
   return NO_ACKS.has(value) ? other(`status_${String(value)}`) : unreadable('status_unknown');
 }
 
-function readFailure(status: Fields) {
+function readFailure(status: Fields): Nack {
   for (const item of listOf(status.errors)) {
     const error = readGraphError(item);
-    if (error !== null) return nackOfStatus(error.code);
+    if (error !== null) return { ...nackOfStatus(error.code), ...error.said };
   }
-  return { permanent: true, scope: 'message', retryAfterMs: null, code: 'failed' } as const;
+  return { permanent: true, scope: 'message', retryAfterMs: null, code: 'failed' };
 }
 
 /** No time in ms since 1973 is below this; one in seconds is, until the year 5138. */

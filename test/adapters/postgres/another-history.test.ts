@@ -102,7 +102,7 @@ describe.each([
     await database.close();
     database = new Database(standby.url(), async () => undefined);
     opened = database.stores();
-    world = new World(opened.stores);
+    world = new World(opened.stores, { shard: 0, channel: 'another' });
   });
   afterAll(() => database.close());
 

@@ -44,12 +44,47 @@ describe.each(postgresServers())('$name: a fleet', (server) => {
     const late = await database.session();
     await late.query(`SET application_name = 'late renewal'; SET enable_seqscan = off`);
 
-    await ownership.register(registrationOf('late', 2_000));
+    await ownership.register(registrationOf('late', 5_000));
     const renewing = late.query(held, ['late', LEASE_MS]);
     await database.waits('late renewal');
     await eventually('the lease ends', () => ownership.fence('late'));
     await gate.query('SELECT pg_advisory_unlock(1)');
     expect((await renewing).rows).toEqual([]);
+  });
+
+  describe('that is planned for', () => {
+    const WAITING = 'roomline fences';
+    const move = { shard: 3, from: 'holder', to: 'heir' };
+
+    async function planned() {
+      const { ownership } = database.stores().stores;
+      await ownership.register(registrationOf('holder', LEASE_MS));
+      await ownership.register(registrationOf('heir', LEASE_MS));
+      await takeFreeShards(ownership, 'holder');
+      return { ownership, membership: (await ownership.view()).membership };
+    }
+
+    it('late plan: one that waited for a worker to join changes nothing', async () => {
+      const { ownership, membership } = await planned();
+      const joiner = await database.session();
+      await joiner.query(`BEGIN; INSERT INTO workers (worker, lease_until) VALUES ('late', clock_timestamp())`);
+      const planning = ownership.applyPlan(membership, [move]);
+      await database.waits(WAITING);
+      await joiner.query('COMMIT');
+      expect(await planning).toBe(false);
+      expect((await ownership.view()).shards[3]).toMatchObject({ owner: 'holder', heir: null });
+    });
+
+    it('late plan: one that waited for a hand-over leaves that shard to its new owner', async () => {
+      const { ownership, membership } = await planned();
+      const owner = await database.session();
+      await owner.query(`BEGIN; UPDATE shards SET owner = 'heir', epoch = epoch + 1 WHERE shard = 3`);
+      const planning = ownership.applyPlan(membership, [move]);
+      await database.waits(WAITING);
+      await owner.query('COMMIT');
+      expect(await planning).toBe(false);
+      expect((await ownership.view()).shards[3]).toMatchObject({ owner: 'heir', heir: null });
+    });
   });
 
   describe('of more shards than fit into one statement', () => {
@@ -87,6 +122,9 @@ describe.each(postgresServers())('$name: a fleet', (server) => {
       const moves = all.map((shard) => ({ shard, from: shard === SHARDS - 1 ? 'b' : null, to: 'a' }));
       expect(await ownership.applyPlan(view?.membership ?? 0, moves)).toBe(false);
       expect(await ownership.beginPlan('b')).toBeNull();
+      // And no longer, where whoever is at it has died.
+      await database.query(`UPDATE fleet SET planner_until = planner_until - interval '3 s'`);
+      expect(await ownership.beginPlan('b')).not.toBeNull();
     });
   });
 });

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PostgresStores } from '../../../src/adapters/postgres/stores.ts';
 import type { LateFact, SettledChange, SettledState } from '../../../src/engine/ports.ts';
 import { judgeLate } from '../../../src/room/ack.ts';
+import { ordered, told } from '../../conformance/orders.ts';
 import { claimBy, World } from '../../conformance/world.ts';
 import { registrationOf, takeFreeShards } from '../../support/fleet.ts';
 import { postgresServers } from '../../support/postgres.ts';
@@ -36,6 +37,8 @@ describe.each(postgresServers())('$name: maintenance', (server) => {
   }
 
   it('makes the partitions of the days to come, once', async () => {
+    // One more than none where midnight passed since the schema was made.
+    await opened.maintenance.makePartitions(7);
     expect(await opened.maintenance.makePartitions(7)).toBe(0);
     expect(await opened.maintenance.makePartitions(10)).toBe(3);
     const twice = await Promise.all([opened.maintenance.makePartitions(12), opened.maintenance.makePartitions(12)]);
@@ -89,7 +92,7 @@ describe.each(postgresServers())('$name: maintenance', (server) => {
       const [first, second] = states.map((state) => {
         const verdict = judgeLate(state, { type: 'ack', level: 'read', at: START });
         if (verdict.kind === 'ignored') throw new Error('the ack was ignored');
-        return { state, verdict, key: world.key(), at: START };
+        return { state, verdict, key: world.key(), fingerprint: null, at: START };
       });
       return [first, second] as [SettledChange, SettledChange];
     };
@@ -143,6 +146,25 @@ describe.each(postgresServers())('$name: maintenance', (server) => {
     expect(rows).toEqual([{ platform_id: 'gw-held' }]);
   });
 
+  it('forgets recipients with the history, later by as long as two processes may have left them alone', async () => {
+    const { recipients } = opened.operators;
+    const key = { tenant: 'default', channel: 'support' };
+    await recipients.note(
+      Array.from({ length: 10_001 }, (_, id) => ({ ...key, shard: 1, id: id + 1, recipient: 'r', at: START })),
+    );
+    await recipients.note([{ ...key, shard: 1, id: 1, recipient: 'kept', at: START + DAY_MS }]);
+    const left = async () => {
+      const { rows } = await database.query(
+        'SELECT recipient, count(*)::integer FROM recipients GROUP BY 1 ORDER BY 1',
+      );
+      return (rows as { recipient: string; count: number }[]).map(({ recipient, count }) => `${recipient} ${count}`);
+    };
+    await opened.maintenance.dropExpired(START + 5 * DAY_MS);
+    expect(await left()).toEqual(['kept 1', 'r 10001']);
+    await opened.maintenance.dropExpired(START + 5 * DAY_MS + 1);
+    expect(await left()).toEqual(['kept 1']);
+  });
+
   it('forgets what operators did so many days ago, however many such entries there are', async () => {
     const { audit } = opened.operators;
     for (const subject of ['old', 'kept']) {
@@ -161,6 +183,23 @@ describe.each(postgresServers())('$name: maintenance', (server) => {
 
     const left = await audit.list({ before: null, limit: 10, subject: null });
     expect(left.map(({ subject }) => subject)).toEqual(['kept']);
+  });
+
+  it('forgets numbers that were skipped with the days of that time, and who came late after all', async () => {
+    const late = (order: number) => ordered(world, order, { id: `late-${order}` });
+    await world.append(ordered(world, 4));
+    await world.stores.rooms.skipGaps([{ ...(await world.stored()).row, waitsFor: 1 }]);
+    expect(told(await world.append(late(1)))).toEqual(['2 late']);
+    const now = Date.now();
+    await opened.maintenance.dropExpired(now + 2.9 * DAY_MS);
+    expect(told(await world.append(late(2), ordered(world, 1, { id: 'again' })))).toEqual([
+      '3 late',
+      'order conflict 1',
+    ]);
+    await opened.maintenance.dropExpired(now + 3.1 * DAY_MS);
+    expect(told(await world.append(late(3), ordered(world, 5)))).toEqual(['order conflict 3', '4']);
+    const { rows } = await database.query('SELECT FROM skipped_orders UNION ALL SELECT FROM late_orders');
+    expect(rows).toEqual([]);
   });
 
   it('leaves the last 30 days of the audit as they are, whatever it is asked for', async () => {

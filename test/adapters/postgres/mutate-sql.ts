@@ -1,6 +1,7 @@
 /**
- * Tests the tests of the Postgres store: takes one predicate, or one lock, at a time out of every statement that writes,
- * and runs the behaviour, fence and interleaving tests on that. By hand, for it takes an hour:
+ * Tests the tests of the Postgres store: takes one predicate, one lock or one distinction at a time out of every statement
+ * that writes, or out of those that are named, and runs the behaviour, fence and interleaving tests on that. By hand, for
+ * it takes hours:
  *
  *   node test/adapters/postgres/mutate-sql.ts [statement …]
  *
@@ -21,6 +22,7 @@ const SQL = 'src/adapters/postgres/sql';
 const COPIED = ['src', 'test', 'simulators', 'config', 'package.json', 'vitest.config.ts', 'tsconfig.json'];
 /** The quickest first: the first failure ends a run. */
 const TESTS = [
+  'conformance/operator-stores',
   'conformance/postgres',
   'fences',
   'rest',
@@ -52,7 +54,7 @@ async function tryAll(wanted: readonly string[]): Promise<boolean> {
   for (const file of readdirSync(join(ROOT, SQL)).sort()) {
     const statement = file.replace('.sql', '');
     const sql = readFileSync(join(ROOT, SQL, file), 'utf8');
-    if (!WRITES.test(sql) || (wanted.length > 0 && !wanted.includes(statement))) continue;
+    if (wanted.length > 0 ? !wanted.includes(statement) : !WRITES.test(sql)) continue;
     for (const mutant of mutantsOf(statement, sql)) {
       writeFileSync(join(checkout, SQL, file), mutant.text);
       const noticed = (await runTests()) !== null;

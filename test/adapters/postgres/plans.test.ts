@@ -6,16 +6,20 @@ import { STATEMENTS } from '../../../src/adapters/postgres/statements.ts';
 import { postgresServers } from '../../support/postgres.ts';
 import { Database, openOptions } from './database.ts';
 
-const BIG = /^(rooms|resting_rooms|messages|platform_ids|dead_letters|history.*|lingering_rooms|channel_minutes)$/;
+const BIG =
+  /^(rooms|resting_rooms|messages|parked|skipped_orders|late_orders|platform_ids|dead_letters|history.*|lingering_rooms|channel_minutes|recipients)$/;
 /** Housekeeping, what an operator asks for, and the look of a worker that holds most shards may read whole tables. */
 const MAY_READ_ALL = [
   'roomline_prune_platform_ids',
   'roomline_prune_acks',
+  'roomline_prune_orders',
   'roomline_count_rooms',
+  'roomline_count_parked_of_channels',
   'roomline_scan_changed',
 ];
 const LETTER_INDEXES = [
   'dead_letters_by_channel',
+  'dead_letters_by_fingerprint',
   'dead_letters_by_room',
   'dead_letters_by_time',
   'resting_rooms_pkey',
@@ -24,7 +28,27 @@ const LETTER_INDEXES = [
 /** The index that each lookup is to take; another one of the same table may match a part of the key. */
 const INDEXES: Readonly<Record<string, readonly string[]>> = {
   roomline_compare_and_set: ['fences_pkey', 'messages_pkey', 'rooms_pkey'],
-  roomline_append_messages: ['history.*_expr_expr1_message_id_idx', 'messages_by_message_id', 'rooms_pkey'],
+  roomline_append_messages: [
+    'history.*_expr_expr1_message_id_idx',
+    'messages_by_message_id',
+    'parked_by_message_id',
+    'rooms_pkey',
+  ],
+  roomline_append_ordered: [
+    'history.*_expr_expr1_message_id_idx',
+    'late_orders_pkey',
+    'messages_by_message_id',
+    'parked_by_message_id',
+    'parked_pkey',
+    'rooms_pkey',
+    'skipped_orders_pkey',
+  ],
+  roomline_skip_gaps: ['parked_pkey', 'rooms_pkey'],
+  roomline_lock_gaps: ['rooms_pkey'],
+  roomline_count_parked: ['parked_pkey'],
+  roomline_find_recipient: ['recipients_pkey', 'resting_rooms_by_key', 'rooms_by_key'],
+  roomline_prune_recipients: ['recipients_by_time'],
+  roomline_find_message: ['history.*_expr_expr1_message_id_idx', 'messages_by_message_id', 'parked_by_message_id'],
   roomline_lock_rooms: ['rooms_by_key', 'rooms_pkey'],
   roomline_read_rooms: ['messages_pkey', 'resting_rooms_pkey', 'rooms_pkey'],
   roomline_read_bodies: ['messages_pkey'],

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { PostgresStores } from '../../../src/adapters/postgres/stores.ts';
+import { ordered, told } from '../../conformance/orders.ts';
 import { claimBy, decide, World } from '../../conformance/world.ts';
 import { postgresServers } from '../../support/postgres.ts';
 import { ack, pause, policyOf, START } from '../../support/rooms.ts';
@@ -119,6 +120,32 @@ describe.each(postgresServers())('$name: rooms at rest', (server) => {
     expect(repeated).toEqual({ kind: 'duplicate', address: { shard, id }, sequence: 1 });
     expect(fresh).toEqual({ kind: 'appended', row: { ...row, tail: 2 }, sequence: 2 });
     expect(await resting()).toEqual([]);
+  });
+
+  it.each([
+    ['an append', false],
+    ['a write', true],
+  ])("come back with %s in their place of their publisher's order", async (_, byWrite) => {
+    const proof = await world.worker();
+    await world.append(ordered(world, 1));
+    await world.apply(await world.read(), proof, claimBy(proof), ack(1));
+    expect(await rest()).toHaveLength(1);
+    const write = decide(await world.read(), pause);
+    if (byWrite) expect(await world.write(write)).toEqual({ kind: 'busy' });
+
+    expect(told(await world.append(ordered(world, 1, { id: 'other' }), ordered(world, 2)))).toEqual([
+      'order conflict 1',
+      '2',
+    ]);
+    expect(await resting()).toEqual([]);
+  });
+
+  it('are none in which something is parked', async () => {
+    await emptyRoom('room');
+    await world.append(ordered(world, 2));
+    expect(await rest(Number.MAX_SAFE_INTEGER)).toEqual([]);
+    await world.stores.rooms.skipGaps([{ ...(await world.stored()).row, waitsFor: 1 }]);
+    expect((await world.stored()).row.tail).toBe(2);
   });
 
   it('come back with a write, which rides in the next batch', async () => {

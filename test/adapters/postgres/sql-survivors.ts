@@ -6,6 +6,9 @@ const FIRST = 'the second look, under the lock, decides; this one spares locks';
 const SECOND =
   'only a change between the snapshot and the lock of one statement shows it, where nothing can be stopped';
 
+const EPOCH = 'whoever gives a shard another owner or heir raises its epoch, which is compared as well';
+const NO_PAST = 'no row compares with no transaction; this spares the look';
+
 export const SURVIVORS: Readonly<Record<string, string>> = {
   'append_messages 1: -m.shard = -i.shard': SHARD,
   'append_messages 4: -h.shard = -i.shard': SHARD,
@@ -16,8 +19,16 @@ export const SURVIVORS: Readonly<Record<string, string>> = {
   'compare_and_set 19: r.shard = g.shard': SHARD,
   'compare_and_set 22: o.shard = c.shard': SHARD,
   'create_rooms 2: -r.shard = -w.shard': NAME,
+  'hand_over 4: s.owner = $1': 'the look at the write decides; this one spares locks',
+  'hand_over 5: s.heir IS NOT NULL': 'what nobody is to have fails the comparison of heirs at the write as well',
+  'hand_over 6: FOR NO KEY UPDATE OF s':
+    'the UPDATE that follows locks the same rows and looks again; the order of the locks is what this is for',
+  'hand_over 8: s.owner = $1': EPOCH,
+  'hand_over 9: s.heir = p.heir': EPOCH,
+  'hand_over 10: s.epoch = p.epoch': 'the row is locked at that epoch by then',
   'lock_rooms 1: -r.shard = -w.shard': NAME,
   'lock_rooms 5: r.shard = f.shard': SHARD,
+  'renew_worker 10: s.heir IS NOT NULL': 'leads to the index: only what has an heir has a deadline',
   "rest_rooms 2: r.phase = 'idle'": FIRST,
   'rest_rooms 3: r.settled = r.tail': FIRST,
   'rest_rooms 4: r.since < $2': FIRST,
@@ -27,6 +38,8 @@ export const SURVIVORS: Readonly<Record<string, string>> = {
   'rest_rooms 9: r.settled = r.tail': SECOND,
   'rest_rooms 10: r.since < $2': SECOND,
   'rest_rooms 11: r.touched_at < $2': SECOND,
+  'scan_changed 1: $2::text IS NOT NULL': NO_PAST,
+  'scan_changed_of_few 3: $2::text IS NOT NULL': NO_PAST,
   'take_back_rooms 1: -r.shard = -w.shard': NAME,
   'take_back_rooms 5: r.shard = f.shard': SHARD,
   'take_back_rooms 7: FOR UPDATE':

@@ -118,6 +118,7 @@ export class World {
     const intake = new Intake({
       store: this.stores.rooms,
       rooms: { appended: () => undefined } as unknown as Rooms,
+      gaps: { noted: () => undefined },
       clock,
       references: createReferences(SECRET),
       instruments: this.instruments,

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseMetrics } from '../../../simulators/rig/metrics.ts';
 import type { DeadLetterLane } from '../../../src/adapters/pubsub/dead-letters.ts';
 import { MessageHandler } from '../../../src/adapters/pubsub/handler.ts';
-import { bodyDigest } from '../../../src/engine/intake.ts';
+import { contentDigest } from '../../../src/engine/message.ts';
 import type { IntakeResult, NewMessage } from '../../../src/engine/ports.ts';
 import { createMetrics, recipientHasher, Telemetry } from '../../../src/telemetry.ts';
 
@@ -19,7 +19,7 @@ const READ: NewMessage = {
   shard: 0,
   messageId: 'm',
   body: new Uint8Array(),
-  digest: bodyDigest(new Uint8Array()),
+  digest: contentDigest(new Uint8Array()),
   acceptedAt: NOW,
   notBefore: null,
   expiresAt: null,
@@ -62,5 +62,48 @@ describe('the lag of intake', () => {
     expect(await sample('lag_seconds_sum')).toBe(7_200);
     expect(await sample('lag_seconds_count')).toBe(1);
     stop.abort();
+  });
+});
+
+describe('a message with an order of its publisher', () => {
+  it('is acknowledged once it is parked, and a dead letter where another one has its number', async () => {
+    const acked = { parked: 0, refused: 0 };
+    const letters: string[] = [];
+    const results: IntakeResult[] = [
+      {
+        kind: 'parked',
+        address: { shard: 0, id: 1 },
+        sequence: null,
+        messageId: 'm',
+        order: 3,
+        waitsFor: 1,
+        duplicate: false,
+      },
+      { kind: 'order_conflict', sequence: null, order: 3 },
+    ];
+    const handler = new MessageHandler({
+      parse: () => READ,
+      accept: () => Promise.resolve(results.shift() as IntakeResult),
+      clock: { now: () => NOW, monotonic: () => 0, after: () => () => undefined },
+      instruments: {
+        metrics: createMetrics({ version: 'test' }),
+        log: { event: () => undefined, flush: () => undefined, writes: () => true },
+        telemetry: new Telemetry(),
+        hash: recipientHasher('test'),
+      },
+      letters: {
+        put: async ({ reason }: { readonly reason: string }) => {
+          letters.push(reason);
+          return true;
+        },
+      } as unknown as DeadLetterLane,
+      signal: new AbortController().signal,
+    });
+    handler.handle(messagePublished(0, () => acked.parked++));
+    await handler.idle();
+    expect([acked.parked, letters]).toEqual([1, []]);
+    handler.handle(messagePublished(0, () => acked.refused++));
+    await handler.idle();
+    expect([acked.refused, letters]).toEqual([1, ['order_conflict']]);
   });
 });

@@ -208,7 +208,7 @@ const PATHS: readonly RequestEntry[] = [
   get(`/v1/rooms/${'x'.repeat(257)}/x`, 'id_too_long', 400, { field: 'channel' }),
   get('/v1/rooms/main/\u00ff', 'field_invalid', 400, { field: 'request' }),
   get('/v1/rooms/main/x;y=1', 'room_not_found', 404),
-  get('/v1/rooms/main/x/messages/', 'not_found', 404),
+  get('/v1/rooms/main/x/messages/', 'field_invalid', 400, { field: 'messageId' }),
   ...['x', '..', '%00', '%0A', `${'A'.repeat(26)}`, 'A'.repeat(700), '%F0%9F%98%80', '__proto__', "';--"].map((id) =>
     get(`/v1/messages/${id}`, 'message_not_found', 404),
   ),
@@ -225,7 +225,6 @@ const PATHS: readonly RequestEntry[] = [
   get('/readyz', null, 200, { headers: {} }),
   get('/metrics', 'unauthorized', 401, { headers: {} }),
   get('/metrics', 'forbidden_scope', 403),
-  get('/', 'not_found', 404),
   get('/..', 'not_found', 404),
   get('/%', 'field_invalid', 400, { field: 'url' }),
   get('/.env', 'not_found', 404),

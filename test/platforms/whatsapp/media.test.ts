@@ -273,7 +273,7 @@ describe('a message with an id that the platform does not know (any more)', () =
     const { files, channel } = await everything(file(), { channel: { media: { idLifeMs: 0 } } });
     const body = image(files.link());
     const prepared = new Map([[files.link(), '4711']]);
-    expect(await channel.send(request(body, prepared))).toEqual({
+    expect(await channel.send(request(body, prepared))).toMatchObject({
       kind: 'refused',
       nack: { permanent: false, scope: 'message', retryAfterMs: null, code: '100' },
       preparedRefused: true,

@@ -141,12 +141,12 @@ describe('a failed status', () => {
     [131031, true, 'account', null],
     [424_242, true, 'message', null],
   ])('with %i', (code, permanent, scope, waitMs) => {
-    expect(failed([error(code)])).toEqual(nack(permanent, scope, String(code), waitMs));
+    expect(failed([error(code)])).toMatchObject(nack(permanent, scope, String(code), waitMs));
   });
 
   it('takes the first error that has a code, as a text or a level deeper too', () => {
-    expect(failed([null, {}, error('131026'), error(131047)])).toEqual(nack(true, 'message', '131026'));
-    expect(failed([{ error: error(131047) }])).toEqual(nack(true, 'message', '131047'));
+    expect(failed([null, {}, error('131026'), error(131047)])).toMatchObject(nack(true, 'message', '131026'));
+    expect(failed([{ error: error(131047) }])).toMatchObject(nack(true, 'message', '131047'));
   });
 
   it.each([undefined, null, [], 'many', {}, [7], [{ code: 'x' }]])(

@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, type TestContext } from 'vitest';
 import type { DemoVerdict } from '../../../simulators/demo/verdict.ts';
 
 const START = fileURLToPath(new URL('../../../simulators/demo/start.mjs', import.meta.url));
-const TIMEOUT_MS = 180_000;
+const TIMEOUT_MS = 360_000;
 
 class Demo {
   readonly lines: string[] = [];
@@ -18,7 +18,7 @@ class Demo {
   readonly ended: Promise<number | null>;
   readonly #waiting: { readonly pattern: RegExp; readonly resolve: (line: string) => void }[] = [];
 
-  constructor(args: readonly string[]) {
+  constructor(args: readonly string[], { onTestFinished }: TestContext) {
     this.child = spawn(process.execPath, [START, '--port', '0', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
     this.ended = once(this.child, 'exit').then(([code]) => code as number | null);
     onTestFinished(async () => {
@@ -48,15 +48,15 @@ class Demo {
   }
 }
 
-function setup() {
+function setup(context: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), 'roomline-demo-'));
   // Run as root, Postgres has an account of its own.
   chmodSync(folder, 0o755);
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  context.onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const data = join(folder, 'data');
   const json = join(folder, 'verdict.json');
   return {
-    start: (...args: string[]) => new Demo([...args, '--data', data, '--json', json]),
+    start: (...args: string[]) => new Demo([...args, '--data', data, '--json', json], context),
     verdict: () => JSON.parse(readFileSync(json, 'utf8')) as DemoVerdict,
     hasVerdict: () => existsSync(json),
     /** Names of the parts that still run. */
@@ -67,9 +67,9 @@ function setup() {
   };
 }
 
-describe('npm start', { timeout: TIMEOUT_MS }, () => {
-  it('with --exit delivers a load, prints the table, writes a clean verdict and leaves nothing running', async () => {
-    const { start, verdict, leftRunning } = setup();
+describe('npm start', { timeout: TIMEOUT_MS, concurrent: true }, () => {
+  it('with --exit delivers a load, prints the table, writes a clean verdict and leaves nothing running', async (context) => {
+    const { start, verdict, leftRunning } = setup(context);
     const demo = start('--exit', '--rooms', '20', '--messages', '4');
     expect(await demo.ended, demo.output).toBe(0);
     expect(demo.output).toMatch(/^ {2}Roomline +\d+\.\d s /m);
@@ -87,9 +87,9 @@ describe('npm start', { timeout: TIMEOUT_MS }, () => {
     expect(leftRunning()).toEqual([]);
   });
 
-  it('goes on where a killed run was interrupted, also when nobody reads its output', async () => {
-    const { start, verdict, leftRunning } = setup();
-    const killed = start('--exit', '--rooms', '30', '--messages', '5');
+  it('goes on where a killed run was interrupted, also when nobody reads its output', async (context) => {
+    const { start, verdict, leftRunning } = setup(context);
+    const killed = start('--exit', '--rooms', '12', '--messages', '4');
     await killed.line(/on phones: Roomline [1-9]/);
     killed.child.kill('SIGKILL');
     await killed.ended;
@@ -102,9 +102,9 @@ describe('npm start', { timeout: TIMEOUT_MS }, () => {
     expect(leftRunning()).toEqual([]);
   });
 
-  it('stops cleanly when it is interrupted in the middle of its run', async () => {
-    const { start, hasVerdict, leftRunning } = setup();
-    const demo = start('--exit', '--rooms', '30', '--messages', '5');
+  it('stops cleanly when it is interrupted in the middle of its run', async (context) => {
+    const { start, hasVerdict, leftRunning } = setup(context);
+    const demo = start('--exit', '--rooms', '12', '--messages', '4');
     await demo.line(/on phones: Roomline/);
     demo.child.kill('SIGINT');
     expect(await demo.ended).toBe(130);
@@ -113,10 +113,10 @@ describe('npm start', { timeout: TIMEOUT_MS }, () => {
     expect(leftRunning()).toEqual([]);
   });
 
-  it('keeps serving after its run, and what it prints works', async () => {
-    const { start, leftRunning } = setup();
+  it('keeps serving after its run, and what it prints works', async (context) => {
+    const { start, leftRunning } = setup(context);
     const demo = start('--rooms', '2', '--messages', '1');
-    const url = /http:\S+(?=\.)/.exec(await demo.line(/keeps running/))?.[0] ?? '';
+    const url = /http:\S+(?=:)/.exec(await demo.line(/keeps running/))?.[0] ?? '';
     const key = (await demo.line(/KEY=/)).trim().slice('KEY='.length);
     await demo.line(/Ctrl-C stops everything/);
     const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };

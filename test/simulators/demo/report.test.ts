@@ -76,7 +76,7 @@ describe('how to go on', () => {
   it('is lines to copy', () => {
     expect(text(waysToGoOn('http://127.0.0.1:8080', 'rl_key', plain))).toMatchInlineSnapshot(`
       "
-      Roomline keeps running at http://127.0.0.1:8080. In another terminal:
+      Roomline keeps running at http://127.0.0.1:8080: open it in a browser, and sign in with the key. In a terminal:
 
         KEY=rl_key
 

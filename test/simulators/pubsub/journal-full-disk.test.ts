@@ -1,19 +1,16 @@
+import fs from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it, onTestFinished, vi } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { Journal } from '../../../simulators/pubsub/journal.ts';
 
-const disk = vi.hoisted(() => ({ isFull: false }));
-vi.mock('node:fs', async (importOriginal) => {
-  const fs = await importOriginal<typeof import('node:fs')>();
-  const writeSync = (fd: number, bytes: Buffer, from: number): number => {
-    if (!disk.isFull) return fs.writeSync(fd, bytes, from);
-    fs.writeSync(fd, bytes, from, 5); // some of it still fits
-    throw new Error('ENOSPC: no space left on device, write');
-  };
-  return { ...fs, writeSync };
-});
+/** For everybody who has imported it by its name, too. */
+function writeWith(write: (fd: number, bytes: Buffer, from: number) => number): void {
+  fs.writeSync = write as typeof fs.writeSync;
+  syncBuiltinESMExports();
+}
 
 it('a batch that did not fit on the disk is reported and leaves no trace', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'roomline-journal-'));
@@ -26,9 +23,13 @@ it('a batch that did not fit on the disk is reported and leaves no trace', async
     journal.flush();
   };
   append('before');
-  disk.isFull = true;
+  const { writeSync } = fs;
+  writeWith((fd: number, bytes: Buffer, from: number) => {
+    writeSync(fd, bytes, from, 5); // some of it still fits
+    throw new Error('ENOSPC: no space left on device, write');
+  });
   append('lost');
-  disk.isFull = false;
+  writeWith(writeSync);
   append('after');
   journal.close();
   expect(heard).toEqual([undefined, expect.stringContaining('ENOSPC'), undefined]);

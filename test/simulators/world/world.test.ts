@@ -117,6 +117,8 @@ const SEEN = [
   'copies',
   'late_by_network',
   'late_by_stale_sender',
+  'order_skipped',
+  'parked',
   'settled_acked',
   'settled_assumed',
   'settled_cancelled',

@@ -1,11 +1,15 @@
 -- Numbers and inserts the messages of an append, and raises the tails of their rooms. Nothing happens unless all $1
 -- rooms were locked before. This is a statement of its own, so that it sees what the former holder of the locks did.
 --
--- The locked rooms are an array [ord][id, tail, created_at]; all digests, of 32 bytes, and all bodies are one string
--- each. A message id is looked for among what waits and what settled since $2, but not before its room came to be, nor
--- later than now (an hour is allowed for clocks that differ): most days of the history need not be opened.
+-- For batches without any order of the publisher's: append_ordered.sql does the same for the others.
 --
--- Answers, `ord` counting the messages from 1: the sequence it has now, and the stored digest where it had one already.
+-- The locked rooms are an array [ord][id, tail, created_at, next order, gap since or -1]; all digests, of 32 bytes, and all
+-- bodies are one string each. A message id is looked for among what waits and what settled since $2, but not before its
+-- room came to be, nor later than now (an hour is allowed for clocks that differ): most days of the history need not be
+-- opened. Where the room has a gap, it is looked for among what is parked, too.
+--
+-- Answers, `ord` counting the messages from 1: the sequence it has now, and the stored digest where it is known already;
+-- a parked one has no sequence, but an order.
 WITH locked AS MATERIALIZED (
   -- Unset where not one room was found.
   SELECT
@@ -16,7 +20,8 @@ candidate AS MATERIALIZED (
   SELECT
     i.*, a.id AS room_id, a.tail,
     coalesce(waiting.sequence, settled.sequence) AS known_sequence,
-    coalesce(waiting.digest, settled.digest) AS known_digest
+    coalesce(waiting.digest, settled.digest, parked.digest) AS known_digest,
+    parked.order_number AS parked_order
   FROM
     (
       SELECT
@@ -30,7 +35,8 @@ candidate AS MATERIALIZED (
       SELECT
         (SELECT rooms FROM locked)[i.room][1] AS id,
         (SELECT rooms FROM locked)[i.room][2] AS tail,
-        greatest((SELECT rooms FROM locked)[i.room][3] - 3600000, $2::bigint) AS known_since
+        greatest((SELECT rooms FROM locked)[i.room][3] - 3600000, $2::bigint) AS known_since,
+        (SELECT rooms FROM locked)[i.room][5] AS gap_since
       OFFSET 0
     ) AS a
     LEFT JOIN LATERAL (
@@ -44,12 +50,17 @@ candidate AS MATERIALIZED (
         AND h.settled_at >= a.known_since AND h.settled_at < (SELECT until FROM locked)
       LIMIT 1
     ) AS settled ON waiting.sequence IS NULL
+    LEFT JOIN LATERAL (
+      SELECT p.order_number, p.digest FROM parked p
+      WHERE a.gap_since >= 0 AND -p.shard = -i.shard AND -p.room_id = -a.id AND p.message_id = i.message_id
+      LIMIT 1
+    ) AS parked ON true
   WHERE coalesce(array_length((SELECT rooms FROM locked), 1), 0) = $1::integer
 ),
 numbered AS MATERIALIZED (
   SELECT *, tail + row_number() OVER (PARTITION BY room ORDER BY ord) AS sequence
   FROM candidate
-  WHERE known_sequence IS NULL
+  WHERE known_digest IS NULL
 ),
 inserted AS (
   INSERT INTO messages (
@@ -73,6 +84,6 @@ raised AS (
     LATERAL (SELECT f.ctid FROM rooms f WHERE f.shard = n.shard AND f.id = n.room_id LIMIT 1) AS found
   WHERE r.ctid = found.ctid
 )
-SELECT ord, sequence, NULL::bytea AS known_digest FROM numbered
+SELECT ord, sequence, NULL::bytea AS known_digest, NULL::bigint AS parked_order FROM numbered
 UNION ALL
-SELECT ord, known_sequence, known_digest FROM candidate WHERE known_sequence IS NOT NULL
+SELECT ord, known_sequence, known_digest, parked_order FROM candidate WHERE known_digest IS NOT NULL

@@ -1,6 +1,6 @@
 -- Stores a plan for membership $1: shards $2 go from $3 (null: from nobody, or from one that is fenced) to $4. A shard that
--- nobody holds changes hands at once; any other is given an heir, to whom its owner hands it over within the life of its
--- own lease, or loses it where $4 is null. A shard that has meanwhile another owner is left as it is.
+-- nobody holds changes hands at once; any other is given an heir, to whom its owner hands it over within 1.2 of its own
+-- leases, or loses it where $4 is null. A shard that has meanwhile another owner is left as it is.
 --
 -- A plan of many moves comes in parts: only the last one ($5) makes it the plan, where no part has left a shard.
 --
@@ -32,7 +32,7 @@ moved AS (
       heir_until = CASE
         WHEN m.free OR m.receiver IS NULL THEN NULL
         WHEN s.heir IS NOT NULL THEN s.heir_until
-        ELSE clock_timestamp() + m.lease_ms * interval '1 ms'
+        ELSE clock_timestamp() + m.lease_ms * interval '1.2 ms'
       END
   FROM moves m
   WHERE s.shard = m.shard AND s.owner IS NOT DISTINCT FROM m.owner

@@ -1,7 +1,7 @@
 -- An operator's change of the fleet of membership $1, as a whole or not at all: weights $3 for the nodes of names $2 (null
 -- removes one), pins of shards $4 to names $5 (null removes one), worker $6 draining or not ($7), shards $8 on their way
--- from their owners $9 to workers $10 within the life of the owner's lease, and the audit's entry. Answers no row, and changes nothing, where the
--- membership is another, the worker is gone, or one of the shards has another owner.
+-- from their owners $9 to workers $10 within 1.2 of the owner's leases, and the audit's entry. Answers no row, and changes
+-- nothing, where the membership is another, the worker is gone, or one of the shards has another owner.
 --
 -- Locks are taken in the order of everybody else: a worker, the fleet, shards. The membership is raised whatever is
 -- changed, so that the shards are distributed anew.
@@ -73,7 +73,7 @@ moved AS (
       heir_until = CASE
         WHEN m.free OR m.receiver IS NULL THEN NULL
         WHEN s.heir IS NOT NULL THEN s.heir_until
-        ELSE clock_timestamp() + m.lease_ms * interval '1 ms'
+        ELSE clock_timestamp() + m.lease_ms * interval '1.2 ms'
       END
   FROM granted, moves m
   WHERE s.shard = m.shard

@@ -12,10 +12,10 @@
 --
 -- What begins and ends with brackets is left out where a batch has nothing for it (`withParts` in statements.ts).
 --
--- Answers, `ord` counting the writes from 1:
---   written: (ord, tail)            with the present tail
---   not:     (ord, version, proved) with the version the row has, null where there is none
---   acks that waited for platform ids which a write made known: (room_id, platform_id, level, nack, at)
+-- Answers in one row, since every further one would cost the client more than its write; `ord` counts the writes from 1:
+--   ords, tails: of those written, with the present tail of each
+--   refused:     of the others, [ord, the version the row has or null where there is none, whether it was proved]
+--   acks:        those that waited for platform ids which a write made known
 WITH proof AS MATERIALIZED (
   SELECT FROM fences WHERE worker = $1 AND generation = $2 AND NOT fenced FOR SHARE
 ),
@@ -59,9 +59,9 @@ gone AS (
         unnest($30::bigint[]) AS sequence, unnest($31::text[])::outcome AS outcome, unnest($32::text[]) AS reason,
         unnest($33::text[]) AS code, unnest($34::bigint[]) AS at, unnest($35::bigint[]) AS version,
         unnest($36::bigint[]) AS first_claim_version, unnest($37::boolean[]) AS possibly_delivered,
-        unnest($38::boolean[]) AS dead_letter, unnest($39::text[])::ack_level AS level,
-        unnest($40::bigint[]) AS level_at, unnest($41::text[]) AS platform_id, unnest($42::bigint[]) AS platform_at,
-        json_array_elements($43::json) AS attempts
+        unnest($38::text[])::ack_level AS level,
+        unnest($39::bigint[]) AS level_at, unnest($40::text[]) AS platform_id, unnest($41::bigint[]) AS platform_at,
+        json_array_elements($42::json) AS attempts
     ) AS s,
     LATERAL (
       SELECT o.ctid FROM messages o
@@ -69,22 +69,24 @@ gone AS (
       LIMIT 1
     ) AS found
   WHERE m.ctid = found.ctid AND (s.ord IN (SELECT ord FROM written)) IS TRUE
-  RETURNING s.*, m.accepted_at, m.message_id, m.source, m.digest, m.body
+  RETURNING s.*, m.accepted_at, m.message_id, m.source, m.order_number, m.late_order, m.digest, m.body
 ),
 kept AS (
   INSERT INTO history (
     shard, room_id, sequence, settled_at, accepted_at, level_at, platform_at, first_claim_version, settle_version,
-    outcome, level, possibly_delivered, reason, code, platform_id, attempts, message_id, source, digest, body
+    outcome, level, possibly_delivered, reason, code, platform_id, attempts, message_id, source, order_number, late_order,
+    digest, body
   )
   SELECT
     shard, room_id, sequence, at, accepted_at, level_at, platform_at, first_claim_version, version,
-    outcome, level, possibly_delivered, reason, code, platform_id, attempts, message_id, source, digest, body
+    outcome, level, possibly_delivered, reason, code, platform_id, attempts, message_id, source, order_number, late_order,
+    digest, body
   FROM gone
   UNION ALL
   -- Where a message that settles is not there, a row of nothing makes the statement fail.
   SELECT
     NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
   WHERE (SELECT count(*) FROM gone)
     < (SELECT count(*) FROM unnest($27::integer[]) AS s (ord) WHERE (ord IN (SELECT ord FROM written)) IS TRUE)
 )
@@ -92,12 +94,14 @@ kept AS (
 --[ buried
 ,
 buried AS (
-  INSERT INTO dead_letters (at, kind, reason, detail, tenant, channel, shard, room_id, sequence)
-  SELECT g.at, 'message', g.reason, g.code, r.tenant, r.channel, g.shard, g.room_id, g.sequence
+  INSERT INTO dead_letters (at, kind, reason, detail, tenant, channel, shard, room_id, sequence, fingerprint)
+  SELECT g.at, 'message', g.reason, g.code, r.tenant, r.channel, g.shard, g.room_id, g.sequence, d.fingerprint
   FROM
-    gone g,
+    (
+      SELECT unnest($55::integer[]) AS ord, unnest($56::bigint[]) AS sequence, unnest($57::bytea[]) AS fingerprint
+    ) AS d
+    JOIN gone g ON g.ord = d.ord AND g.sequence = d.sequence,
     LATERAL (SELECT tenant, channel FROM rooms r WHERE r.shard = g.shard AND r.id = g.room_id LIMIT 1) AS r
-  WHERE g.dead_letter
 )
 --]
 --[ marked
@@ -107,7 +111,7 @@ cancelled AS (
   -- Who came first with that is remembered.
   SET cancelled_by = coalesce(m.cancelled_by, c.cancelled_by)
   FROM
-    unnest($44::integer[], $45::integer[], $46::bigint[], $47::bigint[], $48::text[])
+    unnest($43::integer[], $44::integer[], $45::bigint[], $46::bigint[], $47::text[])
       AS c (ord, shard, room_id, sequence, cancelled_by),
     LATERAL (
       SELECT o.ctid FROM messages o
@@ -123,7 +127,7 @@ named AS (
   INSERT INTO platform_ids AS p (tenant, channel, platform_id, shard, room_id, sequence)
   SELECT DISTINCT ON (tenant COLLATE "C", channel COLLATE "C", platform_id COLLATE "C")
     tenant, channel, platform_id, shard, room_id, sequence
-  FROM unnest($49::integer[], $50::integer[], $51::bigint[], $52::text[], $53::text[], $54::bigint[], $55::text[])
+  FROM unnest($48::integer[], $49::integer[], $50::bigint[], $51::text[], $52::text[], $53::bigint[], $54::text[])
     AS a (ord, shard, room_id, tenant, channel, sequence, platform_id)
   WHERE (ord IN (SELECT ord FROM written)) IS TRUE
   ORDER BY tenant COLLATE "C", channel COLLATE "C", platform_id COLLATE "C", ord
@@ -133,15 +137,30 @@ named AS (
   RETURNING p.room_id, p.platform_id, p.level, p.nack, p.at
 )
 --]
-SELECT ord, tail, NULL::bigint AS version, NULL::boolean AS proved,
-  NULL::bigint AS room_id, NULL AS platform_id, NULL::ack_level AS level, NULL::json AS nack, NULL::bigint AS at
-FROM written
-UNION ALL
-SELECT t.ord, NULL, (SELECT version FROM rooms r WHERE r.shard = t.shard AND r.id = t.id),
-  NOT t.claims OR EXISTS (SELECT FROM proof), NULL, NULL, NULL, NULL, NULL
-FROM unnest($3::integer[], $4::bigint[], $6::boolean[]) WITH ORDINALITY AS t (shard, id, claims, ord)
-WHERE (t.ord IN (SELECT ord FROM written)) IS NOT TRUE
+SELECT w.ords, w.tails,
+  CASE
+    WHEN w.stored < cardinality($3::integer[]) THEN (
+      SELECT
+        json_agg(
+          json_build_array(
+            t.ord,
+            (SELECT version FROM rooms r WHERE r.shard = t.shard AND r.id = t.id),
+            NOT t.claims OR EXISTS (SELECT FROM proof)
+          )
+        )
+      FROM unnest($3::integer[], $4::bigint[], $6::boolean[]) WITH ORDINALITY AS t (shard, id, claims, ord)
+      WHERE (t.ord IN (SELECT ord FROM written)) IS NOT TRUE
+    )
+  END AS refused
 --[ named
-UNION ALL
-SELECT NULL, NULL, NULL, NULL, room_id, platform_id, level, nack, at FROM named WHERE level IS NOT NULL
+  , (
+    SELECT
+      json_agg(
+        json_build_object('room_id', room_id, 'platform_id', platform_id, 'level', level, 'nack', nack, 'at', at)
+      )
+    FROM named
+    WHERE level IS NOT NULL
+  ) AS acks
 --]
+FROM
+  (SELECT count(*) AS stored, array_agg(ord)::text AS ords, array_agg(tail)::text AS tails FROM written) AS w

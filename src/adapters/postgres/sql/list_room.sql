@@ -4,7 +4,7 @@ FROM
   (
     (
       SELECT
-        shard, room_id, sequence, accepted_at, message_id, body,
+        shard, room_id, sequence, accepted_at, message_id, body, order_number, late_order,
         not_before, expires_at, ack_timeout_ms, failure_policy, cancelled_by,
         NULL::bigint AS settled_at, NULL::bigint AS level_at, NULL::bigint AS platform_at,
         NULL::bigint AS first_claim_version, NULL::bigint AS settle_version, NULL::integer AS revision,
@@ -18,7 +18,7 @@ FROM
     UNION ALL
     (
       SELECT
-        shard, room_id, sequence, accepted_at, message_id, body,
+        shard, room_id, sequence, accepted_at, message_id, body, order_number, late_order,
         NULL, NULL, NULL, NULL, NULL,
         settled_at, level_at, platform_at,
         first_claim_version, settle_version, revision,

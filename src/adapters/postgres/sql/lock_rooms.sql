@@ -21,7 +21,9 @@ locked AS MATERIALIZED (
     LATERAL (SELECT r.* FROM rooms r WHERE r.shard = f.shard AND r.id = f.id FOR NO KEY UPDATE) AS l
 ),
 handed AS MATERIALIZED (
-  SELECT set_config('roomline.locked', coalesce(array_agg(ARRAY[id, tail, created_at] ORDER BY ord), '{}')::text, true)
+  SELECT set_config('roomline.locked', coalesce(array_agg(
+    ARRAY[id, tail, created_at, next_order, coalesce(gap_since, -1)] ORDER BY ord
+  ), '{}')::text, true)
   FROM locked
 )
 SELECT l.* FROM locked l CROSS JOIN handed

@@ -1,4 +1,4 @@
--- What all channels of tenant $1 did from $2 up to $3, in steps of $4 ms.
+-- What all channels of the tenants $1 did from $2 up to $3, in steps of $4 ms.
 SELECT
   minute - (minute - $2::bigint) % $4::bigint AS at,
   sum_counts(totals) AS totals,
@@ -7,6 +7,6 @@ SELECT
   sum_counts(ack_delay) AS ack_delay,
   sum_counts(accept_to_settled) AS accept_to_settled
 FROM channel_minutes
-WHERE tenant = $1 AND minute >= $2::bigint AND minute < $3::bigint
+WHERE tenant = ANY ($1::text[]) AND minute >= $2::bigint AND minute < $3::bigint
 GROUP BY 1
 ORDER BY 1

@@ -1,5 +1,5 @@
 -- Dead letters by their ids, with the payloads of those that intake refused.
-SELECT d.id, d.at, d.kind, d.reason, d.detail, d.tenant, d.channel, d.shard, d.room_id, d.sequence,
+SELECT d.id, d.at, d.kind, d.reason, d.detail, d.tenant, d.channel, d.shard, d.room_id, d.sequence, d.fingerprint,
   d.closed_as, d.closed_at, d.closed_by, d.replay_shard, d.replay_room_id, d.replay_sequence,
   d.payload, d.attributes, k.room
 FROM

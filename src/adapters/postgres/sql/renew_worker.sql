@@ -13,8 +13,16 @@ WITH renewed AS (
       WHERE s.owner = w.worker AND s.heir_until <= clock_timestamp()
     )
   RETURNING floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS database_time
+),
+-- More is left to hand a shard over than there ever is: the clock was set back.
+limited AS (
+  UPDATE shards s
+  SET heir_until = clock_timestamp() + $2::integer * interval '1.2 ms'
+  FROM renewed
+  WHERE s.owner = $1 AND s.heir IS NOT NULL
+    AND s.heir_until > clock_timestamp() + $2::integer * interval '1.2 ms' + interval '1 s'
 )
-SELECT r.database_time, f.membership, f.planned, o.others, o.unheard, o.next_lease_end
+SELECT r.database_time, f.membership, f.planned, o.others, o.unheard, o.next_lease_end, o.longest_lease
 FROM
   renewed r,
   fleet f,
@@ -26,7 +34,8 @@ FROM
         -- More than a whole lease is left: the clock was set back.
         WHEN w.lease_until > clock_timestamp() + (w.lease_ms + 1000) * interval '1 ms' THEN interval '0'
         ELSE w.lease_until - clock_timestamp()
-      END)) * 1000)::bigint AS next_lease_end
+      END)) * 1000)::bigint AS next_lease_end,
+      max(w.lease_ms) AS longest_lease
     FROM workers w JOIN fences x USING (worker)
     WHERE NOT x.fenced AND w.worker <> $1
   ) AS o

@@ -3,7 +3,7 @@
 WITH idle AS MATERIALIZED (
   SELECT r.shard, r.id FROM rooms r
   WHERE (r.shard IN (SELECT unnest($1::integer[]))) IS TRUE
-    AND r.phase = 'idle' AND r.settled = r.tail AND r.since < $2 AND r.touched_at < $2
+    AND r.phase = 'idle' AND r.settled = r.tail AND r.gap_since IS NULL AND r.since < $2 AND r.touched_at < $2
   ORDER BY r.shard, r.id
   LIMIT $3
 ),
@@ -14,7 +14,7 @@ locked AS MATERIALIZED (
     LATERAL (
       SELECT r.ctid AS place FROM rooms r
       WHERE r.shard = i.shard AND r.id = i.id
-        AND r.phase = 'idle' AND r.settled = r.tail AND r.since < $2 AND r.touched_at < $2
+        AND r.phase = 'idle' AND r.settled = r.tail AND r.gap_since IS NULL AND r.since < $2 AND r.touched_at < $2
       FOR UPDATE SKIP LOCKED
     ) AS l
 ),
@@ -24,11 +24,11 @@ taken AS (
 INSERT INTO resting_rooms (
   shard, id, touched_at,
   version, settled, tail, since, until, gap_until, debt_until, level_at, platform_at, first_claim_version, created_at, attempt,
-  spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts
+  spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts, next_order
 )
 SELECT
   shard, id, touched_at,
   version, settled, tail, since, until, gap_until, debt_until, level_at, platform_at, first_claim_version, created_at, attempt,
-  spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts
+  spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts, next_order
 FROM taken
 RETURNING shard, id

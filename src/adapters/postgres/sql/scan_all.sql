@@ -11,7 +11,7 @@ WITH page AS MATERIALIZED (
     LATERAL (
       SELECT * FROM rooms o
       WHERE o.shard = h.shard AND o.id > CASE WHEN h.shard = $2 THEN $3::bigint ELSE -1 END
-        AND NOT (o.phase = 'idle' AND o.settled = o.tail)
+        AND NOT (o.phase = 'idle' AND o.settled = o.tail AND o.gap_since IS NULL)
       ORDER BY o.id
       LIMIT $4
     ) AS r

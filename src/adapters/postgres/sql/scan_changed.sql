@@ -7,7 +7,7 @@ SELECT
   r.id,
   r.version,
   r.tail,
-  r.phase = 'idle' AND r.settled = r.tail AS at_rest
+  r.phase = 'idle' AND r.settled = r.tail AND r.gap_since IS NULL AS at_rest
 FROM (VALUES (1)) AS one
 LEFT JOIN rooms r ON
   $2::text IS NOT NULL

@@ -8,7 +8,7 @@ SELECT
   c.at_rest
 FROM (VALUES (1)) AS one
 LEFT JOIN (
-  SELECT h.shard, r.id, r.version, r.tail, r.phase = 'idle' AND r.settled = r.tail AS at_rest
+  SELECT h.shard, r.id, r.version, r.tail, r.phase = 'idle' AND r.settled = r.tail AND r.gap_since IS NULL AS at_rest
   FROM
     unnest($1::integer[]) AS h (shard),
     LATERAL (SELECT * FROM rooms o WHERE o.shard = h.shard AND age(o.xmin) <= age($2::text::xid) OFFSET 0) AS r

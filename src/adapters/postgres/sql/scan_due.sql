@@ -1,6 +1,6 @@
--- Rooms of these shards that are claimable, sending, or past their deadline or their head's validity at $6: at most $4, in
--- the order of their addresses from ($2, $3) on, exclusive; each with the envelopes of its head and the next few, at
--- most $5. Shard by shard, as scan_all.
+-- Rooms of these shards that are claimable, sending, past their deadline or their head's validity at $6, or that have
+-- something parked behind a gap: at most $4, in the order of their addresses from ($2, $3) on, exclusive; each with the
+-- envelopes of its head and the next few, at most $5. Shard by shard, as scan_all.
 WITH page AS MATERIALIZED (
   SELECT r.*
   FROM
@@ -11,6 +11,7 @@ WITH page AS MATERIALIZED (
         AND (
           o.phase = 'sending'
           OR o.until <= $6
+          OR o.gap_since IS NOT NULL
           OR (
             o.tail > o.settled AND NOT o.paused
             AND (o.phase IN ('idle', 'ready') OR (o.phase = 'waiting' AND o.reason = 'channel'))

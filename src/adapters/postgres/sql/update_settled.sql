@@ -31,11 +31,11 @@ WITH changed AS (
 --[ buried
 ,
 buried AS (
-  INSERT INTO dead_letters (at, kind, reason, detail, tenant, channel, shard, room_id, sequence)
-  SELECT d.at, 'message', d.reason, c.late_nack_code, d.tenant, d.channel, c.shard, c.room_id, c.sequence
+  INSERT INTO dead_letters (at, kind, reason, detail, tenant, channel, shard, room_id, sequence, fingerprint)
+  SELECT d.at, 'message', d.reason, c.late_nack_code, d.tenant, d.channel, c.shard, c.room_id, c.sequence, d.fingerprint
   FROM
-    unnest($12::integer[], $13::bigint[], $14::text[], $15::text[], $16::text[])
-      AS d (ord, at, reason, tenant, channel),
+    unnest($12::integer[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::bytea[])
+      AS d (ord, at, reason, tenant, channel, fingerprint),
     changed c
   WHERE c.ord = d.ord
 )

@@ -13,11 +13,11 @@ taken AS (
 INSERT INTO rooms (
   shard, id, touched_at,
   version, settled, tail, since, until, gap_until, debt_until, level_at, platform_at, first_claim_version, created_at, attempt,
-  spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts
+  spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts, next_order
 )
 SELECT
   shard, id, (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
   version, settled, tail, since, until, gap_until, debt_until, level_at, platform_at, first_claim_version, created_at, attempt,
-  spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts
+  spent, phase, level, paused, bytes_left, tenant, channel, room, reason, platform_id, mark, nack, attempts, next_order
 FROM taken
 RETURNING id

@@ -10,6 +10,8 @@ interface RoomState {
   readonly tail: number;
   readonly phase: string;
   readonly resting: boolean;
+  /** It has a gap. */
+  readonly waits: boolean;
   readonly first_claim_version: number;
 }
 
@@ -29,6 +31,9 @@ export interface Final {
   readonly rooms: readonly RoomState[];
   readonly messages: readonly MessageState[];
   readonly history: readonly SettledState[];
+  readonly parked: readonly { readonly room: string; readonly message_id: string }[];
+  readonly skipped: readonly unknown[];
+  readonly late: readonly unknown[];
   readonly platform_ids: readonly Readonly<Record<string, unknown>>[];
   readonly dead_letters: readonly Readonly<Record<string, unknown>>[];
   readonly workers: readonly { readonly worker: string; readonly fenced: boolean; readonly generation: number }[];
@@ -38,18 +43,26 @@ export interface Final {
 /** Ids that differ from play to play are left out, and so are the times of the database's own clock. */
 const LOOK = `
   WITH place AS (
-    SELECT to_jsonb(r) || '{"resting": false}' AS row FROM rooms r WHERE shard = $1 AND channel = $2
+    SELECT to_jsonb(r) || jsonb_build_object('resting', false, 'waits', gap_since IS NOT NULL) AS row FROM rooms r WHERE shard = $1 AND channel = $2
     UNION ALL
-    SELECT to_jsonb(r) || '{"resting": true}' AS row FROM resting_rooms r WHERE shard = $1 AND channel = $2
+    SELECT to_jsonb(r) || jsonb_build_object('resting', true, 'waits', gap_since IS NOT NULL) AS row FROM resting_rooms r WHERE shard = $1 AND channel = $2
   ),
   named AS (SELECT DISTINCT (row ->> 'id')::bigint AS id, row ->> 'room' AS room FROM place)
   SELECT
-    (SELECT coalesce(jsonb_agg(row - 'id' - 'shard' - 'touched_at' - 'channel' ORDER BY row ->> 'room'), '[]')
+    (SELECT coalesce(jsonb_agg(row - 'id' - 'shard' - 'touched_at' - 'channel' - 'gap_since' ORDER BY row ->> 'room'), '[]')
      FROM place) AS rooms,
     (SELECT coalesce(jsonb_agg(
        jsonb_build_object('room', room) || (to_jsonb(m) - 'shard' - 'room_id' - 'body' - 'digest')
        ORDER BY room, sequence), '[]')
      FROM messages m JOIN named ON id = room_id WHERE shard = $1) AS messages,
+    (SELECT coalesce(jsonb_agg(
+       jsonb_build_object('room', room) || (to_jsonb(p) - 'shard' - 'room_id' - 'body' - 'digest')
+       ORDER BY room, order_number), '[]')
+     FROM parked p JOIN named ON id = room_id WHERE shard = $1) AS parked,
+    (SELECT coalesce(jsonb_agg(jsonb_build_array(room, first, last) ORDER BY room, first), '[]')
+     FROM skipped_orders s JOIN named ON id = room_id WHERE shard = $1) AS skipped,
+    (SELECT coalesce(jsonb_agg(jsonb_build_array(room, order_number) ORDER BY room, order_number), '[]')
+     FROM late_orders l JOIN named ON id = room_id WHERE shard = $1) AS late,
     (SELECT coalesce(jsonb_agg(
        jsonb_build_object('room', room) || (to_jsonb(h) - 'shard' - 'room_id' - 'body' - 'digest')
        ORDER BY room, sequence, message_id), '[]')
@@ -89,7 +102,9 @@ export function faults(before: Final, final: Final, actors: readonly Actor[]): s
     const name = `${room.room}: `;
     if (!isRun(settled, 1, room.settled)) found.push(`${name}the history is not 1 to ${room.settled}, each once`);
     if (!isRun(waiting, room.settled + 1, room.tail)) found.push(`${name}what waits is not all up to the tail`);
-    const ids = [...waiting, ...settled].map((message) => message.message_id);
+    const parked = final.parked.filter((message) => message.room === room.room);
+    if (room.waits !== parked.length > 0) found.push(`${name}its gap is not what is parked`);
+    const ids = [...waiting, ...settled, ...parked].map((message) => message.message_id);
     if (new Set(ids).size < ids.length) found.push(`${name}a message id was accepted twice`);
     const versions = settled.map((message) => message.settle_version);
     if (versions.some((version, i) => version > room.version || version < (versions[i - 1] ?? 0))) {

@@ -58,7 +58,7 @@ function late(world: World, ...told: readonly (readonly [sequence: number, event
           became[one.index] = verdict.kind === 'ignored' ? `ignored: ${verdict.reason}` : verdict.kind;
         }
         const changes = judged.flatMap(({ one, state, verdict }) =>
-          verdict.kind === 'ignored' ? [] : [{ one, state, verdict, key: world.key(), at: START }],
+          verdict.kind === 'ignored' ? [] : [{ one, state, verdict, key: world.key(), fingerprint: null, at: START }],
         );
         const changed = changes.length === 0 ? [] : await history.updateSettled(changes);
         left = changes.filter((_, at) => changed[at] !== true).map(({ one }) => one);

@@ -1,0 +1,1 @@
+DELETE FROM buffer_consumers WHERE consumer = $1::text
