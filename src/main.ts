@@ -184,6 +184,7 @@ async function createSystem(
       maxIntakeRows: config.batching.maxIntakeRows,
       maxWaiting: config.batching.maxWaiting,
       lingerMs: config.batching.lingerMs,
+      acceptanceLingerMs: config.batching.acceptanceLingerMs,
       bodyCacheBytes: config.memory.bodyCacheBytes,
       leaseMs: config.ownership.leaseMs,
       renewEveryMs: config.ownership.renewEveryMs,

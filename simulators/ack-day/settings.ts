@@ -66,6 +66,7 @@ export function readSettings(policy: DayPolicy): DaySettings {
       maxBatchRows: batching.maxRows,
       maxWaiting: batching.maxWaiting,
       lingerMs: batching.lingerMs,
+      acceptanceLingerMs: batching.acceptanceLingerMs,
       bodyCacheBytes: memory.bodyCacheBytes,
       ...ownership,
       leaseMs: 4 * LOOK_EVERY_MS,

@@ -40,6 +40,7 @@ export function readSettings(scale: number): HourSettings {
       maxBatchRows: batching.maxRows,
       maxWaiting: batching.maxWaiting,
       lingerMs: batching.lingerMs,
+      acceptanceLingerMs: batching.acceptanceLingerMs,
       bodyCacheBytes: memory.bodyCacheBytes,
       ...ownership,
     },

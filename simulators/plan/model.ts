@@ -21,6 +21,8 @@ export interface SystemSpec {
   readonly permits: number;
   readonly maxRows: number;
   readonly lingerMs: number;
+  /** Longest wait of an answer for its ack, to be stored with it; 0: none. */
+  readonly acceptanceLingerMs: number;
   /** To Postgres and back. */
   readonly roundTripMs: number;
   readonly syncMs: number;
@@ -315,11 +317,22 @@ export class System {
             this.#giveBack(engine);
             if (room.head !== message) return;
             room.wasAnswered = true;
-            this.#wake(room);
+            this.#linger(room);
           });
         });
       });
     });
+  }
+
+  /** Answers wait for their acks from half of the longest wait on, and go together. */
+  #linger(room: Room): void {
+    const halfMs = this.spec.acceptanceLingerMs / 2;
+    if (halfMs === 0) {
+      this.#wake(room);
+      return;
+    }
+    const waitMs = 2 * halfMs - (this.timeline.now % halfMs);
+    this.timeline.after(waitMs, () => room.wasAnswered && this.#wake(room));
   }
 
   /** The platform's own CPU counts where it shares the machine. */

@@ -70,6 +70,7 @@ export interface Plan {
 const LANES = 2;
 const MAX_ROWS = 500;
 const LINGER_MS = 2;
+const ACCEPTANCE_LINGER_MS = 20;
 const WINDOW = 5_000;
 const SHARDS = 4_096;
 const SIGNAL_MS = 1;
@@ -192,6 +193,7 @@ function tryOut(
     permits: sendsOf(inputs, each) * inputs.channels,
     maxRows: MAX_ROWS,
     lingerMs: LINGER_MS,
+    acceptanceLingerMs: ACCEPTANCE_LINGER_MS,
     roundTripMs: inputs.roundTripMs,
     syncMs: inputs.syncMs,
     signalMs: SIGNAL_MS,

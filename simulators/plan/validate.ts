@@ -85,6 +85,7 @@ function specOf(measured: Measured, label: string, own: Partial<SystemSpec>): Sy
     permits: 256,
     maxRows: 500,
     lingerMs: 2,
+    acceptanceLingerMs: 20,
     roundTripMs: 0.1,
     syncMs: SYNC_MS,
     signalMs: 0,

@@ -137,6 +137,7 @@ export interface EnginePlan {
   readonly lanes: number;
   readonly maxBatchRows: number;
   readonly lingerMs: number;
+  readonly acceptanceLingerMs: number;
   readonly bodyCacheBytes: number;
 }
 

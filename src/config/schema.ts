@@ -340,6 +340,11 @@ export const configSchema = section('Roomline', {
     maxRows: integer('Rooms in one statement that stores their states.', 1, 5_000),
     maxIntakeRows: integer('Messages in one statement that takes them in.', 1, 5_000),
     lingerMs: ms('Longest wait of a first message for others to share its batch.', 0, 1_000),
+    acceptanceLingerMs: ms(
+      'Longest wait of an acceptance by a platform for the ack, to be stored with it in one write; 0: none. Of what a process that is killed has not stored yet its successor asks for evidence.',
+      0,
+      1_000,
+    ),
     maxWaiting: integer('Messages that may wait for their commit; HTTP is answered 503 beyond that.', 1),
   }),
   memory: section('Bounds of what a worker keeps in memory.', {

@@ -22,11 +22,9 @@ export interface Course {
 }
 
 /** @param trusted the lease is: without it, an attempt that this process does not know may be its successor's */
-export function stepAll(course: Course, events: readonly RoomEvent[], now: number, trusted: boolean): void {
-  for (const event of events) {
-    if (trusted || event.type !== 'taken_over') step(course, event, now);
-    else course.verdicts.push({ kind: 'ignored', reason: 'nothing_open' });
-  }
+export function stepTrusted(course: Course, event: RoomEvent, now: number, trusted: boolean): void {
+  if (trusted || event.type !== 'taken_over') step(course, event, now);
+  else course.verdicts.push({ kind: 'ignored', reason: 'nothing_open' });
 }
 
 export function step(course: Course, event: RoomEvent, now: number): void {

@@ -7,10 +7,12 @@
 
 import type { RoomEvent, Verdict } from '../room/events.ts';
 import { lacksHeadEnvelope, type Room, type RoomAddress } from '../room/room.ts';
+import { transition } from '../room/transition.ts';
 import { apart } from './batcher.ts';
 import type { Permit } from './channels.ts';
 import { Consequences, type ConsequencesDependencies } from './consequences.ts';
-import { type Course, inboxEvent, newCourse, step, stepAll } from './course.ts';
+import { type Course, inboxEvent, newCourse, step, stepTrusted } from './course.ts';
+import { Lingering } from './lingering.ts';
 import type { OpenClaims } from './open-claims.ts';
 import type { Tenure } from './ownership.ts';
 import type { Clock, EndOfTurn } from './ports.ts';
@@ -25,6 +27,8 @@ export interface DecidingDependencies extends ConsequencesDependencies {
   readonly tenure: Tenure;
   readonly openClaims: OpenClaims;
   readonly endOfTurn: EndOfTurn;
+  /** Longest wait of a platform's acceptance for the ack that it could be stored with. */
+  readonly acceptanceLingerMs: number;
 }
 
 /** What decisions need of those who keep the rooms. */
@@ -57,11 +61,16 @@ export class Deciding {
   readonly #deciding = new Set<Resident>();
   /** Those of them that this turn of the event loop has woken. */
   #woken: Resident[] = [];
+  /** Those of them that have nothing but their acceptance to be stored, and wait for the ack. */
+  readonly #lingering: Lingering;
 
   constructor(dependencies: DecidingDependencies, rooms: Keeper) {
     this.#to = dependencies;
     this.#rooms = rooms;
     this.#consequences = new Consequences(dependencies);
+    const { clock, acceptanceLingerMs } = dependencies;
+    const after = (delayMs: number, callback: () => void) => clock.after(delayMs, callback);
+    this.#lingering = new Lingering(after, acceptanceLingerMs, (residents) => this.#decideAll(residents));
   }
 
   /** Resolves when the decisions of now have ended. */
@@ -82,23 +91,50 @@ export class Deciding {
     reject: (error: unknown) => void = NOBODY_WAITS,
   ): void {
     if (event.type === 'ack') resident.ackArrivedAt ??= this.#to.clock.monotonic();
-    resident.posted.push({ event, rechecked: false, resolve, reject });
+    if (this.#mayLinger(resident, event)) {
+      resident.posted.push({ event, at: this.#to.clock.now(), rechecked: false, resolve, reject });
+      this.#begin(resident);
+      this.#lingering.add(resident);
+      return;
+    }
+    resident.posted.push({ event, at: null, rechecked: false, resolve, reject });
     this.wake(resident);
+  }
+
+  /** An acceptance that only begins the wait for the ack, of which nobody else has to know at once. */
+  #mayLinger(resident: Resident, event: RoomEvent): boolean {
+    const { waitMs } = this.#lingering;
+    if (waitMs === 0 || event.type !== 'attempt_accepted' || resident.deciding || resident.stale) return false;
+    const { room } = resident;
+    // An ack that names the platform's id finds its room only where that is stored.
+    if (this.#to.channels.get(room.key)?.settings.echoesReference !== 'always') return false;
+    if (!this.#to.tenure.keeps(room.shard)) return false;
+    const now = this.#to.clock.now();
+    const accepted = transition(room, event, now).room;
+    return accepted.phase === 'awaiting_ack' && accepted.until !== null && accepted.until - now > waitMs;
   }
 
   /** Begins to decide about the room, unless that is under way; with all that this turn of the event loop brings. */
   wake(resident: Resident): void {
-    if (resident.deciding) return;
-    resident.deciding = true;
-    this.#deciding.add(resident);
+    if (!resident.deciding) this.#begin(resident);
+    else if (!this.#lingering.take(resident)) return;
     this.#woken.push(resident);
     if (this.#woken.length === 1) this.#to.endOfTurn(() => this.#decideWoken());
+  }
+
+  #begin(resident: Resident): void {
+    resident.deciding = true;
+    this.#deciding.add(resident);
   }
 
   #decideWoken(): void {
     const woken = this.#woken;
     this.#woken = [];
-    for (const resident of woken) apart(() => this.#decide(resident, false));
+    this.#decideAll(woken);
+  }
+
+  #decideAll(residents: Iterable<Resident>): void {
+    for (const resident of residents) apart(() => this.#decide(resident, false));
   }
 
   /**
@@ -192,7 +228,7 @@ export class Deciding {
   /** True where the decision goes on at once; else it does so later. */
   #decideOn(resident: Resident, posted: readonly Posted[], evidence: readonly RoomEvent[]): boolean {
     const before = resident.room;
-    const course = this.#course(resident, [...evidence, ...posted.map((one) => one.event)]);
+    const course = this.#course(resident, posted, evidence);
     if (putOffUnknown(course, posted)) {
       decideAgain(resident, posted);
       return true;
@@ -254,11 +290,13 @@ export class Deciding {
   }
 
   /** Runs the events through `transition`, and claims in the same breath where a permit is to be had. */
-  #course(resident: Resident, events: readonly RoomEvent[]): Course {
+  #course(resident: Resident, posted: readonly Posted[], evidence: readonly RoomEvent[]): Course {
     const now = this.#to.clock.now();
     const channel = this.#to.channels.get(resident.room.key);
     const course = newCourse(resident.room, channel?.settings.echoesReference !== 'always');
-    stepAll(course, events, now, this.#to.tenure.mayTakeOver(resident.room.shard));
+    const trusted = this.#to.tenure.mayTakeOver(resident.room.shard);
+    for (const event of evidence) stepTrusted(course, event, now, trusted);
+    for (const { event, at } of posted) stepTrusted(course, event, Math.min(at ?? now, now), trusted);
     // A room that has just found its channel silent, or refusing, waits for its turn as a probe.
     const closes = course.channelSilent || course.channelNacks.length > 0;
     if (closes || !this.#rooms.mayClaim(course.room)) return course;

@@ -45,6 +45,7 @@ export interface EngineSettings {
   readonly maxIntakeRows?: number;
   readonly maxWaiting: number;
   readonly lingerMs: number;
+  readonly acceptanceLingerMs: number;
   readonly bodyCacheBytes: number;
   readonly leaseMs: number;
   readonly renewEveryMs: number;
@@ -153,6 +154,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     raised: (address, tail) => hints.raised(address, tail),
   });
   const rooms: Rooms = new Rooms({
+    acceptanceLingerMs: settings.acceptanceLingerMs,
     clock,
     chance,
     store: stores.rooms,

@@ -8,6 +8,8 @@ import type { Clock } from './ports.ts';
 /** An event on its way, and who waits for its verdict. */
 export interface Posted {
   readonly event: RoomEvent;
+  /** Engine time at which it came about, where it is decided later on purpose. */
+  readonly at: number | null;
   /** It has been put off once, to be decided against the row as it is. */
   rechecked: boolean;
   readonly resolve: (verdict: Verdict) => void;
@@ -78,7 +80,7 @@ export function takeHint(resident: Resident, { version, tail, ackedAt }: Hint, c
   }
   if (tail <= resident.room.tail) return false;
   const event: RoomEvent = { type: 'tail_raised', tail, envelopes: [] };
-  resident.posted.push({ event, rechecked: false, resolve: () => undefined, reject: () => undefined });
+  resident.posted.push({ event, at: null, rechecked: false, resolve: () => undefined, reject: () => undefined });
   return true;
 }
 

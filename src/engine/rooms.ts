@@ -50,6 +50,7 @@ export interface RoomsDependencies extends ConsequencesDependencies {
   readonly tenure: Tenure;
   readonly openClaims: OpenClaims;
   readonly endOfTurn: EndOfTurn;
+  readonly acceptanceLingerMs: number;
   readonly gaps: Pick<Gaps, 'swept' | 'forget' | 'reconfigured' | 'close'>;
 }
 

@@ -76,6 +76,7 @@ async function engineOf(name: string, roles: readonly string[]): Promise<{ engin
       maxBatchRows: 500,
       maxWaiting: 100_000,
       lingerMs: 2,
+      acceptanceLingerMs: 0,
       bodyCacheBytes: 64 * 1_048_576,
       leaseMs: 10_000,
       renewEveryMs: 2_000,

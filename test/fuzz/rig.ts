@@ -141,6 +141,7 @@ export class Rig {
         maxBatchRows: 200,
         maxWaiting: 20_000,
         lingerMs: 0,
+        acceptanceLingerMs: 0,
         bodyCacheBytes: 8_000_000,
         leaseMs: 600_000,
         renewEveryMs: 60_000,

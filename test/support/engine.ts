@@ -396,6 +396,7 @@ export class Process {
         maxBatchRows: 100,
         maxWaiting: 1_000,
         lingerMs: 0,
+        acceptanceLingerMs: 0,
         bodyCacheBytes: 1_000_000,
         leaseMs: 10_000,
         renewEveryMs: 2_000,

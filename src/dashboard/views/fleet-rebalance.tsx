@@ -13,17 +13,23 @@ import { movesLine, rangeIn } from './fleet-model.ts';
 
 export interface RebalanceProps {
   readonly list: WorkerList;
-  readonly onDone: () => void;
+  /** Asks for the list anew; resolves when it is here. */
+  readonly refresh: () => Promise<void>;
 }
 
-export function Rebalance({ list, onDone }: RebalanceProps) {
+export function Rebalance({ list, refresh }: RebalanceProps) {
   const [isOpen, setIsOpen] = useState(false);
+  // Wishes are refused where the fleet is not the one that was looked at: so it is looked at now.
+  const open = async (): Promise<void> => {
+    await refresh();
+    setIsOpen(true);
+  };
   return (
     <>
-      <Button kind="primary" icon="fleet" onClick={() => setIsOpen(true)}>
+      <Button kind="primary" icon="fleet" onClick={() => void open()}>
         Rebalance…
       </Button>
-      {isOpen && <Wishes list={list} onClose={() => setIsOpen(false)} onDone={onDone} />}
+      {isOpen && <Wishes list={list} onClose={() => setIsOpen(false)} onDone={() => void refresh()} />}
     </>
   );
 }
@@ -43,7 +49,13 @@ interface Plan {
   readonly preview: RebalancedView;
 }
 
-function Wishes({ list, onClose, onDone }: RebalanceProps & { readonly onClose: () => void }) {
+interface WishesProps {
+  readonly list: WorkerList;
+  readonly onClose: () => void;
+  readonly onDone: () => void;
+}
+
+function Wishes({ list, onClose, onDone }: WishesProps) {
   // The fleet that was looked at: what changes meanwhile is refused, not overwritten.
   const [seen] = useState(list);
   const names = [

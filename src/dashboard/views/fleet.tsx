@@ -37,7 +37,7 @@ export function FleetView() {
     <Page
       title="Fleet"
       lead="Rooms hash to shards; each shard has one worker that sends for its rooms."
-      actions={data != null && <Rebalance list={data.list} onDone={refresh} />}
+      actions={data != null && <Rebalance list={data.list} refresh={fleet.refresh} />}
     >
       {data === null ? (
         <Empty title="Your key may not see the fleet">

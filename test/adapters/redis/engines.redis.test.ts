@@ -49,6 +49,7 @@ describeRedis('two engines on one limit', (program) => {
         maxBatchRows: 100,
         maxWaiting: 10_000,
         lingerMs: 1,
+        acceptanceLingerMs: 0,
         bodyCacheBytes: 1_000_000,
         leaseMs: 10_000,
         renewEveryMs: 2_000,

@@ -84,6 +84,7 @@ describeRedis('a fleet of two', (program) => {
         maxBatchRows: 100,
         maxWaiting: 10_000,
         lingerMs: 1,
+        acceptanceLingerMs: 0,
         bodyCacheBytes: 1_000_000,
         leaseMs: 10_000,
         renewEveryMs: 500,

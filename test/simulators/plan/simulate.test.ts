@@ -15,6 +15,7 @@ const SPEC: SystemSpec = {
   permits: 1_000,
   maxRows: 500,
   lingerMs: 2,
+  acceptanceLingerMs: 0,
   roundTripMs: 0.5,
   syncMs: 0.5,
   signalMs: 1,
