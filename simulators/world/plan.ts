@@ -138,6 +138,7 @@ export interface EnginePlan {
   readonly maxBatchRows: number;
   readonly lingerMs: number;
   readonly acceptanceLingerMs: number;
+  readonly splitIntakeFrom: number;
   readonly bodyCacheBytes: number;
 }
 

@@ -313,7 +313,9 @@ export const configSchema = section('Roomline', {
       minimum: 0,
       maximum: 1_000,
     }),
-    sweepEveryMs: ms('How often a holder looks over all its rooms.'),
+    sweepEveryMs: ms(
+      'How long a holder waits before it looks over all its rooms again; up to six times as long where that takes more than a twentieth of the time.',
+    ),
     sweepWithoutSignalsMs: ms(
       'How often a holder looks, beside that, at the rooms that were written lately, while no signals of other processes can be expected.',
     ),

@@ -39,6 +39,11 @@ const PAGE = 500;
 /** Shards that are read and looked at before the next ones. */
 const SHARDS_AT_ONCE = 256;
 
+/** A sweep that takes long comes so much more rarely that it has no more than this share of the time, … */
+const SWEEP_SHARE = 0.05;
+/** … but never later than so many times the usual wait: it is what finds a room that everything else has missed. */
+const LONGEST_WAITS = 6;
+
 /** Where no others are known, it is asked so often whether there are. */
 const ALONE_LOOK_MS = 1_000;
 
@@ -68,13 +73,17 @@ export function createSweeper(options: SweeperOptions): Sweeper {
         const begunAt = clock.monotonic();
         if (looking.isDue()) await looking.look();
         if (clock.monotonic() >= sweepAt) {
-          await sweep(options);
-          sweepAt = clock.monotonic() + everyMs;
+          const sweepBegunAt = clock.monotonic();
+          const isWhole = await sweep(options);
+          const endedAt = clock.monotonic();
+          const restMs = isWhole ? (endedAt - sweepBegunAt) * (1 / SWEEP_SHARE - 1) : 0;
+          sweepAt = endedAt + Math.min(Math.max(everyMs, restMs), LONGEST_WAITS * everyMs);
         }
         const now = clock.monotonic();
         // From begin to begin; where the store is slow, it is left alone for half of the time.
         const untilLookMs = Math.max(looking.everyMs / 2, begunAt + looking.everyMs - now);
-        return Math.min(Math.max(0, sweepAt - now), untilLookMs);
+        // Whole ones: a fraction may be too small to move a clock at all.
+        return Math.min(Math.max(0, Math.ceil(sweepAt - now)), untilLookMs);
       },
       { timers: { schedule: (delayMs, callback) => clock.after(delayMs, callback) }, onFailure },
     );
@@ -189,10 +198,11 @@ function tellQueues({ rooms, channels, instruments }: SweeperOptions): void {
   }
 }
 
-async function sweep(options: SweeperOptions): Promise<void> {
+/** False where the store failed on the way. */
+async function sweep(options: SweeperOptions): Promise<boolean> {
   const { ownership, instruments, rooms } = options;
   const shards = [...ownership.shards];
-  if (shards.length === 0) return;
+  if (shards.length === 0) return true;
   let found = 0;
   let violations = 0;
   try {
@@ -204,10 +214,11 @@ async function sweep(options: SweeperOptions): Promise<void> {
     });
   } catch (error) {
     ownership.storeFailed(error);
-    return;
+    return false;
   }
   instruments.metrics.livenessViolations.set(violations);
   instruments.telemetry.emit('sweep.finished', { rooms: found, violations });
+  return true;
 }
 
 /** Calls back for every room that the scan finds, page by page. */

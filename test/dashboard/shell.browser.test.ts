@@ -149,6 +149,7 @@ describeDashboard('every view', ({ system, api, open, visit }) => {
     }
     await tab.page.goto(`${tab.origin}/fleet`);
     await tab.page.getByRole('button', { name: 'Rebalance…' }).click();
+    await tab.page.getByRole('dialog', { name: 'Rebalance' }).waitFor();
     found.push(...(await tab.accessibility()).map((line) => `rebalance: ${line}`));
     const [letter] = (await api.deadLetters.list({ code: 'shown_code' })).letters;
     await tab.page.goto(`${tab.origin}/trouble?letter=${letter?.id}`);

@@ -55,6 +55,34 @@ describe('the sweeper', () => {
     expect(bed.platform.log).toEqual(['r/a']);
   });
 
+  it('comes so much more rarely as it takes longer, but never without end', async () => {
+    const sweptAt = async (tookMs: number, forMs: number): Promise<number[]> => {
+      const bed = new Bed();
+      const process = await bed.boot();
+      await bed.time.advance(5_000);
+      process.faults = ({ method }) => (method === 'scan' ? { action: 'run', beforeMs: tookMs } : 'run');
+      const ended: number[] = [];
+      process.instruments.telemetry.on('sweep.finished', () => ended.push(bed.time.now - tookMs));
+      await bed.time.advance(forMs);
+      return ended.slice(1).map((at, index) => at - (ended[index] as number));
+    };
+    expect(await sweptAt(200, 20_000)).toEqual([5_200, 5_200]);
+    expect(await sweptAt(1_000, 60_000)).toEqual([20_000, 20_000]);
+    expect(await sweptAt(10_000, 100_000)).toEqual([40_000, 40_000]);
+  });
+
+  it('comes again soon where it failed, however long that took', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    process.faults = ({ method }) => (method === 'scan' ? { action: 'fail_before', beforeMs: 10_000 } : 'run');
+    await bed.time.advance(15_000);
+    process.regainStores();
+    let swept = 0;
+    process.instruments.telemetry.on('sweep.finished', () => swept++);
+    await bed.time.advance(5_000);
+    expect(swept).toBe(1);
+  });
+
   it('counts no room that stands in a queue', async () => {
     const bed = new Bed({ channels: [channelOf({ maxConcurrentSends: 1 })] });
     const process = await bed.boot();

@@ -33,7 +33,7 @@ class Record {
   }
 }
 
-/** A connection and a room each; the times that they think, and how much they write, are drawn evenly. */
+/** A connection and a room each; the times that they think, unless they keep a pace, and how much they write are drawn evenly. */
 export async function humans(job: HumansJob, onBegun: () => void): Promise<Outcome> {
   const { urls, key, users, roomPrefix, round, arriveMs, forMs } = job;
   const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
@@ -41,10 +41,17 @@ export async function humans(job: HumansJob, onBegun: () => void): Promise<Outco
   const drawn = ([least, most]: readonly [number, number]): number => least + Math.random() * (most - least);
   const endAt = performance.now() + forMs;
 
-  async function visit(client: Client, room: string, sentBefore: number): Promise<number> {
+  /** A pace that was missed is kept from the next time on. */
+  function thinkMs(cameAt: number): number {
+    if (!('paceMs' in job.thinkMs)) return drawn(job.thinkMs);
+    const { paceMs } = job.thinkMs;
+    return paceMs - ((performance.now() - cameAt) % paceMs);
+  }
+
+  async function visit(client: Client, room: string, sentBefore: number, cameAt: number): Promise<number> {
     const count = Math.round(drawn([job.messages[0] - 0.5, job.messages[1] + 0.49]));
     for (let number = 1; number <= count; number++) {
-      await delay(drawn(job.thinkMs));
+      await delay(thinkMs(cameAt));
       const messageId = `${round}-${sentBefore + number}`;
       const body = JSON.stringify(messageOf(LOAD_CHANNEL, room, messageId));
       const sentAt = performance.now();
@@ -68,8 +75,9 @@ export async function humans(job: HumansJob, onBegun: () => void): Promise<Outco
       await delay((arriveMs * user) / users);
       const timeouts = { headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS, keepAliveTimeout: KEPT_ALIVE_MS };
       const client = new Client(urls[user % urls.length] as string, timeouts);
+      const cameAt = performance.now();
       let sent = 0;
-      do sent += await visit(client, `${roomPrefix}${user + 1}`, sent);
+      do sent += await visit(client, `${roomPrefix}${user + 1}`, sent, cameAt);
       while (performance.now() < endAt);
       await client.close();
     }),

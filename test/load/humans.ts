@@ -1,6 +1,6 @@
 /** People who write to each other at their own pace, and the same for a long time under a limit of memory. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { run } from './jobs.ts';
+import { type HumansJob, run } from './jobs.ts';
 import { nameOf } from './publishes.ts';
 import { type Cell, LATENCY_HEAD, latencies, latencyCells } from './samples.ts';
 import { type Scenario, type ScenarioContext, type Table, targetOf } from './scenario.ts';
@@ -34,12 +34,52 @@ export const humans: Scenario = {
   },
 };
 
-async function visits(target: Target, roomPrefix: string, users: number, forMs: number, { signal }: ScenarioContext) {
-  const job = { kind: 'humans', urls: target.urls, key: target.key, roomPrefix, round: 1, users, ...PEOPLE } as const;
-  const outcome = await run({ ...job, arriveMs: ARRIVE_MS, forMs }, signal);
+function visits(target: Target, roomPrefix: string, users: number, forMs: number, context: ScenarioContext) {
+  return load(target, roomPrefix, { users, ...PEOPLE, arriveMs: ARRIVE_MS, forMs }, context);
+}
+
+type Users = Pick<HumansJob, 'users' | 'messages' | 'thinkMs' | 'arriveMs' | 'forMs'>;
+
+async function load(target: Target, roomPrefix: string, users: Users, { signal }: ScenarioContext) {
+  const job = { kind: 'humans', urls: target.urls, key: target.key, roomPrefix, round: 1 } as const;
+  const outcome = await run({ ...job, ...users }, signal);
   await target.check(roomPrefix, outcome.accepted);
   return outcome;
 }
+
+/** The first second, while clients come, does not count. */
+const COME_MS = 1_000;
+
+/** A rate that is given, over few clients and many: what concurrency itself costs. */
+export const paced: Scenario = {
+  describe: ({ connections, rate, seconds }) =>
+    `paced: ${rate} messages/s of ${connections.join(', ')} clients together, each with a connection and a room, for ${seconds} s`,
+
+  async measure(context) {
+    const { connections, rate, seconds } = context.options;
+    const tables: Table[] = [];
+    for (const processes of context.options.processes) {
+      const rows = await withTarget(targetOf(context, processes), async (target) => {
+        await visits(target, 'warm-up-', 100, 0, context);
+        const measured: Cell[][] = [];
+        for (const clients of connections) {
+          const forMs = seconds * 1_000 + COME_MS;
+          const paceMs = (clients / rate) * 1_000;
+          const job = { users: clients, messages: [1, 1], thinkMs: { paceMs }, arriveMs: COME_MS, forMs } as const;
+          const { samples } = await load(target, `paced-${clients}-`, job, context);
+          measured.push([clients, ...latencyCells(latencies(samples, COME_MS, forMs))]);
+        }
+        return measured;
+      });
+      tables.push({
+        title: `Clients that keep a pace, ${nameOf(processes)}`,
+        head: ['clients', ...LATENCY_HEAD],
+        rows,
+      });
+    }
+    return tables;
+  },
+};
 
 const LOOK_EVERY_MS = 1_000;
 const MB = 1_048_576;

@@ -28,7 +28,8 @@ export interface HumansJob extends Target {
   readonly kind: 'humans';
   readonly users: number;
   readonly messages: readonly [least: number, most: number];
-  readonly thinkMs: readonly [least: number, most: number];
+  /** Before each message; or one message every so often, counted from when the user came. */
+  readonly thinkMs: readonly [least: number, most: number] | { readonly paceMs: number };
   /** They come one after the other over this time. */
   readonly arriveMs: number;
   /** Whoever has finished begins again, until this time has passed; 0: everybody once. */

@@ -5,7 +5,7 @@ import { describeMachine, loadAverage, requireProc } from '../bench/machine.ts';
 import { buffered } from './buffered.ts';
 import { backlog, bulk } from './bulk.ts';
 import { fuzz } from './fuzz.ts';
-import { humans, soak } from './humans.ts';
+import { humans, paced, soak } from './humans.ts';
 import { parseOptions, type ScenarioName } from './options.ts';
 import { connections, ramp, spike } from './publishes.ts';
 import { table } from './samples.ts';
@@ -16,6 +16,7 @@ const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
   ramp,
   spike,
   humans,
+  paced,
   bulk,
   backlog,
   buffered,

@@ -5,6 +5,7 @@ export const SCENARIO_NAMES = [
   'ramp',
   'spike',
   'humans',
+  'paced',
   'bulk',
   'backlog',
   'buffered',
@@ -18,6 +19,8 @@ export interface LoadOptions {
   /** That the API runs in; each number is measured. */
   readonly processes: readonly number[];
   readonly connections: readonly number[];
+  /** Messages a second, of all clients that keep a pace. */
+  readonly rate: number;
   /** Of each step. */
   readonly seconds: number;
   readonly rounds: number;
@@ -50,7 +53,13 @@ export function parseOptions(argv: readonly string[]): LoadOptions {
         .default('connections'),
     )
     .option('--processes <numbers>', 'processes of the API, with commas between; each is measured', numbers(1, 16), [1])
-    .option('--connections <numbers>', 'of the scenario connections', numbers(1, 5_000), [10, 50, 100, 200, 500])
+    .option(
+      '--connections <numbers>',
+      'of the scenarios connections, paced and buffered',
+      numbers(1, 5_000),
+      [10, 50, 100, 200, 500],
+    )
+    .option('--rate <n>', 'messages a second of all clients that keep a pace', whole(1, 100_000), 1_100)
     .option('--seconds <n>', 'length of a step', whole(1, 3_600), 5)
     .option('--rounds <n>', 'how often publish and empty route take turns', whole(1, 20), 3)
     .option('--users <n>', 'human-like users', whole(1, 10_000))

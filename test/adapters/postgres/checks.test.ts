@@ -222,7 +222,9 @@ describe('settings of a server', () => {
     expect(await unsafeGauge(told)).toBe(0);
 
     await session(server.url(), (client) =>
-      client.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%renewals'`),
+      client.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE '%renewals'`,
+      ),
     );
     await eventually('the lease is renewed by another session', () =>
       ownership.renew('role', LEASE_MS).catch(() => null),

@@ -94,7 +94,7 @@ export class Database {
   async waits(applicationName: string): Promise<void> {
     await eventually(`${applicationName} waits for a lock`, async () => {
       const { rows } = await this.query(
-        `SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'`,
+        `SELECT FROM pg_stat_activity WHERE datname = current_database() AND starts_with(application_name, $1) AND wait_event_type = 'Lock'`,
         [applicationName],
       );
       return rows.length > 0;

@@ -60,7 +60,7 @@ describe.each(postgresServers())('$name', (server) => {
       const outcome = world.write(claim, proof).catch((error: unknown) => error);
       await database.waits('roomline lane 0');
       await database.query(
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'roomline lane 0'`,
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'roomline lane 0'`,
       );
 
       expect(await outcome).toBeInstanceOf(OutcomeUnknownError);
@@ -74,7 +74,7 @@ describe.each(postgresServers())('$name', (server) => {
       const write = decide(await world.roomWith(2), pause);
       await world.write(write);
       const broken = await database.query(
-        `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name LIKE 'roomline %'`,
+        `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'roomline %'`,
       );
       await expect.poll(() => lost.length).toBe(broken.rowCount);
 
@@ -193,7 +193,7 @@ describe.each(postgresServers())('$name', (server) => {
       const outcome = world.append(world.message('m-2')).catch((error: unknown) => error);
       await database.waits('roomline appends');
       await database.query(
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'roomline appends'`,
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND starts_with(application_name, 'roomline appends')`,
       );
 
       expect(await outcome).toBeInstanceOf(OutcomeUnknownError);
