@@ -223,23 +223,6 @@ export const BUGS: readonly PlantedBug[] = [
     lane: 'simulation',
   },
   {
-    name: 'a-room-is-in-both-parts-of-a-batch',
-    breaks: 'R2: of two messages that are stored at once the second may be numbered first',
-    edits: [
-      {
-        file: 'src/engine/intake.ts',
-        find: 'batch.filter(({ shard }) => shard % 2 === rest)',
-        replace: 'batch.filter((_, index) => index % 2 === 1 - rest)',
-      },
-      {
-        file: 'src/engine/intake.ts',
-        find: 'batch.map(({ shard }) => outcomes[shard % 2]?.',
-        replace: 'batch.map((_, index) => outcomes[1 - (index % 2)]?.',
-      },
-    ],
-    lane: 'simulation',
-  },
-  {
     name: 'lingering-acceptance-is-forgotten',
     breaks: 'R6: a room whose ack is lost waits for ever',
     edits: [{ file: 'src/engine/lingering.ts', find: 'this.#onOver(over);', replace: '' }],

@@ -38,7 +38,6 @@ export function drawPlan(seed: number): Plan {
       lanes: shape.between(1, 2),
       maxBatchRows: shape.pick([1, 3, 100]),
       lingerMs: shape.pick([0, 2]),
-      splitIntakeFrom: chanceFor(seed, 'split intake').pick([2, 100]),
       acceptanceLingerMs: chanceFor(seed, 'acceptance linger').pick([0, 20]),
       bodyCacheBytes: shape.pick([0, 10_000]),
     },

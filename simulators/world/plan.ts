@@ -138,7 +138,6 @@ export interface EnginePlan {
   readonly maxBatchRows: number;
   readonly lingerMs: number;
   readonly acceptanceLingerMs: number;
-  readonly splitIntakeFrom: number;
   readonly bodyCacheBytes: number;
 }
 

@@ -31,9 +31,6 @@ import { RoomWriter } from './settle.ts';
 import { StoreWork } from './store-work.ts';
 import { createSweeper } from './sweeper.ts';
 
-/** Half of so many messages keeps the server busy for longer than another statement costs it. */
-const SPLIT_FROM = 200;
-
 export interface EngineSettings {
   /** The name of the node, the same in every life. */
   readonly name: string;
@@ -46,8 +43,6 @@ export interface EngineSettings {
   readonly maxBatchRows: number;
   /** Messages in one append; as many as in other batches where it is absent. */
   readonly maxIntakeRows?: number;
-  /** Messages of an append that is made in two parts at once; 200 where it is absent. */
-  readonly splitIntakeFrom?: number;
   readonly maxWaiting: number;
   readonly lingerMs: number;
   readonly acceptanceLingerMs: number;
@@ -178,7 +173,6 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
   });
   const { rooms: store, inbox } = stores;
   const { shards, maxIntakeRows: maxRows = settings.maxBatchRows, maxWaiting, lingerMs } = settings;
-  const { splitIntakeFrom: splitFrom = SPLIT_FROM } = settings;
   const hints: Hints = new Hints({
     signals: to.signals,
     store,
@@ -200,7 +194,6 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     references,
     instruments,
     maxRows,
-    splitFrom,
     maxWaiting,
     lingerMs,
     ...(to.recipients === undefined ? {} : { recipients: to.recipients }),

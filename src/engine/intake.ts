@@ -1,8 +1,7 @@
 /**
  * Fast durable ingestion: messages of all sources go through one lane in the order in which they came, so that a room's
- * order holds up to the commit. A large batch is stored in two parts at once, each with the rooms of half of the shards.
- * What the store cannot take now is tried again before anything behind it; a message that the store will never take is
- * found by halving and refused alone.
+ * order holds up to the commit. A batch that the store cannot take now is tried again before anything behind it; a
+ * message that the store will never take is found by halving and refused alone.
  */
 import { RoomlineError } from '../errors.ts';
 import type { RoomAddress, RoomRow } from '../room/room.ts';
@@ -31,8 +30,6 @@ export interface IntakeDependencies {
   readonly references: References;
   readonly instruments: Instruments;
   readonly maxRows: number;
-  /** A batch of so many messages is stored in two parts. */
-  readonly splitFrom: number;
   /** Messages that may wait for their commit; more are refused with `overloaded`. */
   readonly maxWaiting: number;
   /** How long the first message of a batch waits for company, in ms. */
@@ -65,8 +62,8 @@ export class Intake {
   /** Why the last append has to be repeated; undefined where it went well. */
   #failing: string | undefined;
   #closed = false;
-  /** Whose last append failed: they may be stored all the same, and come back as duplicates. */
-  readonly #answerLost = new WeakSet<NewMessage>();
+  /** The last append failed: its messages may be stored all the same, and come back as duplicates. */
+  #answerLost = false;
   /** The store failed while closing: from then on everything is refused, so that nothing overtakes what was. */
   #givenUp = false;
 
@@ -77,7 +74,7 @@ export class Intake {
     this.#lane = new Batcher({
       maxRows,
       weight: { of: ({ body }) => body.length, most: MAX_BATCH_BYTES },
-      flush: (batch) => this.#appendInParts(batch),
+      flush: (batch) => this.#append(batch),
       pauseBeforeAgain: () => new Promise((resolve) => clock.after(RETRY_MS, resolve)),
       ...(lingerMs > 0 ? { linger: () => new Promise<void>((resolve) => clock.after(lingerMs, resolve)) } : {}),
     });
@@ -171,7 +168,7 @@ export class Intake {
       const results = await store.append(messages, cursor);
       if (cursor !== null) metrics.intakeReceived.inc({ source }, messages.length);
       metrics.intakeCommitSeconds.observe({ source }, (clock.monotonic() - receivedAt) / 1000);
-      this.#committed(messages, results, () => cursor === null);
+      this.#committed(messages, results, cursor === null);
       const answers = results.map(
         (result, index) => this.#answer(messages[index] as NewMessage, result) as IntakeResult,
       );
@@ -236,18 +233,6 @@ export class Intake {
     }
   }
 
-  async #appendInParts(batch: readonly NewMessage[]): Promise<(Outcome | typeof AGAIN)[]> {
-    if (batch.length < this.#to.splitFrom) return this.#append(batch);
-    const parts = [0, 1].map((rest) => batch.filter(({ shard }) => shard % 2 === rest));
-    // Both have ended before what comes behind them begins, and before intake has.
-    const ended = await Promise.allSettled(parts.map((part) => (part.length === 0 ? [] : this.#append(part))));
-    const outcomes = ended.map((part) => {
-      if (part.status === 'rejected') throw part.reason;
-      return part.value.values();
-    });
-    return batch.map(({ shard }) => outcomes[shard % 2]?.next().value as Outcome | typeof AGAIN);
-  }
-
   async #append(batch: readonly NewMessage[]): Promise<(Outcome | typeof AGAIN)[]> {
     const { store, instruments, isPermanent } = this.#to;
     if (this.#givenUp) throw new RoomlineError('not_ready', { detail: 'intake has ended' });
@@ -256,11 +241,12 @@ export class Intake {
       instruments.metrics.batchRows.observe({ statement: 'append' }, batch.length);
       const results = await store.append(batch);
       this.#failing = undefined;
-      this.#committed(batch, results, (message) => this.#answerLost.has(message));
+      this.#committed(batch, results, this.#answerLost);
+      this.#answerLost = false;
       return results;
     } catch (error) {
       if (!isPermanent(error)) {
-        for (const message of batch) this.#answerLost.add(message);
+        this.#answerLost = true;
         return this.#again(batch, error);
       }
       this.#tell(batch, error);
@@ -303,12 +289,8 @@ export class Intake {
     this.#to.recipients?.addressed(key, 'row' in result ? result.row : result.address, to, acceptedAt);
   }
 
-  /** @param answerLost a duplicate of it may have been appended by a statement that nobody learnt the outcome of */
-  #committed(
-    batch: readonly NewMessage[],
-    results: readonly AppendResult[],
-    answerLost: (message: NewMessage) => boolean,
-  ): void {
+  /** @param answerLost what is a duplicate may have been appended by a statement that nobody learnt the outcome of */
+  #committed(batch: readonly NewMessage[], results: readonly AppendResult[], answerLost: boolean): void {
     const { rooms, gaps, instruments } = this.#to;
     const perRoom = new Map<number, ToRoom>();
     const toRoom = (row: RoomRow): ToRoom => {
@@ -341,7 +323,7 @@ export class Intake {
           return;
         case 'duplicate':
           count.duplicates++;
-          if (answerLost(message)) this.#tellRoom(result.address, result.sequence);
+          if (answerLost) this.#tellRoom(result.address, result.sequence);
           return;
         default:
       }

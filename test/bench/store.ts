@@ -262,7 +262,7 @@ function report(what: string, rows: number, elapsedMs: number, serverMs: number,
 
 /** Of the sessions that serve this purpose. */
 async function serverCpuMs(purpose: string): Promise<number> {
-  const { rows } = await admin.query('SELECT pid FROM pg_stat_activity WHERE starts_with(application_name, $1)', [
+  const { rows } = await admin.query('SELECT pid FROM pg_stat_activity WHERE application_name = $1', [
     `roomline ${purpose}`,
   ]);
   return (rows as { pid: number }[]).reduce((sum, { pid }) => sum + processCpuMs(pid), 0);

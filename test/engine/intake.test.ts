@@ -36,13 +36,6 @@ async function idsOf(bed: Bed, room: string): Promise<string[]> {
   return listed.map(({ messageId }) => messageId).reverse();
 }
 
-/** Names of a room whose shard has an even number, and of one whose has not. */
-function roomsOfBothParts(): [string, string] {
-  const rooms = Array.from({ length: 64 }, (_, n) => `room-${n}`);
-  const isOdd = (room: string) => messageOf(room, 'any').shard % 2 === 1;
-  return [rooms.find((room) => !isOdd(room)) as string, rooms.find(isOdd) as string];
-}
-
 describe('intake', () => {
   it('keeps each room’s order through batches that fail before, after and without their commit', async () => {
     const failure = fc.constantFrom<FaultAction>('run', 'fail_before', 'lose_before', 'run_then_fail');
@@ -52,9 +45,8 @@ describe('intake', () => {
         fc.array(failure, { maxLength: 8 }),
         fc.array(burst, { minLength: 1, maxLength: 6 }),
         fc.integer({ min: 1, max: 5 }),
-        fc.constantFrom(2, 100),
-        async (failures, bursts, maxBatchRows, splitIntakeFrom) => {
-          const bed = new Bed({ settings: { maxBatchRows, splitIntakeFrom } });
+        async (failures, bursts, maxBatchRows) => {
+          const bed = new Bed({ settings: { maxBatchRows } });
           bed.platform.answers = () => ({ kind: 'accepted', platformId: null, platformAt: null, duplicate: false });
           const process = await bed.boot();
           failAppends(process, failures);
@@ -163,65 +155,6 @@ describe('intake', () => {
     await accepting;
     await settled();
     expect(bed.platform.log).toEqual(['r/a']);
-  });
-
-  describe('a batch that is stored in two parts', () => {
-    const [even, odd] = roomsOfBothParts();
-
-    async function boot(): Promise<{ bed: Bed; process: Process; appends: () => string[][] }> {
-      const bed = new Bed({ settings: { splitIntakeFrom: 2 } });
-      bed.platform.answers = () => ({ kind: 'accepted', platformId: null, platformAt: null, duplicate: false });
-      const process = await bed.boot();
-      const appends = () =>
-        process.calls
-          .filter(({ method }) => method === 'append')
-          .map(({ args: [batch] }) => (batch as NewMessage[]).map(({ messageId }) => messageId));
-      return { bed, process, appends };
-    }
-
-    it('is stored at once, and answers each message in its place', async () => {
-      const { bed, process, appends } = await boot();
-      process.faults = ({ method }) => (method === 'append' ? { action: 'run', beforeMs: 10 } : 'run');
-      const batch = [messageOf(even, 'a'), messageOf(odd, 'b'), messageOf(odd, 'c'), messageOf(even, 'd')];
-      const accepting = process.engine.intake.acceptAll(batch);
-      await bed.time.advance(10);
-      const answers = (await accepting) as IntakeResult[];
-      expect(appends()).toEqual([
-        ['a', 'd'],
-        ['b', 'c'],
-      ]);
-      expect(answers.map(sequenceOf)).toEqual([1, 1, 2, 2]);
-      expect(await idsOf(bed, even)).toEqual(['a', 'd']);
-      expect(await idsOf(bed, odd)).toEqual(['b', 'c']);
-    });
-
-    it('lets nothing begin behind it before the slower part has ended', async () => {
-      const { bed, process, appends } = await boot();
-      const isSlow = (args: readonly unknown[]) => (args[0] as NewMessage[]).some(({ messageId }) => messageId === 'b');
-      process.faults = ({ method, args }) =>
-        method === 'append' && isSlow(args) ? { action: 'run', beforeMs: 100 } : 'run';
-      const { intake } = process.engine;
-      const first = intake.acceptAll([messageOf(even, 'a'), messageOf(odd, 'b')]);
-      await bed.time.advance(1);
-      const second = intake.accept(messageOf(even, 'c'));
-      await bed.time.advance(98);
-      expect(appends()).toEqual([['a'], ['b']]);
-      await bed.time.advance(1);
-      await Promise.all([first, second]);
-      expect(appends()).toEqual([['a'], ['b'], ['c']]);
-    });
-
-    it('has the part tried again that failed, and tells its rooms what had been stored all the same', async () => {
-      const { bed, process, appends } = await boot();
-      failAppends(process, ['run_then_fail', 'run']);
-      const accepting = process.engine.intake.acceptAll([messageOf(even, 'a'), messageOf(odd, 'b')]);
-      // Long before the next sweep.
-      await bed.time.advance(1_000);
-      expect(((await accepting) as IntakeResult[]).map(sequenceOf)).toEqual([1, 1]);
-      await settled();
-      expect(appends()).toEqual([['a'], ['b'], ['a']]);
-      expect(bed.platform.log.toSorted()).toEqual([`${even}/a`, `${odd}/b`].toSorted());
-    });
   });
 
   it('refuses requests beyond its bound, but never a message of the queue', async () => {

@@ -54,7 +54,7 @@ export class PostgresDevelopment {
   readonly #connection: Connection;
   readonly #pool: Pool;
 
-  /** @param connection one for appends: those of its own process that it has are over, others are waited for */
+  /** @param connection that of appends: none of this process is open then */
   constructor(connection: Connection, pool: Pool) {
     this.#connection = connection;
     this.#pool = pool;

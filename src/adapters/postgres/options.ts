@@ -7,7 +7,7 @@ export interface PostgresOptions {
   readonly ssl?: NonNullable<ClientConfig['ssl']>;
   /** Connections for batches of compare-and-set, one batch in flight on each. */
   readonly lanes: number;
-  /** Connections for everything else: two for appends, two for ownership, the rest for reads and late acks; at least 5. */
+  /** Connections for everything else: one for appends, two for ownership, the rest for reads and late acks; at least 4. */
   readonly poolMax: number;
   readonly connectTimeoutMs: number;
   readonly statementTimeoutMs: number;

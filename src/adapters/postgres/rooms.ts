@@ -32,15 +32,14 @@ const APPEND_TRIES = 5;
 
 export interface RoomStoreOptions {
   readonly lanes: readonly Connection[];
-  /** Appends of different rooms can go on at once, on different ones of these. */
-  readonly appends: readonly Connection[];
+  readonly appends: Connection;
   readonly pool: Pool;
   readonly dedupeDays: number;
 }
 
 export class PostgresRoomStore implements RoomStore {
   readonly #lanes: readonly Connection[];
-  readonly #appends: readonly Connection[];
+  readonly #appends: Connection;
   readonly #pool: Pool;
   readonly #dedupeMs: number;
 
@@ -55,11 +54,10 @@ export class PostgresRoomStore implements RoomStore {
   async append(batch: readonly NewMessage[], cursor: CursorMove | null = null): Promise<AppendResult[]> {
     if (batch.length === 0) return [];
     const placed = new AppendBatch(batch);
-    const connection = this.#appendsOf(batch);
     for (let tries = 1; ; tries++) {
-      if (!(await connection.isOnKnownHistory())) throw new RoomlineError('another_history');
+      if (!(await this.#appends.isOnKnownHistory())) throw new RoomlineError('another_history');
       try {
-        const [lock, append] = await connection.transact([
+        const [lock, append] = await this.#appends.transact([
           [STATEMENTS.lockRooms, encodeKeys(placed.rooms)],
           placed.command(this.#dedupeMs),
           ...(cursor === null ? [] : [moveCommand(cursor, placed.rooms.length)]),
@@ -69,18 +67,18 @@ export class PostgresRoomStore implements RoomStore {
         if (missing.length === 0) return placed.results(locked, append?.rows as NumberedRecord[]);
         if (tries === APPEND_TRIES)
           throw new Error(`${missing.length} rooms came and went while they were appended to`);
-        await open(connection, missing);
+        await this.#open(missing);
       } catch (error) {
         if (!mayPass(error) || tries === APPEND_TRIES) throwMoved(error);
       }
     }
   }
 
-  /** A room's appends are on one connection, where its callers keep to their shards: in their order. */
-  #appendsOf([first]: readonly { readonly shard: number }[]): Connection {
-    const connection = this.#appends[(first?.shard ?? 0) % this.#appends.length];
-    if (connection === undefined) throw new Error('there is no connection for appends');
-    return connection;
+  /** Gives rooms a row: the one they had before they were put to rest, or a first one. */
+  async #open(rooms: readonly BatchRoom[]): Promise<void> {
+    const keys = encodeKeys(rooms);
+    await this.#appends.run(STATEMENTS.takeBackRooms, keys);
+    await this.#appends.run(STATEMENTS.createRooms, [...keys, bigints(rooms.map((room) => room.acceptedAt))]);
   }
 
   async compareAndSet(lane: number, writes: readonly RoomWrite[], proof: ClaimProof | null): Promise<WriteResult[]> {
@@ -162,11 +160,10 @@ export class PostgresRoomStore implements RoomStore {
     const asked = [...new Map(gaps.map((gap) => [gap.id, gap])).values()];
     if (asked.length === 0) return [];
     if (asked.length < gaps.length) throw new Error('a batch holds two gaps of one room');
-    const connection = this.#appendsOf(asked);
     for (let tries = 1; ; tries++) {
-      if (!(await connection.isOnKnownHistory())) throw new RoomlineError('another_history');
+      if (!(await this.#appends.isOnKnownHistory())) throw new RoomlineError('another_history');
       try {
-        const [, skip] = await connection.transact([
+        const [, skip] = await this.#appends.transact([
           [STATEMENTS.lockGaps, addressesOf(asked)],
           [STATEMENTS.skipGaps, [...addressesOf(asked), bigints(asked.map(({ waitsFor }) => waitsFor))]],
         ]);
@@ -242,13 +239,6 @@ interface MarkRecord {
   readonly version: number;
   readonly tail: number;
   readonly at_rest: boolean;
-}
-
-/** Gives rooms a row: the one they had before they were put to rest, or a first one. */
-async function open(connection: Connection, rooms: readonly BatchRoom[]): Promise<void> {
-  const keys = encodeKeys(rooms);
-  await connection.run(STATEMENTS.takeBackRooms, keys);
-  await connection.run(STATEMENTS.createRooms, [...keys, bigints(rooms.map((room) => room.acceptedAt))]);
 }
 
 function addressesOf(rooms: readonly RoomAddress[]): unknown[] {

@@ -48,14 +48,14 @@ export interface PostgresStores {
   close(): Promise<void>;
 }
 
-/** Connections that are not of the pool: two for appends, renewals, fences. */
-const RESERVED = 4;
+/** Connections that are not of the pool: appends, renewals, fences. */
+const RESERVED = 3;
 
 /** Every store of one database. Connections are opened when they are first needed. */
 export function openStores(options: PostgresOptions): PostgresStores {
   const watch = new ServerWatch((unsafeSettings) => options.onUnsafeSettings?.(unsafeSettings));
   const lanes = Array.from({ length: options.lanes }, (_, lane) => new Connection(options, `lane ${lane}`, watch));
-  const appends = [0, 1].map((part) => new Connection(options, `appends ${part}`, watch)) as [Connection, Connection];
+  const appends = new Connection(options, 'appends', watch);
   const renewals = new Connection(options, 'renewals', watch);
   const fences = new Connection(options, 'fences', watch);
   const pool = new Pool(options, Math.max(1, options.poolMax - RESERVED), watch);
@@ -84,7 +84,7 @@ export function openStores(options: PostgresOptions): PostgresStores {
     },
     bufferCursors: new PostgresBufferCursors(pool),
     decisions: new PostgresDecisions(pool),
-    development: new PostgresDevelopment(appends[0], pool),
+    development: new PostgresDevelopment(appends, pool),
     maintenance: new PostgresMaintenance({
       pool,
       pipeline,
@@ -102,7 +102,7 @@ export function openStores(options: PostgresOptions): PostgresStores {
       return { current: KNOWN_MIGRATIONS.every((name) => applied.includes(name)), applied };
     },
     close: async () => {
-      await Promise.all([...lanes, ...appends, renewals, fences].map((connection) => connection.close()));
+      await Promise.all([...lanes, appends, renewals, fences].map((connection) => connection.close()));
       await pool.close();
     },
   };

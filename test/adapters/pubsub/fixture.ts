@@ -123,7 +123,6 @@ export class World {
       references: createReferences(SECRET),
       instruments: this.instruments,
       maxRows: this.#options.maxRows ?? 200,
-      splitFrom: 100,
       maxWaiting: 1,
       lingerMs: 0,
       mayAccept: () => true,
