@@ -109,6 +109,8 @@ describeDashboard('overview', ({ api, open }) => {
 
   it('has the numbers that the feed adds up to', async () => {
     const feed = listen(api);
+    // What the page hears is a part of what is heard here, so it begins later.
+    await eventually('totals are heard', () => feed.heard.length > 0, DEADLINE);
     const tab = await open('/');
     await tab.page.getByRole('status').filter({ hasText: 'Live' }).waitFor();
     const text = (index: number) => message(`numbers-${index}`, 'Two, so that there is a gap between them');
