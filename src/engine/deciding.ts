@@ -116,8 +116,20 @@ export class Deciding {
 
   /** Begins to decide about the room, unless that is under way; with all that this turn of the event loop brings. */
   wake(resident: Resident): void {
-    if (!resident.deciding) this.#begin(resident);
-    else if (!this.#lingering.take(resident)) return;
+    if (resident.deciding) {
+      this.hurry(resident);
+      return;
+    }
+    this.#begin(resident);
+    this.#decideSoon(resident);
+  }
+
+  /** An acceptance of it that waits for its ack does not any more. */
+  hurry(resident: Resident): void {
+    if (this.#lingering.take(resident)) this.#decideSoon(resident);
+  }
+
+  #decideSoon(resident: Resident): void {
     this.#woken.push(resident);
     if (this.#woken.length === 1) this.#to.endOfTurn(() => this.#decideWoken());
   }

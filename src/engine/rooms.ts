@@ -219,6 +219,7 @@ export class Rooms {
       if (!shards.has(resident.room.shard)) continue;
       leaveQueue(resident);
       if (!resident.deciding) giveBack(resident);
+      this.#deciding.hurry(resident);
       this.#turnedAway.add(resident);
     }
   }
@@ -254,6 +255,7 @@ export class Rooms {
       leaveQueue(resident);
       // A claim that is being stored keeps its permit: it is sent.
       if (!resident.deciding) giveBack(resident);
+      this.#deciding.hurry(resident);
     }
     const { channels, clock } = this.#to;
     const longestSendMs = Math.max(0, ...channels.all().map(({ settings }) => settings.sendTimeoutMs));

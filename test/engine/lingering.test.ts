@@ -146,12 +146,21 @@ describe('an acceptance that waits for its ack', () => {
     expect(await bed.outcomes('r')).toEqual(['acked']);
   });
 
-  it('is on disk before a drain has ended', async () => {
+  it('is stored at once where its shard is left', async () => {
+    const bed = bedOf();
+    const process = await sentTo(bed, 'r', ['a', 'b']);
+    await bed.platform.last.accept();
+    process.engine.rooms.leave(new Set([(await bed.row('r')).shard]));
+    await settled();
+    expect(await bed.row('r')).toMatchObject({ phase: 'awaiting_ack' });
+  });
+
+  it('is on disk before a drain has ended, which does not wait for its ack', async () => {
     const bed = bedOf();
     const process = await sentTo(bed, 'r', ['a', 'b']);
     await bed.platform.last.accept();
     const drained = process.engine.rooms.drain();
-    await bed.time.advance(WAIT_MS);
+    await settled();
     await drained;
     expect(await bed.row('r')).toMatchObject({ phase: 'awaiting_ack', settled: 0 });
   });
