@@ -174,7 +174,7 @@ describe('the part of a process', () => {
             await engine.rooms.post(row, each.do === 'skip' ? { type: 'skip', sequence } : { type: each.do });
           }
         }
-        await stage.round();
+        await stage.quietRound();
         const rows = await stage.rows();
         const part = await stage.part(engine.ownership.worker);
         const { rooms, messages } = part?.channels[0] ?? {};

@@ -1,4 +1,5 @@
 /** Engines that tell of themselves, on one memory database with its pipeline store. */
+import { isDeepStrictEqual } from 'node:util';
 import { endOfTurn } from '../../simulators/world/time.ts';
 import { Reporter } from '../../src/engine/pipeline.ts';
 import type { LingeringRoom, PipelinePart, PipelineStore } from '../../src/engine/pipeline-ports.ts';
@@ -42,6 +43,18 @@ export class Stage {
   async round(): Promise<void> {
     await this.bed.time.advance(1_000 - (this.bed.time.now % 1_000));
     await settled();
+  }
+
+  /** A round in whose very millisecond no room moves: what is told and what is stored are then of the same moment. */
+  async quietRound(): Promise<void> {
+    for (;;) {
+      const { time } = this.bed;
+      await time.advance(999 - (time.now % 1_000));
+      await settled();
+      const before = await this.rows();
+      await this.round();
+      if (isDeepStrictEqual(await this.rows(), before)) return;
+    }
   }
 
   async part(worker: string | null): Promise<PipelinePart | null> {

@@ -141,10 +141,10 @@ describe('A whole system', { timeout: TEST_TIMEOUT_MS }, () => {
   };
   const REFUSALS = {
     r_later: { kind: 'refuse', probability: 0.04, status: 409, scope: 'message', permanent: false, retryAfterMs: 100 },
-    s_never: { kind: 'refuse', probability: 0.02, status: 400, code: 'recipient_unknown' },
+    s_never: { kind: 'refuse', probability: 0.03, status: 400, code: 'recipient_unknown' },
     t_too_many: {
       kind: 'refuse',
-      probability: 0.01,
+      probability: 0.03,
       status: 429,
       scope: 'channel',
       retryAfterMs: 200,
