@@ -193,7 +193,7 @@ function tryOut(
     permits: sendsOf(inputs, each) * inputs.channels,
     maxRows: MAX_ROWS,
     lingerMs: LINGER_MS,
-    acceptanceLingerMs: ACCEPTANCE_LINGER_MS,
+    acceptanceLingerMs: processes === 1 ? ACCEPTANCE_LINGER_MS : 0,
     roundTripMs: inputs.roundTripMs,
     syncMs: inputs.syncMs,
     signalMs: SIGNAL_MS,

@@ -343,7 +343,7 @@ export const configSchema = section('Roomline', {
     maxIntakeRows: integer('Messages in one statement that takes them in.', 1, 5_000),
     lingerMs: ms('Longest wait of a first message for others to share its batch.', 0, 1_000),
     acceptanceLingerMs: ms(
-      'Longest wait of an acceptance by a platform for the ack, to be stored with it in one write; 0: none. Of what a process that is killed has not stored yet its successor asks for evidence.',
+      'Longest wait of an acceptance by a platform for the ack, to be stored with it in one write, while no other process is known that the ack could come to; 0: none. Of what a process that is killed has not stored yet its successor asks for evidence.',
       0,
       1_000,
     ),

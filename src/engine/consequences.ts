@@ -35,7 +35,7 @@ export class Consequences {
   committed(resident: Resident, before: Room, course: Course, kept: boolean): void {
     const { bodies, channels, instruments, telling } = this.#to;
     const { room } = course;
-    if (!kept && room.version !== before.version) telling.changed(resident.room, course.facts, resident.ackArrivedAt);
+    if (!kept && concernsHolder(before, room)) telling.changed(resident.room, course.facts, resident.ackArrivedAt);
     const channel = channels.get(room.key);
     for (const fact of course.facts) {
       if (fact.kind !== 'settled') continue;
@@ -85,4 +85,19 @@ export class Consequences {
     if (row.settled <= before.settled || before.phase !== 'awaiting_ack' || before.until === null) return;
     if (row.since < before.until) this.#to.channels.get(row.key)?.reportAck(row.id);
   }
+}
+
+/** False where nothing but the level of an ack has changed that is still waited for: the holder waits on as before. */
+function concernsHolder(before: Room, room: Room): boolean {
+  if (room.version === before.version) return false;
+  const { phase, settled, tail, until, paused, platformId } = room;
+  return !(
+    phase === 'awaiting_ack' &&
+    before.phase === phase &&
+    before.settled === settled &&
+    before.tail === tail &&
+    before.until === until &&
+    before.paused === paused &&
+    before.platformId === platformId
+  );
 }

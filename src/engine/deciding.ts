@@ -108,7 +108,8 @@ export class Deciding {
     const { room } = resident;
     // An ack that names the platform's id finds its room only where that is stored.
     if (this.#to.channels.get(room.key)?.settings.echoesReference !== 'always') return false;
-    if (!this.#to.tenure.keeps(room.shard)) return false;
+    // Where an ack may come to another process, its write and this one would only be in each other's way.
+    if (!this.#to.tenure.alone || !this.#to.tenure.keeps(room.shard)) return false;
     const now = this.#to.clock.now();
     const accepted = transition(room, event, now).room;
     return accepted.phase === 'awaiting_ack' && accepted.until !== null && accepted.until - now > waitMs;
@@ -193,7 +194,8 @@ export class Deciding {
   async #read(resident: Resident): Promise<boolean> {
     for (;;) {
       try {
-        const room = await this.#to.reader.read(resident.room);
+        const { shard, id } = resident.room;
+        const room = await this.#to.reader.read({ shard, id, withBody: this.#to.tenure.keeps(shard) });
         resident.failing = false;
         if (room === null) return this.#abandon(resident, new Error('the room is gone from the store'));
         this.#consequences.read(resident.room, room);

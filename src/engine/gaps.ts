@@ -59,7 +59,7 @@ export class Gaps {
     const { store, clock, maxRows, instruments } = dependencies;
     this.#deadlines = new Deadlines(clock, (id) => this.#onDue(id));
     this.#skips = new Batcher({ maxRows, flush: (gaps) => this.#skipAll(gaps) });
-    this.#reads = new Batcher({ maxRows, flush: (addresses) => store.readRooms(addresses) });
+    this.#reads = new Batcher({ maxRows, flush: (wanted) => store.readRooms(wanted) });
     instruments.metrics.beforeRender.add(this.#tell);
   }
 

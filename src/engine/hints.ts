@@ -8,7 +8,7 @@ import { Batcher } from './batcher.ts';
 import type { Channels } from './channels.ts';
 import type { Tenure } from './ownership.ts';
 import { channelName } from './policy.ts';
-import type { ChannelKey, Clock, RoomMark, RoomStore, Signal, Signals, StoredRoom } from './ports.ts';
+import type { ChannelKey, Clock, RoomMark, RoomStore, Signal, Signals, StoredRoom, WantedRoom } from './ports.ts';
 import type { Rooms } from './rooms.ts';
 
 /** How far a room is said to be. */
@@ -60,7 +60,7 @@ const ACKS_EVERY_MS = 1_000;
 
 export class Hints {
   readonly #to: HintsDependencies;
-  readonly #reads: Batcher<RoomAddress, StoredRoom | null>;
+  readonly #reads: Batcher<WantedRoom, StoredRoom | null>;
   /** The newest hint about each room that is being read. */
   readonly #reading = new Map<number, Hint>();
   /** When others were last told of each channel's acks, in monotonic ms. */
@@ -69,7 +69,7 @@ export class Hints {
   constructor(dependencies: HintsDependencies) {
     this.#to = dependencies;
     const { store } = dependencies;
-    this.#reads = new Batcher({ maxRows: MAX_READ, flush: (addresses) => store.readRooms(addresses) });
+    this.#reads = new Batcher({ maxRows: MAX_READ, flush: (wanted) => store.readRooms(wanted) });
   }
 
   /** Listens until the result is called. */
@@ -141,7 +141,7 @@ export class Hints {
     try {
       for (;;) {
         const before = this.#reading.get(address.id);
-        const stored = await this.#reads.submit(address);
+        const stored = await this.#reads.submit({ shard: address.shard, id: address.id, withBody: true });
         const hint = this.#reading.get(address.id) as Hint;
         if (stored === null || !tenure.holds(address.shard)) return;
         const { version, tail } = stored.row;

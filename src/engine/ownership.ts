@@ -37,6 +37,8 @@ import type { StoreWork } from './store-work.ts';
 export interface Tenure {
   /** Engine time is the database's: a life has begun. */
   readonly clockIsSet: boolean;
+  /** No other process is known: nobody else can be told of an ack, and there are no signals to miss. */
+  readonly alone: boolean;
   /** This process holds the shard, as far as it knows. */
   holds(shard: number): boolean;
   /** It holds the shard and is about to hand it over: nothing is claimed or taken over there. */
@@ -183,7 +185,6 @@ export class Ownership implements Tenure {
     return this.#shards;
   }
 
-  /** No other process is known: there is nobody whose signals could be missed. */
   get alone(): boolean {
     return this.#watch.alone;
   }

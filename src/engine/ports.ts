@@ -72,6 +72,13 @@ export interface StoredRoom {
   readonly row: RoomRow;
   readonly envelopes: readonly StoredEnvelope[];
   readonly gap?: Gap;
+  /** Of the head, where it was asked for and nothing of it is under way. */
+  readonly headBody?: Uint8Array;
+}
+
+export interface WantedRoom extends RoomAddress {
+  /** Its head is about to be sent. */
+  readonly withBody?: boolean;
 }
 
 /** The worker's proof that it may claim: its fence row must be unfenced and at this generation. */
@@ -127,7 +134,7 @@ export interface RoomStore {
    * @throws where it is not known whether it committed (`OutcomeUnknownError`), or where it did not.
    */
   compareAndSet(lane: number, writes: readonly RoomWrite[], proof: ClaimProof | null): Promise<WriteResult[]>;
-  readRooms(addresses: readonly RoomAddress[]): Promise<(StoredRoom | null)[]>;
+  readRooms(wanted: readonly WantedRoom[]): Promise<(StoredRoom | null)[]>;
   findRoom(key: RoomKey, shard: number): Promise<StoredRoom | null>;
   /** Bodies of waiting messages, in the order asked for; null for one that has left the room. */
   readBodies(wanted: readonly (RoomAddress & { readonly sequence: number })[]): Promise<(Uint8Array | null)[]>;

@@ -74,7 +74,7 @@ export class Rooms {
     this.#to = dependencies;
     const { clock, store, channels } = dependencies;
     this.#deadlines = new Deadlines(clock, (id, lateMs) => this.#onDeadline(id, lateMs));
-    this.#reader = new RoomReader(store, channels);
+    this.#reader = new RoomReader(store, channels, dependencies.bodies);
     this.#deciding = new Deciding({ ...dependencies, reader: this.#reader }, this.#keeper());
   }
 

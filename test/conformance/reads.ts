@@ -44,6 +44,34 @@ export function describeReads(stores: () => Stores): void {
     });
   });
 
+  describe('readRooms, asked for bodies', () => {
+    it('brings that of a head of which nothing is under way, and no other', async () => {
+      const world = new World(stores());
+      const proof = await world.worker();
+      const room = await world.roomWith(2);
+      const bodyNow = async (withBody = true): Promise<string | undefined> => {
+        const [stored] = await world.stores.rooms.readRooms([{ shard: room.shard, id: room.id, withBody }]);
+        return stored?.headBody === undefined ? undefined : new TextDecoder().decode(stored.headBody);
+      };
+      const bodyOf = async (sequence: number): Promise<string> => {
+        const [body] = await world.stores.rooms.readBodies([{ shard: room.shard, id: room.id, sequence }]);
+        return new TextDecoder().decode(body ?? undefined);
+      };
+      const [first, second] = [await bodyOf(1), await bodyOf(2)];
+      expect(second).not.toBe(first);
+      expect(await bodyNow()).toBe(first);
+      expect(await bodyNow(false)).toBeUndefined();
+
+      const claimed = await world.apply(room, proof, claimBy(proof));
+      expect(await bodyNow()).toBeUndefined();
+      await world.apply(claimed, proof, ack(1));
+      expect(await bodyNow()).toBe(second);
+      const asked = [{ shard: room.shard, id: room.id + 1_000_000, withBody: true }, room];
+      const [nobody, without] = await world.stores.rooms.readRooms(asked);
+      expect([nobody, without?.headBody]).toEqual([null, undefined]);
+    });
+  });
+
   describe('findRoom', () => {
     it('finds a room by its key alone', async () => {
       const world = new World(stores());

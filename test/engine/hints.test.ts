@@ -71,6 +71,45 @@ describe('signals of other processes', () => {
     expect(bus.sent.filter(({ kind }) => kind === 'room')).toEqual([]);
   });
 
+  it('about a level that unlocks nothing are not sent: the holder waits on, for the ack or its time', async () => {
+    const pair = await Pair.boot();
+    const { bed, outside, bus } = pair;
+    await outside.publish('r', ['a', 'b', 'c']);
+    await bed.platform.last.accept();
+    const told = () => bus.sent.filter(({ kind }) => kind === 'room').length;
+    const before = [told(), pair.reads];
+    await outside.ack(bed, 'r', 1, { level: 'sent' });
+    expect(await bed.row('r')).toMatchObject({ phase: 'awaiting_ack', level: 'sent' });
+    expect([told(), pair.reads]).toEqual(before);
+    await outside.ack(bed, 'r', 1);
+    expect(bed.platform.log).toEqual(['r/a', 'r/b']);
+
+    await bed.platform.last.accept();
+    await outside.ack(bed, 'r', 2, { level: 'sent' });
+    await bed.time.advance(((await bed.row('r')).until ?? 0) - bed.time.now);
+    expect(bed.platform.log).toEqual(['r/a', 'r/b', 'r/c']);
+    expect(await bed.outcomes('r')).toEqual(['acked', 'assumed']);
+  });
+
+  it('about a level that comes before the answer are sent: the answer is decided on the row as it is', async () => {
+    const { bed, outside, worker } = await Pair.boot();
+    await outside.publish('r', ['a', 'b']);
+    await outside.ack(bed, 'r', 1, { level: 'sent' });
+    const before = worker.countOf('rooms', 'compareAndSet');
+    await bed.platform.last.accept();
+    expect(await bed.row('r')).toMatchObject({ phase: 'awaiting_ack', level: 'sent' });
+    expect(worker.countOf('rooms', 'compareAndSet') - before).toBe(1);
+  });
+
+  it('bring the body of what is to be sent with the room: it is not read on its own', async () => {
+    const { bed, outside, worker } = await Pair.boot();
+    await outside.publish('r', ['a', 'b']);
+    await bed.platform.last.accept();
+    await outside.ack(bed, 'r', 1);
+    expect(bed.platform.log).toEqual(['r/a', 'r/b']);
+    expect(worker.countOf('rooms', 'readBodies')).toBe(0);
+  });
+
   it('bring an operator’s order', async () => {
     const { bed, outside } = await Pair.boot();
     await outside.publish('r', ['a', 'b']);

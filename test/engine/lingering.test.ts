@@ -74,6 +74,17 @@ describe('an acceptance that waits for its ack', () => {
     for (const room of ['r', 's', 't']) expect(await bed.row(room)).toMatchObject({ phase: 'awaiting_ack' });
   });
 
+  it('does not wait where another process is, which the ack may come to', async () => {
+    const bed = bedOf();
+    const worker = await sentTo(bed, 'r', ['a', 'b']);
+    const webhooks = await bed.boot({ roles: ['webhook'] });
+    await bed.time.until(() => !worker.engine.ownership.alone);
+    await bed.platform.last.accept();
+    expect(storedOf(bed, 'r')).toEqual(['sending 1', 'awaiting_ack 1']);
+    await webhooks.ack(bed, 'r', 1);
+    expect(storedOf(bed, 'r').slice(2)).toEqual(['1 acked, ready 2']);
+  });
+
   it('does not wait where acks may come without our reference: they find the room by what is stored', async () => {
     const bed = bedOf({ echoesReference: 'never' });
     await sentTo(bed, 'r', ['a']);

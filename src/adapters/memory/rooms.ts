@@ -11,6 +11,7 @@ import type {
   RoomWrite,
   Skipped,
   StoredRoom,
+  WantedRoom,
   WriteResult,
 } from '../../engine/ports.ts';
 import { RoomlineError } from '../../errors.ts';
@@ -108,11 +109,15 @@ export class MemoryRoomStore implements RoomStore {
     });
   }
 
-  async readRooms(addresses: readonly RoomAddress[]): Promise<(StoredRoom | null)[]> {
+  async readRooms(wanted: readonly WantedRoom[]): Promise<(StoredRoom | null)[]> {
     await nextMicrotask();
-    return addresses.map((address) => {
-      const record = recordAt(this.#database, address);
-      return record === null ? null : storedRoom(record);
+    return wanted.map((one) => {
+      const record = recordAt(this.#database, one);
+      if (record === null) return null;
+      const { phase, settled } = record.row;
+      const rests = phase === 'idle' || phase === 'ready' || phase === 'waiting';
+      const headBody = one.withBody === true && rests ? record.messages.get(settled + 1)?.body.slice() : undefined;
+      return { ...storedRoom(record), ...(headBody === undefined ? {} : { headBody }) };
     });
   }
 

@@ -11,12 +11,13 @@ import {
   type RoomWrite,
   type Skipped,
   type StoredRoom,
+  type WantedRoom,
   type WriteResult,
 } from '../../engine/ports.ts';
 import { RoomlineError } from '../../errors.ts';
 import { ENVELOPE_WINDOW, type RoomAddress, type RoomKey } from '../../room/room.ts';
 import { AppendBatch, type BatchRoom, encodeKeys, type LockedRecord, type NumberedRecord } from './append.ts';
-import { bigints, integers, texts } from './arrays.ts';
+import { bigints, booleans, integers, texts } from './arrays.ts';
 import { moveCommand, throwMoved } from './buffer.ts';
 import { type Answer, type AnswerRecord, decodeAnswer, encodeWrites } from './compare-and-set.ts';
 import type { Connection } from './connection.ts';
@@ -120,10 +121,11 @@ export class PostgresRoomStore implements RoomStore {
     }
   }
 
-  async readRooms(addresses: readonly RoomAddress[]): Promise<(StoredRoom | null)[]> {
-    if (addresses.length === 0) return [];
-    const result = await this.#pool.run(STATEMENTS.readRooms, [...addressesOf(addresses), ENVELOPES]);
-    const rooms: (StoredRoom | null)[] = addresses.map(() => null);
+  async readRooms(wanted: readonly WantedRoom[]): Promise<(StoredRoom | null)[]> {
+    if (wanted.length === 0) return [];
+    const withBody = booleans(wanted.map((one) => one.withBody === true));
+    const result = await this.#pool.run(STATEMENTS.readRooms, [...addressesOf(wanted), withBody, ENVELOPES]);
+    const rooms: (StoredRoom | null)[] = wanted.map(() => null);
     for (const record of result.rows as (StoredRoomRecord & { ord: number })[]) {
       rooms[record.ord - 1] = storedRoom(record);
     }

@@ -90,12 +90,18 @@ type EnvelopeFields = readonly [
 
 export interface StoredRoomRecord extends RoomRecord {
   readonly envelopes: readonly EnvelopeFields[];
+  readonly head_body?: Uint8Array | null;
 }
 
 export function storedRoom(record: StoredRoomRecord): StoredRoom {
   const gap = gapOf(record);
-  const stored = { row: roomRow(record), envelopes: record.envelopes.map(storedEnvelope) };
-  return gap === null ? stored : { ...stored, gap };
+  const { head_body: headBody } = record;
+  return {
+    row: roomRow(record),
+    envelopes: record.envelopes.map(storedEnvelope),
+    ...(gap === null ? {} : { gap }),
+    ...(headBody == null ? {} : { headBody }),
+  };
 }
 
 function storedEnvelope(fields: EnvelopeFields): StoredEnvelope {

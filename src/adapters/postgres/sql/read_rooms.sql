@@ -1,8 +1,12 @@
--- Rooms by their addresses, resting ones too, each with the envelopes of its head and the next few, at most $3.
--- `ord` counts those asked for from 1.
-SELECT w.ord, r.*, e.envelopes
+-- Rooms by their addresses, resting ones too, each with the envelopes of its head and the next few, at most $4; those of
+-- $3 with the body of a head of which nothing is under way. `ord` counts those asked for from 1.
+SELECT w.ord, r.*, e.envelopes,
+  CASE WHEN w.with_body AND r.phase IN ('idle', 'ready', 'waiting') THEN (
+    SELECT h.body FROM messages h
+    WHERE h.shard = r.shard AND h.room_id = r.id AND h.sequence = r.settled + 1
+  ) END AS head_body
 FROM
-  unnest($1::integer[], $2::bigint[]) WITH ORDINALITY AS w (shard, id, ord),
+  unnest($1::integer[], $2::bigint[], $3::boolean[]) WITH ORDINALITY AS w (shard, id, with_body, ord),
   LATERAL (
     SELECT * FROM rooms a WHERE a.shard = w.shard AND a.id = w.id
     UNION ALL
@@ -18,6 +22,6 @@ FROM
       SELECT * FROM messages m
       WHERE m.shard = r.shard AND m.room_id = r.id AND m.sequence > r.settled
       ORDER BY m.sequence
-      LIMIT $3
+      LIMIT $4
     ) AS m
   ) AS e
