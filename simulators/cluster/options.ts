@@ -18,7 +18,7 @@ export interface ClusterOptions {
 export const LEASE_MS = 10_000;
 
 const USUAL = { rooms: 240, messages: 40, workers: 3 };
-const FIGURES = { rooms: 25_000, messages: 4, workers: 4 };
+const FIGURES = { rooms: 25_000, messages: 3, workers: 4 };
 
 /** Prints help or what is wrong and ends the process where the arguments ask for it. */
 export function parseOptions(argv: readonly string[]): ClusterOptions {
