@@ -108,7 +108,7 @@ export class Deciding {
     const { room } = resident;
     // An ack that names the platform's id finds its room only where that is stored.
     if (this.#to.channels.get(room.key)?.settings.echoesReference !== 'always') return false;
-    // Where an ack may come to another process, its write and this one would only be in each other's way.
+    // Another process that the ack may come to cannot store it with what waits here.
     if (!this.#to.tenure.alone || !this.#to.tenure.keeps(room.shard)) return false;
     const now = this.#to.clock.now();
     const accepted = transition(room, event, now).room;
