@@ -2,7 +2,7 @@
 import type { ProxyConnection, Tap } from './proxy.ts';
 
 /**
- * What the client has just asked for. `append`: the COMMIT of an append; `claim` and `settle`: a batch of
+ * What the client has just asked for. `append`: the end of an append's transaction; `claim` and `settle`: a batch of
  * compare-and-set with a claim in it, or without.
  */
 export type Batch = 'append' | 'claim' | 'settle';
@@ -58,7 +58,8 @@ class PostgresTap implements Tap {
   /** How often the server will have said, and has said, that it is ready for the next query. */
   #readyDue = 1;
   #ready = 0;
-  #names: string[] = [];
+  /** Since the last Sync. */
+  #appends = false;
   #sprung: { readonly ambush: Ambush; readonly at: number } | null = null;
   #kept: Buffer[] = [];
 
@@ -92,18 +93,18 @@ class PostgresTap implements Tap {
 
   #onAsked(tag: string, body: Buffer): void {
     if (tag === 'B') this.#onBind(body);
-    else if (tag === 'Q') {
+    else if (tag === 'Q') this.#readyDue++;
+    else if (tag === 'S') {
       this.#readyDue++;
-      const text = untilZero(body, 0);
-      if (text === 'COMMIT' && this.#names.includes(APPEND)) this.#meet('append', this.#readyDue);
-      if (text === 'COMMIT' || text.startsWith('BEGIN')) this.#names = [];
-    } else if (tag === 'S') this.#readyDue++;
+      if (this.#appends) this.#meet('append', this.#readyDue);
+      this.#appends = false;
+    }
   }
 
   #onBind(body: Buffer): void {
     const portal = untilZero(body, 0);
     const name = untilZero(body, portal.length + 1);
-    this.#names.push(name);
+    if (name === APPEND) this.#appends = true;
     if (name !== COMPARE_AND_SET) return;
     // Its answer is complete when the server is ready again, after the Sync that follows.
     this.#meet(hasClaim(body, portal.length + name.length + 2) ? 'claim' : 'settle', this.#readyDue + 1);

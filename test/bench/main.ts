@@ -9,6 +9,7 @@ import { isolation } from './isolation.ts';
 import { describeMachine, loadAverage, requireProc } from './machine.ts';
 import { media } from './media.ts';
 import { parseOptions, type WorkloadName } from './options.ts';
+import { platforms } from './platforms.ts';
 import { plot } from './plot.ts';
 import { quiet } from './quiet.ts';
 import { asJson, report } from './report.ts';
@@ -28,6 +29,7 @@ const WORKLOADS: Readonly<Record<WorkloadName, Workload>> = {
   history,
   soak,
   media,
+  platforms,
   costs,
 };
 const INTERRUPTED = 130;

@@ -13,6 +13,7 @@ export const WORKLOAD_NAMES = [
   'history',
   'soak',
   'media',
+  'platforms',
   'costs',
 ] as const;
 export type WorkloadName = (typeof WORKLOAD_NAMES)[number];

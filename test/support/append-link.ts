@@ -11,22 +11,22 @@ export interface HeldAppend {
 /** Bytes of one connection from the first append that was held on; `answer` is what the server has said since its release. */
 interface Held {
   kept: Buffer[] | null;
-  /** To be told once its COMMIT is there, too. */
+  /** To be told once its end is there, too. */
   readonly onWhole: (append: HeldAppend) => void;
   answer: Buffer;
   onAnswer: () => void;
 }
 
 const APPENDS: Batch = 'append';
-/** The prepared statement that only connections for appends have. */
+/** The prepared statement that only connections for appends have, and the one that an append begins with. */
 const APPEND_STATEMENT = 'roomline_append_messages';
-/** How a transaction begins, after the header of the protocol's message, and how it ends. */
-const BEGIN = 'BEGIN';
+const FIRST_BOUND = '0\0roomline_lock_rooms\0';
+/** The tag of a message and its length; what it binds follows. */
 const HEADER_BYTES = 5;
-const COMMIT = 'COMMIT\0';
-/** Of Postgres's answers: what COMMIT came to, and the fields of a refusal. */
-const COMMITTED = /COMMIT\0/;
-const ROLLED_BACK = /ROLLBACK\0/;
+/** What ends a transaction, and what Postgres says in the end of its answer. */
+const SYNC = Buffer.from('S\0\0\0\x04', 'latin1');
+const READY = 'Z\0\0\0\x05I';
+/** Of Postgres's answers: the fields of a refusal. */
 const REFUSED = /\0VERROR\0C([0-9A-Z]{5})\0/;
 
 export class AppendLink {
@@ -74,7 +74,8 @@ export class AppendLink {
     let held: Held | null = null;
     const keep = (one: Held, kept: Buffer[], bytes: Buffer): void => {
       kept.push(bytes);
-      if (Buffer.concat(kept).includes(COMMIT)) one.onWhole({ release: () => release(connection, one) });
+      const isWhole = Buffer.concat(kept).subarray(-SYNC.length).equals(SYNC);
+      if (isWhole) one.onWhole({ release: () => release(connection, one) });
     };
     return {
       up: (bytes) => {
@@ -83,7 +84,7 @@ export class AppendLink {
           return null;
         }
         // The transaction before it may end in the same bytes.
-        const begin = isForAppends && held === null ? bytes.indexOf(BEGIN) - HEADER_BYTES : -1;
+        const begin = isForAppends && held === null ? beginOfAppend(bytes) : -1;
         if (this.#onHeld !== null && begin >= 0) {
           const kept: Buffer[] = [];
           held = { kept, onWhole: this.#onHeld, answer: Buffer.alloc(0), onAnswer: () => undefined };
@@ -109,11 +110,15 @@ function release(connection: ProxyConnection, held: Held): Promise<string | null
   return new Promise((resolve) => {
     held.onAnswer = () => {
       const said = held.answer.toString('latin1');
-      if (COMMITTED.test(said)) resolve(null);
-      if (ROLLED_BACK.test(said)) resolve(REFUSED.exec(said)?.[1] ?? null);
+      if (said.endsWith(READY)) resolve(REFUSED.exec(said)?.[1] ?? null);
     };
     const bytes = Buffer.concat(held.kept ?? []);
     held.kept = null;
     connection.pass('up', bytes);
   });
+}
+
+/** Where the first message of an append begins; negative where there is none. */
+function beginOfAppend(bytes: Buffer): number {
+  return bytes.indexOf(FIRST_BOUND, 0, 'latin1') - HEADER_BYTES;
 }

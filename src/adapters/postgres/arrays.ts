@@ -75,7 +75,9 @@ function encode<T>(
   const dimensions = values.length === 0 ? 0 : 1;
   let hasNull = 0;
   let at = HEADER_BYTES;
-  for (const value of values) {
+  // Not by an iterator: arrays of many types come here, and each step of one would be an object.
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index] as Nullable<T>;
     if (value === null) {
       hasNull = 1;
       array.writeInt32BE(NULL_LENGTH, at);

@@ -6,7 +6,7 @@ import {
   type PartitionsView,
 } from '../../engine/buffer-ports.ts';
 import { integers } from './arrays.ts';
-import type { Command } from './connection.ts';
+import type { Command } from './exchange.ts';
 import type { Pool } from './pool.ts';
 import { STATEMENTS } from './statements.ts';
 

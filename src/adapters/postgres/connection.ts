@@ -2,15 +2,14 @@ import pg from 'pg';
 import { OutcomeUnknownError } from '../../engine/ports.ts';
 import { RoomlineError } from '../../errors.ts';
 import type { ServerView } from './checks.ts';
+import { type Command, exchange } from './exchange.ts';
 import { hadNoEffect, hasStalePlan } from './failures.ts';
 import type { PostgresOptions } from './options.ts';
 import type { ServerWatch } from './server-watch.ts';
 import { clientConfig } from './session.ts';
 import { queryOf, type Statement } from './statements.ts';
 
-export type Command = readonly [Statement, readonly unknown[]];
-
-const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
+const SESSION_ID: Statement = { name: 'roomline_session_id', text: 'SELECT pg_backend_pid() AS pid' };
 
 /**
  * One connection that somebody has for itself. It is opened by the first call, and again by the next call after it
@@ -69,28 +68,19 @@ export class Connection {
   }
 
   /**
-   * Statements of one transaction, sent in one go from BEGIN to COMMIT, so that it never waits for this process.
-   * `onStarted` is told the id of the server's session as soon as that has begun it.
+   * Statements of one transaction, sent in one go, so that it never waits for this process; see `exchange` for what may
+   * follow the first. `onStarted` is told the id of the server's session as soon as that has begun it.
    * @returns the statements' answers, when all is committed
    * @throws OutcomeUnknownError where it may have been committed; any other error means that it had no effect
    */
   async transact(commands: readonly Command[], onStarted?: (processId: number) => void): Promise<pg.QueryResult[]> {
     const client = await this.#open();
     const prepared = this.#options.preparedStatements;
-    const sent = [
-      client.query(BEGIN),
-      ...(onStarted === undefined ? [] : [client.query('SELECT pg_backend_pid() AS pid').then(tell(onStarted))]),
-      ...commands.map(([statement, values]) => client.query(queryOf(statement, values, prepared))),
-      client.query('COMMIT'),
-    ];
-    const answers = await Promise.allSettled(sent);
-    const failures = answers.filter((answer) => answer.status === 'rejected').map((answer) => answer.reason as unknown);
-    // Once one statement has failed the transaction is lost, whatever became of the connection afterwards.
-    const definite = failures.find(hadNoEffect);
-    if (failures.length > 0) return this.#fail(client, this.#purpose, definite ?? failures[0]);
-    const results = answers.map((answer) => (answer as PromiseFulfilledResult<pg.QueryResult>).value);
-    if (results.at(-1)?.command !== 'COMMIT') throw new Error(`the ${this.#purpose} transaction was rolled back`);
-    return results.slice(-1 - commands.length, -1);
+    const failed = (error: unknown): never => this.#fail(client, this.#purpose, error);
+    if (onStarted === undefined) return exchange(client, commands, { prepared }).catch(failed);
+    const onFirstRow = (row: unknown) => onStarted((row as { pid: number }).pid);
+    const sent = exchange(client, [[SESSION_ID, []], ...commands], { prepared, onFirstRow });
+    return (await sent.catch(failed)).slice(1);
   }
 
   async close(): Promise<void> {
@@ -165,11 +155,4 @@ export class Connection {
   #forget(client: Promise<pg.Client>): void {
     if (this.#client === client) this.#client = null;
   }
-}
-
-function tell(onStarted: (processId: number) => void): (result: pg.QueryResult) => pg.QueryResult {
-  return (result) => {
-    onStarted((result.rows[0] as { pid: number }).pid);
-    return result;
-  };
 }

@@ -81,10 +81,22 @@ const INDEXES: Readonly<Record<string, readonly string[]>> = {
 
 /** Parameters by their numbers without which no partition of the history would be left in the plan. */
 const GIVEN: Readonly<Record<string, Readonly<Record<number, number>>>> = {
+  roomline_append_messages: { 2: 0 },
+  roomline_append_ordered: { 2: 0 },
   roomline_read_settled_states: { 4: Number.MAX_SAFE_INTEGER },
   roomline_update_attempts: { 8: 0, 9: Number.MAX_SAFE_INTEGER },
   roomline_update_settled: { 10: 0, 11: Number.MAX_SAFE_INTEGER },
 };
+
+const DAY_MS = 86_400_000;
+/** What publishers and webhooks call for all the time, each with the times of the last day. */
+const OF_THE_LAST_DAY = (now: number): Readonly<Record<string, Readonly<Record<number, number>>>> => ({
+  roomline_append_messages: { 2: now - DAY_MS },
+  roomline_append_ordered: { 2: now - DAY_MS },
+  roomline_read_settled_states: { 4: DAY_MS },
+  roomline_update_attempts: { 8: now - DAY_MS, 9: now },
+  roomline_update_settled: { 10: now - DAY_MS, 11: now },
+});
 
 interface PlanNode {
   readonly 'Node Type': string;
@@ -156,6 +168,19 @@ describe.each(postgresServers())('$name: plans', (server) => {
         used.some((index) => new RegExp(`^${pattern}$`).test(index)),
         pattern,
       ).toBe(true);
+  });
+
+  it.each(Object.keys(OF_THE_LAST_DAY(0)))('%s opens no other days of the history than it asks for', async (name) => {
+    const now = Date.now();
+    const text = Object.values(STATEMENTS).find((statement) => statement.name === name)?.text ?? '';
+    const scanned = (await planOf(text, OF_THE_LAST_DAY(now)[name]))
+      .filter((node) => node['Node Type'] === 'Index Scan')
+      .map((node) => node['Relation Name'] ?? '')
+      .filter((table) => table.startsWith('history_'));
+    // Clocks may be ahead.
+    const days = [-1, 0, 1].map((day) => new Date(now + day * DAY_MS).toISOString().slice(0, 10).replaceAll('-', ''));
+    expect(scanned.length).toBeGreaterThan(0);
+    expect(scanned.filter((table) => !days.includes(table.slice('history_'.length)))).toEqual([]);
   });
 });
 

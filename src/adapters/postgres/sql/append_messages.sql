@@ -13,8 +13,7 @@
 WITH locked AS MATERIALIZED (
   -- Unset where not one room was found.
   SELECT
-    coalesce(nullif(current_setting('roomline.locked', true), ''), '{}')::bigint[] AS rooms,
-    (extract(epoch FROM clock_timestamp()) * 1000)::bigint + 3600000 AS until
+    coalesce(nullif(current_setting('roomline.locked', true), ''), '{}')::bigint[] AS rooms
 ),
 candidate AS MATERIALIZED (
   SELECT
@@ -47,7 +46,8 @@ candidate AS MATERIALIZED (
     LEFT JOIN LATERAL (
       SELECT h.sequence, h.digest FROM history h
       WHERE -h.shard = -i.shard AND -h.room_id = -a.id AND h.message_id = i.message_id
-        AND h.settled_at >= a.known_since AND h.settled_at < (SELECT until FROM locked)
+        AND h.settled_at >= a.known_since
+        AND h.settled_at >= $2::bigint AND h.settled_at < (extract(epoch FROM now()) * 1000)::bigint + 3600000
       LIMIT 1
     ) AS settled ON waiting.sequence IS NULL
     LEFT JOIN LATERAL (

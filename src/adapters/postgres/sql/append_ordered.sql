@@ -45,7 +45,8 @@ candidate AS MATERIALIZED (
     LEFT JOIN LATERAL (
       SELECT h.sequence, h.digest FROM history h
       WHERE -h.shard = -i.shard AND -h.room_id = -a.id AND h.message_id = i.message_id
-        AND h.settled_at >= a.known_since AND h.settled_at < (SELECT now + 3600000 FROM locked)
+        AND h.settled_at >= a.known_since
+        AND h.settled_at >= $2::bigint AND h.settled_at < (extract(epoch FROM now()) * 1000)::bigint + 3600000
       LIMIT 1
     ) AS settled ON waiting.sequence IS NULL
     LEFT JOIN LATERAL (
