@@ -100,11 +100,13 @@ export class Engine {
   }
 
   /**
-   * Starts it, and again whenever it ends without having been told to.
+   * Starts it, unless it runs, and again whenever it ends without having been told to.
    * @throws ChildFailed where it refuses to start for what a person would have to mend
    */
   async start(): Promise<void> {
     this.#wanted = true;
+    const { child } = this.#process ?? {};
+    if (child?.running && !child.stopping) return;
     this.#starting ??= this.#startUntilItRuns().finally(() => {
       this.#starting = null;
     });

@@ -66,3 +66,26 @@ describe('an engine that does not start', () => {
     expect(told).toEqual(['failed', 'not started', 'failed', 'not started']);
   });
 });
+
+describe('an engine that runs', () => {
+  it('is not started a second time, one that is being ended is', async () => {
+    const { engine } = await engineOf({});
+    let starts = 0;
+    const child = { running: true, stopping: false, ended: new Promise<never>(() => undefined) };
+    const process = {
+      child: null as typeof child | null,
+      async start() {
+        starts++;
+        this.child = child;
+      },
+      kill9: async () => undefined,
+    };
+    engine.prepare(() => process as unknown as EngineProcess);
+    await engine.start();
+    await engine.start();
+    expect(starts).toBe(1);
+    child.stopping = true;
+    await engine.start();
+    expect(starts).toBe(2);
+  });
+});
