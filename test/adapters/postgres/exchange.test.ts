@@ -14,6 +14,8 @@ const LOCK = statement('lock', 'SELECT id FROM things WHERE id = $1::integer FOR
 const RAISE = statement('raise', 'UPDATE things SET id = (SELECT max(id) FROM things) + $1::integer RETURNING id');
 const RENAME = statement('rename', 'UPDATE things SET id = $2::integer WHERE id = $1::integer RETURNING id');
 const DIVIDE = statement('divide', 'SELECT 1 / $1::integer AS share');
+/** Sessions of this database; others use the server, too. */
+const WAITING = `FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`;
 const ids = (results: readonly pg.QueryResult[]) => results.map(({ rows }) => rows.map(({ id }) => id));
 
 describe.each(postgresServers())('An exchange with Postgres $name', (server) => {
@@ -114,7 +116,7 @@ describe.each(postgresServers())('An exchange with Postgres $name', (server) => 
         await other.query('SELECT FROM things WHERE id = 1 FOR UPDATE');
         const raised = transact([LOCK, [1]], [RAISE, [1]]);
         await eventually('it waits for the lock', async () => {
-          const { rows } = await other.query('SELECT FROM pg_locks WHERE NOT granted');
+          const { rows } = await other.query(`SELECT ${WAITING}`);
           return rows.length > 0;
         });
         await other.query('UPDATE things SET id = id WHERE id = 1');
@@ -155,7 +157,7 @@ describe.each(postgresServers())('An exchange with Postgres $name', (server) => 
         const waiting = transact([LOCK, [1]], [ADD, [2]]);
         const failed = expect(waiting).rejects.toThrow();
         await eventually('it waits for the lock', async () => {
-          const { rows } = await other.query('SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted');
+          const { rows } = await other.query(`SELECT pg_terminate_backend(pid) ${WAITING}`);
           return rows.length > 0;
         });
         await failed;
