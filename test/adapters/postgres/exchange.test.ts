@@ -1,6 +1,6 @@
 /** Transactions of the store's own connections, on real servers. */
 import pg from 'pg';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type ProxyConnection, type Tap, TcpProxy } from '../../../simulators/chaos/proxy.ts';
 import { type Command, exchange } from '../../../src/adapters/postgres/exchange.ts';
 import type { Statement } from '../../../src/adapters/postgres/statements.ts';
@@ -19,26 +19,29 @@ const WAITING = `FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datnam
 const ids = (results: readonly pg.QueryResult[]) => results.map(({ rows }) => rows.map(({ id }) => id));
 
 describe.each(postgresServers())('An exchange with Postgres $name', (server) => {
+  let database: TestDatabase;
+  let client: pg.Client;
+
+  beforeAll(async () => {
+    database = await createDatabase(server);
+  });
+
+  afterAll(() => database.drop());
+
+  beforeEach(async () => {
+    client = new pg.Client({ connectionString: database.url, pipeline: true });
+    client.on('error', () => undefined);
+    await client.connect();
+    await client.query('DROP TABLE IF EXISTS things, nowhere');
+    await client.query('CREATE TABLE things (id integer PRIMARY KEY)');
+  });
+
+  afterEach(() => client.end().catch(() => undefined));
+
   describe.each([
     ['with prepared statements', true],
     ['without', false],
   ])('%s', (_, prepared) => {
-    let database: TestDatabase;
-    let client: pg.Client;
-
-    beforeEach(async () => {
-      database = await createDatabase(server);
-      client = new pg.Client({ connectionString: database.url, pipeline: true });
-      client.on('error', () => undefined);
-      await client.connect();
-      await client.query('CREATE TABLE things (id integer PRIMARY KEY)');
-    });
-
-    afterEach(async () => {
-      await client.end().catch(() => undefined);
-      await database.drop();
-    });
-
     const transact = (...commands: Command[]) => exchange(client, commands, { prepared });
     const stored = () =>
       session(database.url, async (other) =>
@@ -168,32 +171,20 @@ describe.each(postgresServers())('An exchange with Postgres $name', (server) => 
   });
 
   it('prepares a statement once for a session', async () => {
-    const database = await createDatabase(server);
-    const client = new pg.Client({ connectionString: database.url, pipeline: true });
-    await client.connect();
-    try {
-      await client.query('CREATE TABLE things (id integer PRIMARY KEY)');
-      const both = [1, 3].map((first) =>
-        exchange(
-          client,
-          [
-            [ADD, [first]],
-            [ADD, [first + 1]],
-          ],
-          { prepared: true },
-        ),
-      );
-      expect((await Promise.all(both)).map(ids)).toEqual([
-        [[1], [2]],
-        [[3], [4]],
-      ]);
-      const { rows } = await client.query(
-        'SELECT name, generic_plans + custom_plans AS uses FROM pg_prepared_statements',
-      );
-      expect(rows).toEqual([{ name: 'add', uses: '4' }]);
-    } finally {
-      await client.end();
-      await database.drop();
-    }
+    const both = [1, 3].map((first) => {
+      const commands: Command[] = [
+        [ADD, [first]],
+        [ADD, [first + 1]],
+      ];
+      return exchange(client, commands, { prepared: true });
+    });
+    expect((await Promise.all(both)).map(ids)).toEqual([
+      [[1], [2]],
+      [[3], [4]],
+    ]);
+    const { rows } = await client.query(
+      'SELECT name, generic_plans + custom_plans AS uses FROM pg_prepared_statements',
+    );
+    expect(rows).toEqual([{ name: 'add', uses: '4' }]);
   });
 });
