@@ -1,5 +1,6 @@
 /** Mutants of the store's statements that no test notices, each with the reason why none can or need. */
 const SHARD = 'ids of rooms are unique over all shards: the shard leads to the index, and to the place of the row';
+const DAYS = 'it spares their partitions, to which plans.test.ts holds the statement';
 const NAME = 'the shard is computed from the rest of the key, which is compared as well';
 const ONCE = 'a message settles once: its sequence leads to its one row';
 const FIRST = 'the second look, under the lock, decides; this one spares locks';
@@ -12,9 +13,10 @@ const NO_PAST = 'no row compares with no transaction; this spares the look';
 export const SURVIVORS: Readonly<Record<string, string>> = {
   'append_messages 1: -m.shard = -i.shard': SHARD,
   'append_messages 4: -h.shard = -i.shard': SHARD,
-  'append_messages 8: h.settled_at < (SELECT until FROM locked)':
-    'spares the partitions of the days to come, which hold nothing',
-  'append_messages 11: f.shard = n.shard': SHARD,
+  'append_messages 8: h.settled_at >= $2::bigint': `says of days what is said of rows before; ${DAYS}`,
+  'append_messages 9: h.settled_at < (extract(epoch FROM now()) * 1000)::bigint + 3600000': `the days to come hold nothing; ${DAYS}`,
+  'append_messages 11: -p.shard = -i.shard': SHARD,
+  'append_messages 16: f.shard = n.shard': SHARD,
   'compare_and_set 12: o.shard = s.shard': SHARD,
   'compare_and_set 19: r.shard = g.shard': SHARD,
   'compare_and_set 22: o.shard = c.shard': SHARD,
