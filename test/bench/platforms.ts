@@ -38,7 +38,7 @@ export const platforms: Workload = {
 
 async function measureOn(channel: DemoChannel, context: WorkloadContext): Promise<Figure[]> {
   const { options, signal, say } = context;
-  const { profile, policy, unlockedBy } = channel;
+  const { profile, policy } = channel;
   const directory = join(tmpdir(), `roomline-bench-${randomBytes(6).toString('hex')}`);
   try {
     const rig = await startRig({
@@ -77,7 +77,7 @@ async function measureOn(channel: DemoChannel, context: WorkloadContext): Promis
       warn: say,
     });
     try {
-      return await measureRig(rig, channel, unlockedBy, context);
+      return await measureRig(rig, channel, context);
     } finally {
       await rig.stop();
     }
@@ -88,8 +88,7 @@ async function measureOn(channel: DemoChannel, context: WorkloadContext): Promis
 
 async function measureRig(
   rig: Rig,
-  { profile, form }: DemoChannel,
-  unlockedBy: DemoChannel['unlockedBy'],
+  { profile, form, unlockedBy }: DemoChannel,
   context: WorkloadContext,
 ): Promise<Figure[]> {
   const { rooms, messages } = sizeOf(context.options);

@@ -11,7 +11,11 @@ import { session } from './database.ts';
 const statement = (name: string, text: string): Statement => ({ name, text });
 const ADD = statement('add', 'INSERT INTO things (id) VALUES ($1::integer) RETURNING id');
 const LOCK = statement('lock', 'SELECT id FROM things WHERE id = $1::integer FOR UPDATE');
-const RAISE = statement('raise', 'UPDATE things SET id = (SELECT max(id) FROM things) + $1::integer RETURNING id');
+const RAISE = statement(
+  'raise',
+  'UPDATE things SET id = (SELECT max(id) FROM things) + $1::integer WHERE id = 1 RETURNING id',
+);
+const MOST = statement('most', 'SELECT max(id) AS id FROM things');
 const RENAME = statement('rename', 'UPDATE things SET id = $2::integer WHERE id = $1::integer RETURNING id');
 const DIVIDE = statement('divide', 'SELECT 1 / $1::integer AS share');
 /** Sessions of this database; others use the server, too. */
@@ -112,57 +116,50 @@ describe.each(postgresServers())('An exchange with Postgres $name', (server) => 
       }
     });
 
-    it('lets a statement that writes see what the one before it has waited for', async () => {
+    /** With row 1 locked by another session, until that commits. */
+    const whileLocked = async (run: (other: pg.Client) => Promise<void>): Promise<void> => {
       await transact([ADD, [1]]);
       await session(database.url, async (other) => {
         await other.query('BEGIN');
         await other.query('SELECT FROM things WHERE id = 1 FOR UPDATE');
-        const raised = transact([LOCK, [1]], [RAISE, [1]]);
-        await eventually('it waits for the lock', async () => {
-          const { rows } = await other.query(`SELECT ${WAITING}`);
-          return rows.length > 0;
-        });
-        await other.query('UPDATE things SET id = id WHERE id = 1');
-        await other.query('DELETE FROM things WHERE id > 1');
+        await run(other);
+      });
+    };
+    /** Resolves when one of this database waits for a lock; `what` is asked of each such session. */
+    const untilItWaits = (other: pg.Client, what = ''): Promise<unknown> =>
+      eventually('it waits for the lock', async () => (await other.query(`SELECT ${what} ${WAITING}`)).rows.length > 0);
+
+    it('lets a statement that writes see what the first has waited for, and a plain SELECT not', async () => {
+      await whileLocked(async (other) => {
+        const answered = transact([LOCK, [1]], [MOST, []], [RAISE, [1]]);
+        await untilItWaits(other);
+        await other.query('INSERT INTO things (id) VALUES (10)');
         await other.query('COMMIT');
-        expect(ids(await raised)).toEqual([[1], [2]]);
+        expect(ids(await answered)).toEqual([[1], [1], [11]]);
       });
     });
 
     it('tells of its first row while the second statement waits', async () => {
-      await transact([ADD, [1]]);
-      await session(database.url, async (other) => {
-        await other.query('BEGIN');
-        await other.query('SELECT FROM things WHERE id = 1 FOR UPDATE');
+      await whileLocked(async (other) => {
         const pid = statement('pid', 'SELECT pg_backend_pid() AS pid');
-        let raised: Promise<unknown> | null = null;
+        const commands: Command[] = [
+          [pid, []],
+          [LOCK, [1]],
+        ];
+        let locked: Promise<unknown> | null = null;
         const row = await new Promise((resolve) => {
-          raised = exchange(
-            client,
-            [
-              [pid, []],
-              [LOCK, [1]],
-            ],
-            { prepared, onFirstRow: resolve },
-          );
+          locked = exchange(client, commands, { prepared, onFirstRow: resolve });
         });
         expect(row).toEqual({ pid: (client as unknown as { processID: number }).processID });
         await other.query('COMMIT');
-        expect(await raised).toHaveLength(2);
+        expect(await locked).toHaveLength(2);
       });
     });
 
     it('fails with what broke the connection', async () => {
-      await transact([ADD, [1]]);
-      await session(database.url, async (other) => {
-        await other.query('BEGIN');
-        await other.query('SELECT FROM things WHERE id = 1 FOR UPDATE');
-        const waiting = transact([LOCK, [1]], [ADD, [2]]);
-        const failed = expect(waiting).rejects.toThrow();
-        await eventually('it waits for the lock', async () => {
-          const { rows } = await other.query(`SELECT pg_terminate_backend(pid) ${WAITING}`);
-          return rows.length > 0;
-        });
+      await whileLocked(async (other) => {
+        const failed = expect(transact([LOCK, [1]], [ADD, [2]])).rejects.toThrow();
+        await untilItWaits(other, 'pg_terminate_backend(pid)');
         await failed;
         await other.query('COMMIT');
       });
