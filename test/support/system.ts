@@ -427,16 +427,24 @@ export class Traffic {
     return verdict;
   }
 
-  /** Messages that settled as assumed after an unlocking status of theirs had been taken. */
+  /** Messages that settled as assumed after an unlocking status of theirs had been taken, with how their attempts ended. */
   async #strayAcks(): Promise<string[]> {
-    const rows = await this.#system.query<{ key: string; at: number }>(
-      `SELECT h.message_id AS key, h.settled_at::double precision AS at
+    const rows = await this.#system.query<{
+      key: string;
+      at: number;
+      attempts: readonly { readonly result: string }[];
+    }>(
+      `SELECT h.message_id AS key, h.settled_at::double precision AS at, h.attempts
        FROM rooms r JOIN history h ON h.shard = r.shard AND h.room_id = r.id
        WHERE r.channel = $1 AND starts_with(r.room, $2) AND h.outcome = 'assumed'`,
       [this.channel, this.prefix],
     );
     const ackedAt = await this.#ackedAt();
-    return rows.filter(({ key, at }) => (ackedAt.get(key) ?? at) < at - CLOCK_MARGIN_MS).map(({ key }) => key);
+    return rows.flatMap(({ key, at, attempts }) => {
+      const aheadMs = at - (ackedAt.get(key) ?? at);
+      const results = attempts.map(({ result }) => result).join(', ');
+      return aheadMs > CLOCK_MARGIN_MS ? [`${key}, ${aheadMs.toFixed(0)} ms before it settled (${results})`] : [];
+    });
   }
 
   /** By message: when the first delivered or read that tells of it was answered with 200, on the wall clock. */

@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type System, startSystem, TEST_TIMEOUT_MS } from '../support/system.ts';
+import { SETTINGS, type System, startSystem, TEST_TIMEOUT_MS } from '../support/system.ts';
 
 const ACK_TIMEOUT_MS = 1_500;
+/**
+ * Long enough for answers that are held back, on a machine that may be busy with other tests: of an attempt that was
+ * given up no id is ever known, so that an ack of it finds nothing.
+ */
+const SEND_TIMEOUT_MS = 5_000;
 const NO_ECHO = { echoesReference: 'never', ackTimeoutMs: ACK_TIMEOUT_MS };
 
 const LOST_ANSWERS = {
@@ -22,6 +27,10 @@ describe('On a channel that does not repeat our reference', { timeout: TEST_TIME
 
   beforeAll(async () => {
     system = await startSystem({
+      settings: {
+        ownership: { ...SETTINGS.ownership, leaseMs: 2 * SEND_TIMEOUT_MS },
+        channelDefaults: { sendTimeoutMs: SEND_TIMEOUT_MS },
+      },
       channels: {
         early: NO_ECHO,
         lookups: { ...NO_ECHO, lookup: true },
