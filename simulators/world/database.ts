@@ -244,7 +244,6 @@ const BY_METHOD: Readonly<Record<string, FailpointName>> = {
   'rooms.readBodies': 'body.read',
   'history.updateSettled': 'history.written',
   'history.recordLate': 'history.written',
-  'history.raiseLevels': 'history.written',
   'ownership.register': 'worker.registered',
   'ownership.raiseGeneration': 'generation.raised',
   'ownership.release': 'shards.released',

@@ -9,11 +9,13 @@ import type { Verdict } from '../room/events.ts';
 import { headSequence, type Nack, type Room, type RoomAddress } from '../room/room.ts';
 import { shardOf } from '../room/shard.ts';
 import type { AckKind } from '../telemetry.ts';
+import { Batcher } from './batcher.ts';
+import type { Bodies } from './bodies.ts';
 import type { Channels } from './channels.ts';
 import type { Instruments } from './instruments.ts';
 import type { Late } from './late.ts';
 import { channelName } from './policy.ts';
-import type { AckInbox, Chance, ChannelKey, Clock, InboxAck, RoomStore, StatusItem } from './ports.ts';
+import type { AckInbox, Chance, ChannelKey, Clock, InboxAck, RoomName, RoomStore, StatusItem } from './ports.ts';
 import type { References } from './reference.ts';
 import type { Rooms } from './rooms.ts';
 
@@ -22,6 +24,7 @@ export interface AckDependencies {
   readonly late: Late;
   readonly inbox: AckInbox;
   readonly store: RoomStore;
+  readonly bodies: Bodies;
   readonly channels: Channels;
   readonly references: References;
   readonly clock: Clock;
@@ -39,11 +42,17 @@ const ANSWER_POLL_MS = 20;
 type Status = Extract<StatusItem, { kind: 'status' }>;
 type Watermark = Extract<StatusItem, { kind: 'watermark' }>;
 
+/** Rooms that watermarks came for, in one read. */
+const MAX_ROOMS = 200;
+
 export class Acks {
   readonly #to: AckDependencies;
+  readonly #locating: Batcher<RoomName, RoomAddress | null>;
 
   constructor(dependencies: AckDependencies) {
     this.#to = dependencies;
+    const { store } = dependencies;
+    this.#locating = new Batcher({ maxRows: MAX_ROOMS, flush: (wanted) => store.locateRooms(wanted) });
   }
 
   /** Resolves when everything that the items carry is on disk; rejects where the store did not take it. */
@@ -116,14 +125,14 @@ export class Acks {
   }
 
   async #onWatermark(channel: ChannelKey, item: Watermark): Promise<void> {
-    const { rooms, late, store, shards } = this.#to;
+    const { rooms, late, shards } = this.#to;
     const key = { ...channel, room: item.to };
-    const stored = await store.findRoom(key, shardOf(key, shards));
-    if (stored === null) {
+    const address = await this.#locating.submit({ key, shard: shardOf(key, shards) });
+    if (address === null) {
       this.#count(channel, 'unknown');
       return;
     }
-    const room = await (item.timedByAcks === true ? rooms.view(stored.row) : this.#whenAnswered(stored.row));
+    const room = await (item.timedByAcks === true ? rooms.view(address) : this.#whenAnswered(address));
     if (room === null) return;
     const { level } = item;
     const watermark = wholeMs(item.watermark);
@@ -141,7 +150,7 @@ export class Acks {
   /** Whether the head is for this recipient: a room may have any name, another recipient's too. */
   async #goesTo(room: Room, to: string): Promise<boolean> {
     const sequence = headSequence(room);
-    const [waiting] = await this.#to.store.readBodies([{ ...room, sequence }]);
+    const waiting = await this.#to.bodies.read(room, sequence);
     // It may have settled since its room was looked at: the ack is its own all the same.
     const body = waiting ?? (await this.#to.late.bodyOf(room, sequence));
     return body !== null && recipientOf(body) === to;

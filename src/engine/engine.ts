@@ -184,7 +184,20 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     onChannels: () => conditions.changed(),
   });
   const onAck = (channel: ChannelKey): void => hints.ackSeen(channel);
-  const acks = new Acks({ rooms, late, inbox, store, channels, references, clock, chance, shards, instruments, onAck });
+  const acks = new Acks({
+    rooms,
+    late,
+    inbox,
+    store,
+    bodies,
+    channels,
+    references,
+    clock,
+    chance,
+    shards,
+    instruments,
+    onAck,
+  });
   const { isPermanent, signals, onFailure } = to;
   const intake = new Intake({
     store,

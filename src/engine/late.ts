@@ -8,9 +8,13 @@ import type { Channels } from './channels.ts';
 import { fingerprintOf, refusalBy } from './fingerprint.ts';
 import type { Instruments } from './instruments.ts';
 import { channelName } from './policy.ts';
-import type { Clock, HistoryStore, LateFact, SettledChange, SettledState } from './ports.ts';
+import type { Clock, HistoryStore, LateFact, LowerLevels, SettledChange, SettledState } from './ports.ts';
 
 const MAX_ROWS = 200;
+/** Messages of one room that are raised at a time. */
+const RAISED_AT_ONCE = 100;
+
+type Ack = Pick<Extract<RoomEvent, { type: 'ack' }>, 'level' | 'at'>;
 
 export interface LateDependencies {
   readonly history: HistoryStore;
@@ -23,6 +27,7 @@ export class Late {
   readonly #to: LateDependencies;
   readonly #facts: Batcher<LateFact, void>;
   readonly #reads: Batcher<RoomAddress & { readonly sequence: number }, SettledState | null>;
+  readonly #lower: Batcher<LowerLevels, SettledState[]>;
   readonly #changes: Batcher<SettledChange, boolean>;
 
   constructor(dependencies: LateDependencies) {
@@ -36,6 +41,10 @@ export class Late {
       },
     });
     this.#reads = new Batcher({ maxRows: MAX_ROWS, flush: (wanted) => history.readSettledStates(wanted) });
+    this.#lower = new Batcher({
+      maxRows: MAX_ROWS,
+      flush: (wanted) => history.readLowerLevels(wanted, RAISED_AT_ONCE),
+    });
     this.#changes = new Batcher({ maxRows: MAX_ROWS, flush: (changes) => history.updateSettled(changes) });
   }
 
@@ -70,21 +79,26 @@ export class Late {
    * Raises the levels of settled messages up to `sequence`; with a watermark, of those the platform had by then.
    * @param own it is the ack that message `sequence` may have been waiting for, not one that implies it
    */
-  async raise(
-    room: RoomRow,
-    sequence: number,
-    ack: Pick<Extract<RoomEvent, { type: 'ack' }>, 'level' | 'at'>,
-    watermark: number | null,
-    own: boolean,
-  ): Promise<number> {
-    const { history, channels } = this.#to;
-    const acks = channels.get(room.key)?.acks;
+  async raise(room: RoomRow, sequence: number, ack: Ack, watermark: number | null, own: boolean): Promise<void> {
+    const acks = this.#to.channels.get(room.key)?.acks;
     // Read for its times only, where they count.
     const entry = own && acks?.isAdaptive === true ? await this.#read(room, sequence) : null;
-    const raised = await history.raiseLevels(room, sequence, ack.level, ack.at, watermark);
+    await this.#raiseAll(room, sequence, ack, watermark);
     const covers = watermark === null || (entry?.platformAt ?? Number.POSITIVE_INFINITY) <= watermark;
     if (entry !== null && covers) acks?.cameLate(entry, ack.level);
-    return raised;
+  }
+
+  /** What others have changed meanwhile is read again, as is the rest of what was too much for one read. */
+  async #raiseAll({ shard, id, key }: RoomRow, upTo: number, { level, at }: Ack, watermark: number | null) {
+    for (;;) {
+      const lower = await this.#lower.submit({ shard, id, upTo, level, watermark });
+      const raise = (state: SettledState): Promise<boolean> => {
+        const verdict = { kind: 'raised', next: { ...state, level, levelAt: at }, deadLetter: null } as const;
+        return this.#changes.submit({ state, verdict, key, fingerprint: null, at });
+      };
+      const raised = await Promise.all(lower.map(raise));
+      if (lower.length < RAISED_AT_ONCE && raised.every(Boolean)) return;
+    }
   }
 
   #read({ shard, id }: RoomAddress, sequence: number): Promise<SettledState | null> {

@@ -81,6 +81,12 @@ export interface WantedRoom extends RoomAddress {
   readonly withBody?: boolean;
 }
 
+/** A room by its name, with the shard that follows from it. */
+export interface RoomName {
+  readonly key: RoomKey;
+  readonly shard: number;
+}
+
 /** The worker's proof that it may claim: its fence row must be unfenced and at this generation. */
 export interface ClaimProof {
   readonly worker: string;
@@ -136,6 +142,8 @@ export interface RoomStore {
   compareAndSet(lane: number, writes: readonly RoomWrite[], proof: ClaimProof | null): Promise<WriteResult[]>;
   readRooms(wanted: readonly WantedRoom[]): Promise<(StoredRoom | null)[]>;
   findRoom(key: RoomKey, shard: number): Promise<StoredRoom | null>;
+  /** Where rooms are, in the order asked for; null for one that is not there. */
+  locateRooms(wanted: readonly RoomName[]): Promise<(RoomAddress | null)[]>;
   /** Bodies of waiting messages, in the order asked for; null for one that has left the room. */
   readBodies(wanted: readonly (RoomAddress & { readonly sequence: number })[]): Promise<(Uint8Array | null)[]>;
   /** A message of the room by its id, wherever it is; null where the room has none such. */
@@ -203,6 +211,17 @@ export interface HistoryEntry extends SettledState, PublishersOrder {
   readonly settleVersion: number;
 }
 
+/** How far back an ack tells of earlier messages of its room: each ack does, so that only what it has not told of is left. */
+export const ACK_REACH = 1_000;
+
+/** Settled messages that an ack says something new of: the last `ACK_REACH` of a room up to `upTo`, below `level`. */
+export interface LowerLevels extends RoomAddress {
+  readonly upTo: number;
+  readonly level: AckLevel;
+  /** Only messages that the platform accepted at or before this time of its own clock; null for all. */
+  readonly watermark: number | null;
+}
+
 /** What a late ack or nack, judged by this state, makes of the message. */
 export interface SettledChange {
   readonly state: SettledState;
@@ -231,18 +250,8 @@ export interface HistoryStore {
    * Dead letters are written with it.
    */
   updateSettled(changes: readonly SettledChange[]): Promise<boolean[]>;
-  /**
-   * Raises the level of every settled message of the room up to sequence `upTo` that has a lower one. Idempotent.
-   * @param watermark only messages that the platform accepted at or before this time of its own clock; null for all
-   * @returns how many were raised
-   */
-  raiseLevels(
-    address: RoomAddress,
-    upTo: number,
-    level: AckLevel,
-    at: number,
-    watermark: number | null,
-  ): Promise<number>;
+  /** Of each room settled messages that were sent and have a lower level, at most `limit`; rooms in the order asked for. */
+  readLowerLevels(wanted: readonly LowerLevels[], limit: number): Promise<SettledState[][]>;
   recordLate(facts: readonly LateFact[]): Promise<void>;
   /** Newest first, at most `limit`, with sequences below `before`. */
   listRoom(address: RoomAddress, before: number | null, limit: number): Promise<(HistoryEntry | WaitingMessage)[]>;

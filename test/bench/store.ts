@@ -99,6 +99,9 @@ async function run(): Promise<void> {
     await measure('late answer', 'pool', size, rooms.length, (batch) =>
       history.recordLate(rooms.slice(batch * size, batch * size + size).map(lateAnswer)),
     );
+    await measure('watermark that says nothing new', 'pool', size, rooms.length, (batch) =>
+      readLower(rooms.slice(batch * size, batch * size + size)),
+    );
   }
 }
 
@@ -113,6 +116,17 @@ async function readLate(settled: readonly Room[]): Promise<void> {
   });
   const changed = await history.updateSettled(changes);
   if (!changed.every(Boolean)) throw new Error('a late ack was not stored');
+}
+
+/** What every watermark asks: where its room is, and what it says something new of. */
+async function readLower(settled: readonly Room[]): Promise<void> {
+  const located = await rooms.locateRooms(settled);
+  const wanted = located.map((address) => {
+    if (address === null) throw new Error('a room was not found');
+    return { ...address, upTo: 1, level: 'read', watermark: START } as const;
+  });
+  const lower = await history.readLowerLevels(wanted, 100);
+  if (lower.some((states) => states.length > 0)) throw new Error('a watermark says something new');
 }
 
 function lateAnswer({ shard, id }: Room): LateFact {

@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import type { HistoryEntry, LateFact, SettledChange, SettledState, Stores } from '../../src/engine/ports.ts';
+import {
+  ACK_REACH,
+  type HistoryEntry,
+  type LateFact,
+  type LowerLevels,
+  type SettledChange,
+  type SettledState,
+  type Stores,
+} from '../../src/engine/ports.ts';
 import { judgeLate, type LateEvent } from '../../src/room/ack.ts';
-import type { AckLevel, Room } from '../../src/room/room.ts';
+import type { AckLevel, Room, RoomAddress } from '../../src/room/room.ts';
 import { accepted, ack, deadline, nackOf, operator, START } from '../support/rooms.ts';
 import { claimBy, World } from './world.ts';
 
@@ -47,6 +55,23 @@ async function levelsOf(world: World, room: Room, count: number): Promise<AckLev
   const levels: AckLevel[] = [];
   for (let sequence = 1; sequence <= count; sequence++) levels.push((await entryOf(world, room, sequence)).level);
   return levels;
+}
+
+type Ack = Pick<LowerLevels, 'upTo' | 'level'> & { readonly at?: number; readonly watermark?: number };
+
+/** Raises what is lower, until nothing is. @returns the sequences that were raised */
+async function raise(world: World, { shard, id }: Room, ack: Ack): Promise<number[]> {
+  const { upTo, level, at = START, watermark = null } = ack;
+  const { history } = world.stores;
+  const raised: number[] = [];
+  for (;;) {
+    const [lower = []] = await history.readLowerLevels([{ shard, id, upTo, level, watermark }], 2);
+    if (lower.length === 0) return raised.sort((a, b) => a - b);
+    const changed = await history.updateSettled(
+      lower.map((state) => changeOf(world, state, { type: 'ack', level, at })),
+    );
+    raised.push(...lower.filter((_, index) => changed[index]).map(({ sequence }) => sequence));
+  }
 }
 
 export function describeHistory(stores: () => Stores): void {
@@ -203,35 +228,72 @@ export function describeHistory(stores: () => Stores): void {
       expect(letters.map(({ sequence }) => sequence).sort()).toEqual(states.map(({ sequence }) => sequence));
     });
 
-    it('raises levels up to a sequence, never lowers one, and is idempotent', async () => {
+    it('finds what has a lower level up to a sequence, so that levels rise once and never fall', async () => {
       const world = new World(stores());
       const room = await settledRoom(world, 4);
-      const { history } = world.stores;
 
-      expect(await history.raiseLevels(room, 2, 'read', START, null)).toBe(2);
-      expect(await history.raiseLevels(room, 3, 'delivered', START + 5, null)).toBe(1);
-      expect(await history.raiseLevels(room, 3, 'delivered', START + 6, null)).toBe(0);
+      expect(await raise(world, room, { upTo: 2, level: 'read' })).toEqual([1, 2]);
+      expect(await raise(world, room, { upTo: 3, level: 'delivered', at: START + 5 })).toEqual([3]);
+      expect(await raise(world, room, { upTo: 3, level: 'delivered', at: START + 6 })).toEqual([]);
       expect(await levelsOf(world, room, 4)).toEqual(['read', 'read', 'delivered', 'accepted']);
       expect(await entryOf(world, room, 3)).toMatchObject({ levelAt: START + 5, revision: 2 });
       expect((await world.stored()).envelopes).toHaveLength(1);
     });
 
-    it('raises levels up to a watermark of the platform', async () => {
+    it('finds what has a lower level up to a watermark of the platform', async () => {
       const world = new World(stores());
       const room = await settledRoom(world, 4);
 
-      expect(await world.stores.history.raiseLevels(room, 4, 'read', START, 2_500)).toBe(2);
+      expect(await raise(world, room, { upTo: 4, level: 'read', watermark: 2_500 })).toEqual([1, 2]);
       expect(await levelsOf(world, room, 4)).toEqual(['read', 'read', 'accepted', 'accepted']);
     });
 
-    it('raises nothing of a message that was never sent', async () => {
+    it('finds what has a lower level in many rooms at once, at most so many of each, in the order asked for', async () => {
+      const world = new World(stores());
+      const rooms = [await settledRoom(world, 3, 'one'), await settledRoom(world, 2, 'two')];
+      const [one, two] = rooms.map(({ shard, id }) => ({ shard, id })) as [RoomAddress, RoomAddress];
+      await raise(world, rooms[1] as Room, { upTo: 1, level: 'read' });
+      const lower = await world.stores.history.readLowerLevels(
+        [
+          { ...two, upTo: 2, level: 'read', watermark: null },
+          { ...one, upTo: 3, level: 'delivered', watermark: null },
+          { ...two, upTo: 1, level: 'read', watermark: null },
+          { ...one, upTo: 3, level: 'delivered', watermark: 1_000 },
+          { ...one, upTo: 3, level: 'accepted', watermark: null },
+        ],
+        2,
+      );
+
+      expect(lower.map((states) => states.length)).toEqual([1, 2, 0, 1, 0]);
+      expect(lower[0]).toEqual(
+        [(await statesOf(world, rooms[1] as Room, 2))[1]].map((state) => expect.objectContaining(state)),
+      );
+      expect(lower[3]).toEqual([
+        expect.objectContaining({ sequence: 1, address: one, level: 'accepted', revision: 1 }),
+      ]);
+    });
+
+    it('finds nothing that lies further back than an ack tells of', async () => {
+      const world = new World(stores());
+      const { shard, id } = await settledRoom(world, 2);
+      const reach = async (upTo: number) => {
+        const wanted = { shard, id, upTo, level: 'read', watermark: null } as const;
+        const [lower = []] = await world.stores.history.readLowerLevels([wanted], 10);
+        return lower.map(({ sequence }) => sequence).sort((a, b) => a - b);
+      };
+
+      expect(await reach(ACK_REACH)).toEqual([1, 2]);
+      expect(await reach(ACK_REACH + 1)).toEqual([2]);
+    });
+
+    it('finds no lower level of a message that was never sent', async () => {
       const world = new World(stores());
       const proof = await world.worker();
       const room = await world.roomWith(3);
       const after = await world.apply(room, proof, operator('cancel', 2), claimBy(proof), ack(1));
 
       expect(after.settled).toBe(2);
-      expect(await world.stores.history.raiseLevels(room, 2, 'read', START, null)).toBe(1);
+      expect(await raise(world, room, { upTo: 2, level: 'read' })).toEqual([1]);
       expect(await levelsOf(world, room, 2)).toEqual(['read', 'none']);
     });
 
@@ -281,8 +343,8 @@ export function describeHistory(stores: () => Stores): void {
       await Promise.all([
         history.recordLate([answer(other, 1, 'x'), answer(room, 1, 'y'), answer(room, 2, 'y')]),
         history.recordLate([answer(room, 1, 'y'), answer(other, 1, 'x')]),
-        history.raiseLevels(other, 1, 'read', START, null),
-        history.raiseLevels(room, 3, 'read', START, null),
+        raise(world, other, { upTo: 1, level: 'read' }),
+        raise(world, room, { upTo: 3, level: 'read' }),
       ]);
 
       const entry = await history.readSettled(other, 1);

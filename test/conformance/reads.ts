@@ -84,6 +84,27 @@ export function describeReads(stores: () => Stores): void {
     });
   });
 
+  describe('locateRooms', () => {
+    it('tells where rooms are, in the order asked for', async () => {
+      const world = new World(stores());
+      const one = await world.roomWith(1, 'one');
+      const two = await world.roomWith(1, 'two');
+      const { shard } = world;
+      const located = await world.stores.rooms.locateRooms([
+        { key: world.key('two'), shard },
+        { key: world.key('elsewhere'), shard },
+        { key: { ...world.key('one'), tenant: 'other' }, shard },
+        { key: { ...world.key('one'), channel: 'other' }, shard },
+        { key: world.key('one'), shard: shard + 1 },
+        { key: world.key('one'), shard },
+        { key: world.key('two'), shard },
+      ]);
+
+      expect(located).toEqual([two, null, null, null, null, one, two].map((room) => room && { shard, id: room.id }));
+      expect(await world.stores.rooms.locateRooms([])).toEqual([]);
+    });
+  });
+
   describe('readBodies', () => {
     it('answers in the order asked for, null for what is not waiting', async () => {
       const world = new World(stores());

@@ -188,7 +188,7 @@ describe('a cumulative ack', () => {
 
 describe('a watermark', () => {
   it('counts for a message that settles between the look at its room and the read of its body', async () => {
-    const bed = new Bed();
+    const bed = new Bed({ settings: { bodyCacheBytes: 0 } });
     const process = await bed.boot();
     await process.publish('r', ['a']);
     await bed.platform.last.accept(null, 200);
@@ -199,6 +199,31 @@ describe('a watermark', () => {
     await bed.time.advance(100);
     await received;
     expect(await bed.entry('r', 1)).toMatchObject({ outcome: 'acked', level: 'read' });
+  });
+
+  it('of many rooms at once costs a read of each kind for all of them', async () => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    const rooms = Array.from({ length: 20 }, (_, index) => `r${index}`);
+    for (const room of rooms) await process.publish(room, ['a', 'b', 'c']);
+    for (const [index, at] of [100, 200].entries()) {
+      const sends = bed.platform.sends.slice(rooms.length * index);
+      for (const send of sends) await send.accept(null, at);
+      if (index === 0) await bed.time.advance(5_000);
+    }
+    process.calls.length = 0;
+    await process.engine.acks.receive(
+      CHANNEL,
+      rooms.map((room) => watermark(room, 200)),
+    );
+    for (const room of rooms) {
+      expect(await bed.outcomes(room)).toEqual(['assumed', 'acked']);
+      expect(await bed.entry(room, 1)).toMatchObject({ level: 'delivered' });
+    }
+    expect(process.countOf('rooms', 'locateRooms')).toBe(1);
+    expect(process.countOf('history', 'readLowerLevels')).toBe(1);
+    expect(process.countOf('history', 'updateSettled')).toBe(1);
+    expect(process.countOf('rooms', 'readBodies')).toBe(0);
   });
 
   async function twoSettledOneOpen(): Promise<{ bed: Bed; process: Process }> {

@@ -13,7 +13,6 @@ const CHANGES: Readonly<Record<string, Readonly<Record<string, Count>>>> = {
   },
   history: {
     updateSettled: (result) => (result as readonly boolean[]).filter(Boolean).length,
-    raiseLevels: (result) => result as number,
     recordLate: (_result, [facts]) => (facts as unknown[]).length,
   },
   inbox: { matchOrKeep: (result) => kinds(result, 'kept') },

@@ -1,13 +1,15 @@
-import type {
-  HistoryEntry,
-  HistoryStore,
-  LateFact,
-  SettledChange,
-  SettledState,
-  WaitingMessage,
+import {
+  ACK_REACH,
+  type HistoryEntry,
+  type HistoryStore,
+  type LateFact,
+  type LowerLevels,
+  type SettledChange,
+  type SettledState,
+  type WaitingMessage,
 } from '../../engine/ports.ts';
 import { reaches } from '../../room/ack.ts';
-import type { AckLevel, RoomAddress } from '../../room/room.ts';
+import type { RoomAddress } from '../../room/room.ts';
 import {
   addressOf,
   copyEntry,
@@ -65,24 +67,12 @@ export class MemoryHistoryStore implements HistoryStore {
     return true;
   }
 
-  async raiseLevels(
-    address: RoomAddress,
-    upTo: number,
-    level: AckLevel,
-    at: number,
-    watermark: number | null,
-  ): Promise<number> {
+  async readLowerLevels(wanted: readonly LowerLevels[], limit: number): Promise<SettledState[][]> {
     await nextMicrotask();
-    const history = recordAt(this.#database, address)?.history ?? new Map<number, HistoryEntry>();
-    let raised = 0;
-    for (const entry of history.values()) {
-      // What was never sent (cancelled, expired, skipped before its first attempt) has no level to raise.
-      if (entry.sequence > upTo || entry.firstClaimVersion === 0 || reaches(entry.level, level)) continue;
-      if (watermark !== null && (entry.platformAt === null || entry.platformAt > watermark)) continue;
-      history.set(entry.sequence, Object.freeze({ ...entry, level, levelAt: at, revision: entry.revision + 1 }));
-      raised++;
-    }
-    return raised;
+    return wanted.map((one) => {
+      const history = recordAt(this.#database, one)?.history ?? new Map<number, HistoryEntry>();
+      return [...history.values()].filter((entry) => isLower(entry, one)).slice(0, limit);
+    });
   }
 
   async recordLate(facts: readonly LateFact[]): Promise<void> {
@@ -121,4 +111,11 @@ function waitingMessage(record: RoomRecord, message: MessageRow): WaitingMessage
     body: message.body.slice(),
     ...orderOf(message),
   });
+}
+
+function isLower(entry: HistoryEntry, { upTo, level, watermark }: LowerLevels): boolean {
+  if (entry.sequence > upTo || entry.sequence <= upTo - ACK_REACH) return false;
+  // What was never sent (cancelled, expired, skipped before its first attempt) has no level to raise.
+  if (entry.firstClaimVersion === 0 || reaches(entry.level, level)) return false;
+  return watermark === null || (entry.platformAt !== null && entry.platformAt <= watermark);
 }

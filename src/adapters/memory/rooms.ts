@@ -7,6 +7,7 @@ import type {
   NewMessage,
   OpenGap,
   RoomMark,
+  RoomName,
   RoomStore,
   RoomWrite,
   Skipped,
@@ -126,6 +127,14 @@ export class MemoryRoomStore implements RoomStore {
     const id = this.#database.roomIds.get(nameOf(key));
     const record = id === undefined ? null : recordAt(this.#database, { shard, id });
     return record === null ? null : storedRoom(record);
+  }
+
+  async locateRooms(wanted: readonly RoomName[]): Promise<(RoomAddress | null)[]> {
+    await nextMicrotask();
+    return wanted.map(({ key, shard }) => {
+      const id = this.#database.roomIds.get(nameOf(key));
+      return id === undefined || recordAt(this.#database, { shard, id }) === null ? null : { shard, id };
+    });
   }
 
   async readBodies(wanted: readonly (RoomAddress & { readonly sequence: number })[]): Promise<(Uint8Array | null)[]> {

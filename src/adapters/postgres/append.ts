@@ -1,14 +1,12 @@
 /** A batch of new messages as the two statements that append it, and what their answers come to. */
 import { Buffer } from 'node:buffer';
-import type { AppendResult, Gap, NewMessage } from '../../engine/ports.ts';
-import type { RoomKey, RoomRow } from '../../room/room.ts';
+import type { AppendResult, Gap, NewMessage, RoomName } from '../../engine/ports.ts';
+import type { RoomRow } from '../../room/room.ts';
 import { bigints, integers, texts } from './arrays.ts';
 import { gapOf, type RoomRecord, roomRow } from './rows.ts';
 import { STATEMENTS, type Statement } from './statements.ts';
 
-export interface BatchRoom {
-  readonly key: RoomKey;
-  readonly shard: number;
+export interface BatchRoom extends RoomName {
   readonly acceptedAt: number;
 }
 
@@ -168,7 +166,7 @@ export interface NumberedRecord {
 }
 
 /** The parameters that name rooms by their keys. */
-export function encodeKeys(rooms: readonly BatchRoom[]): unknown[] {
+export function encodeKeys(rooms: readonly RoomName[]): unknown[] {
   return [
     integers(rooms.map((room) => room.shard)),
     texts(rooms.map((room) => room.key.tenant)),

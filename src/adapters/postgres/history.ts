@@ -1,12 +1,14 @@
-import type {
-  HistoryEntry,
-  HistoryStore,
-  LateFact,
-  SettledChange,
-  SettledState,
-  WaitingMessage,
+import {
+  ACK_REACH,
+  type HistoryEntry,
+  type HistoryStore,
+  type LateFact,
+  type LowerLevels,
+  type SettledChange,
+  type SettledState,
+  type WaitingMessage,
 } from '../../engine/ports.ts';
-import type { AckLevel, Attempt, RoomAddress } from '../../room/room.ts';
+import type { Attempt, RoomAddress } from '../../room/room.ts';
 import { bigints, bytes, integers, texts } from './arrays.ts';
 import type { Pool } from './pool.ts';
 import {
@@ -93,15 +95,22 @@ export class PostgresHistoryStore implements HistoryStore {
     return changes.map((change) => changed.has(change));
   }
 
-  async raiseLevels(
-    address: RoomAddress,
-    upTo: number,
-    level: AckLevel,
-    at: number,
-    watermark: number | null,
-  ): Promise<number> {
-    const values = [address.shard, address.id, upTo, level, at, watermark];
-    return (await this.#pool.run(STATEMENTS.raiseLevels, values)).rowCount ?? 0;
+  async readLowerLevels(wanted: readonly LowerLevels[], limit: number): Promise<SettledState[][]> {
+    if (wanted.length === 0) return [];
+    const result = await this.#pool.run(STATEMENTS.readLowerLevels, [
+      integers(wanted.map(({ shard }) => shard)),
+      bigints(wanted.map(({ id }) => id)),
+      bigints(wanted.map(({ upTo }) => upTo - ACK_REACH)),
+      bigints(wanted.map(({ upTo }) => upTo)),
+      texts(wanted.map(({ level }) => level)),
+      bigints(wanted.map(({ watermark }) => watermark)),
+      limit,
+    ]);
+    const states: SettledState[][] = wanted.map(() => []);
+    for (const record of result.rows as (SettledStateRecord & { readonly ord: number })[]) {
+      states[record.ord - 1]?.push(settledState(record));
+    }
+    return states;
   }
 
   async recordLate(facts: readonly LateFact[]): Promise<void> {

@@ -7,6 +7,7 @@ import {
   type OpenGap,
   OutcomeUnknownError,
   type RoomMark,
+  type RoomName,
   type RoomStore,
   type RoomWrite,
   type Skipped,
@@ -25,6 +26,9 @@ import { mayPass } from './failures.ts';
 import type { Pool } from './pool.ts';
 import { type FoundRecord, foundMessage, gapOf, type StoredRoomRecord, storedRoom } from './rows.ts';
 import { STATEMENTS } from './statements.ts';
+
+/** What locate_rooms.sql answers. */
+type LocatedRecord = RoomAddress & { readonly ord: number };
 
 const ENVELOPES = ENVELOPE_WINDOW + 1;
 const DAY_MS = 86_400_000;
@@ -136,6 +140,14 @@ export class PostgresRoomStore implements RoomStore {
     const values = [shard, key.tenant, key.channel, key.room, ENVELOPES];
     const [record] = (await this.#pool.run(STATEMENTS.findRoom, values)).rows as StoredRoomRecord[];
     return record === undefined ? null : storedRoom(record);
+  }
+
+  async locateRooms(wanted: readonly RoomName[]): Promise<(RoomAddress | null)[]> {
+    if (wanted.length === 0) return [];
+    const found = (await this.#pool.run(STATEMENTS.locateRooms, encodeKeys(wanted))).rows as LocatedRecord[];
+    const addresses: (RoomAddress | null)[] = wanted.map(() => null);
+    for (const { ord, shard, id } of found) addresses[ord - 1] = { shard, id };
+    return addresses;
   }
 
   async readBodies(wanted: readonly (RoomAddress & { readonly sequence: number })[]): Promise<(Uint8Array | null)[]> {

@@ -58,6 +58,7 @@ const INDEXES: Readonly<Record<string, readonly string[]>> = {
   roomline_prune_recipients: ['recipients_by_time'],
   roomline_find_message: ['history.*_expr_expr1_message_id_idx', 'messages_by_message_id', 'parked_by_message_id'],
   roomline_lock_rooms: ['rooms_by_key', 'rooms_pkey'],
+  roomline_locate_rooms: ['resting_rooms_by_key', 'rooms_by_key'],
   roomline_read_rooms: ['messages_pkey', 'resting_rooms_pkey', 'rooms_pkey'],
   roomline_read_bodies: ['messages_pkey'],
   roomline_find_waiting: ['messages_by_message_id'],
@@ -75,6 +76,7 @@ const INDEXES: Readonly<Record<string, readonly string[]>> = {
   roomline_oldest_letters: LETTER_INDEXES,
   roomline_read_settled: ['history.*_pkey', 'resting_rooms_pkey', 'rooms_pkey'],
   roomline_read_settled_states: ['history.*_pkey'],
+  roomline_read_lower_levels: ['history.*_pkey'],
   roomline_update_attempts: ['history.*_pkey'],
   roomline_update_settled: ['history.*_pkey'],
 };

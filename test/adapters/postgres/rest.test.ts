@@ -103,6 +103,9 @@ describe.each(postgresServers())('$name: rooms at rest', (server) => {
       await world.apply(room, proof, claimBy(proof), ack(1));
     }
     expect(await rest()).toHaveLength(keys.length);
+    const located = await world.stores.rooms.locateRooms(keys.map((key) => ({ key, shard: world.shard })));
+    expect(new Set(located.map((address) => address?.id)).size).toBe(keys.length);
+    expect(located).toEqual(keys.map(() => ({ shard: world.shard, id: expect.any(Number) })));
     for (const [at, key] of keys.entries()) {
       const [result] = await world.append(world.message('m-2', { key }));
       expect(result).toMatchObject({ kind: 'appended', sequence: 2, row: { key, settled: 1 } });

@@ -22,6 +22,7 @@ interface MessageState {
 }
 
 interface SettledState extends MessageState {
+  readonly level: string;
   readonly outcome: string;
   readonly first_claim_version: number;
   readonly settle_version: number;

@@ -81,11 +81,30 @@ function answering(world: World, platformId: string | null, ...sequences: readon
   });
 }
 
+/** A watermark, or a cumulative ack: raises what is lower until nothing is. */
 function raising(world: World, upTo = 1): Part {
-  return doing(async (actor) => {
-    const { row } = await world.stored();
-    return actor.opened.stores.history.raiseLevels(row, upTo, 'read', START, null);
-  });
+  return {
+    stops: ['decided', 'commit'],
+    run: async (actor: Actor) => {
+      const { shard, id } = (await world.stored()).row;
+      const { history } = actor.opened.stores;
+      for (;;) {
+        const [lower = []] = await history.readLowerLevels([{ shard, id, upTo, level: 'read', watermark: null }], 10);
+        await actor.at('decided');
+        if (lower.length === 0) return 'raised';
+        const next = { level: 'read', levelAt: START } as const;
+        await history.updateSettled(
+          lower.map((state) => ({
+            state,
+            verdict: { kind: 'raised', next: { ...state, ...next }, deadLetter: null },
+            key: world.key(),
+            fingerprint: null,
+            at: START,
+          })),
+        );
+      }
+    },
+  };
 }
 
 const failure: LateEvent = { type: 'nack', nack: nackOf({ code: 'late' }), at: START };
@@ -332,6 +351,7 @@ const HISTORY: readonly Play[] = [
       await settledAsAssumed(world);
       return [late(world, [1, delivery]), raising(world)];
     },
+    holds: (final) => final.history.every(({ level }) => level === 'read'),
   },
   {
     name: 'late batch: of messages whose levels a watermark raises',
@@ -339,6 +359,7 @@ const HISTORY: readonly Play[] = [
       await settledAsAssumed(world, 2);
       return [late(world, [2, delivery], [1, failure]), raising(world, 2)];
     },
+    holds: (final) => final.history.every(({ level }) => level === 'read'),
   },
   {
     name: 'late answers: of messages for which a batch of failures comes as well',
