@@ -241,6 +241,7 @@ function failpointOf(name: string, args: readonly unknown[], result: unknown): F
 const BY_METHOD: Readonly<Record<string, FailpointName>> = {
   'rooms.append': 'append.committed',
   'rooms.scan': 'rooms.scanned',
+  'rooms.sweep': 'rooms.scanned',
   'rooms.readBodies': 'body.read',
   'history.updateSettled': 'history.written',
   'history.recordLate': 'history.written',

@@ -47,13 +47,13 @@ export function releaseAllRooms(options: AllRoomsOptions, as: 'retry' | 'skip' |
 type EventsOf = (room: Room) => readonly RoomEvent[];
 
 async function decideAll(options: AllRoomsOptions, eventsOf: EventsOf): Promise<RoomsDecided> {
-  const { store, shards, now } = options;
+  const { store, shards } = options;
   const all = Array.from({ length: shards }, (_, shard) => shard);
   let open = 0;
   let changed = 0;
   let after: RoomAddress | null = null;
   for (;;) {
-    const page: StoredRoom[] = await store.scan(all, 'all', now(), PAGE, after);
+    const page: StoredRoom[] = await store.scan(all, PAGE, after);
     const waiting = page.filter(({ row }) => hasHead(row));
     open += waiting.length;
     changed += await decidePage(options, waiting, eventsOf);

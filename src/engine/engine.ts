@@ -217,6 +217,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
   const sweeper = createSweeper({
     store: {
       scan: (...scan) => work.watch('scans', store.scan(...scan)),
+      sweep: (...sweep) => work.watch('scans', store.sweep(...sweep)),
       changedSince: (...since) => work.watch('scans', store.changedSince(...since)),
     },
     rooms,

@@ -158,18 +158,14 @@ export interface RoomStore {
   skipGaps(gaps: readonly OpenGap[]): Promise<(Skipped | null)[]>;
   /** Sequences of waiting messages by their ids, in the order asked for; null for one that does not wait there. */
   findWaiting(wanted: readonly (RoomAddress & { readonly messageId: string })[]): Promise<(number | null)[]>;
+  /** Rooms of these shards that are not at rest: at most `limit`, from `after` (exclusive) in (shard, id) order. */
+  scan(shards: readonly number[], limit: number, after: RoomAddress | null): Promise<StoredRoom[]>;
   /**
-   * Rooms of these shards that may need their holder, for take-over and sweep, by scan. `all`: every room that is not
-   * at rest. `due`: those claimable, those `sending`, those whose deadline is before `now`, and those with a gap. At most `limit`, from
-   * `after` (exclusive) in (shard, id) order.
+   * Rooms of these shards that may have been forgotten: those claimable, those `sending`, those whose deadline, or whose
+   * head's validity, is not after `now`, and those with a gap. One that is written to between two pages may be in neither.
+   * @param from what the last page said; null for the first
    */
-  scan(
-    shards: readonly number[],
-    which: 'all' | 'due',
-    now: number,
-    limit: number,
-    after: RoomAddress | null,
-  ): Promise<StoredRoom[]>;
+  sweep(shards: readonly number[], now: number, limit: number, from: string | null): Promise<SweepPage>;
   /**
    * Rooms of these shards whose rows were written since the call that returned `since`; some others may be among them.
    * Null: none, only where to begin.
@@ -178,6 +174,12 @@ export interface RoomStore {
     shards: readonly number[],
     since: string | null,
   ): Promise<{ readonly now: string; readonly rooms: readonly RoomMark[] }>;
+}
+
+/** At most `limit` rooms, where `next` is not null not all there are: it says where the next page begins. */
+export interface SweepPage {
+  readonly rooms: readonly StoredRoom[];
+  readonly next: string | null;
 }
 
 /** A statement was sent and its answer never came: it may have committed. */

@@ -10,13 +10,13 @@ import type { Channels } from './channels.ts';
 import type { Hints } from './hints.ts';
 import type { Instruments } from './instruments.ts';
 import type { Ownership } from './ownership.ts';
-import type { Clock, RoomStore, Signals } from './ports.ts';
+import type { Clock, RoomStore, Signals, StoredRoom, SweepPage } from './ports.ts';
 import { reportViolation } from './report.ts';
 import type { Rooms } from './rooms.ts';
 import { defineService, runLoop, type Service } from './service.ts';
 
 /** What is read of many rooms at once. */
-export type ScannedStore = Pick<RoomStore, 'scan' | 'changedSince'>;
+export type ScannedStore = Pick<RoomStore, 'scan' | 'sweep' | 'changedSince'>;
 
 export interface SweeperOptions {
   readonly store: ScannedStore;
@@ -178,13 +178,25 @@ class Looking {
   }
 
   async #takeUp(shards: readonly number[]): Promise<void> {
-    const { store, rooms, clock, hints, signals } = this.#options;
+    const { store, hints, signals } = this.#options;
     const { now: since } = await store.changedSince([], null);
-    await readAll(store, shards, 'all', clock.now(), (stored) => void rooms.found(stored, 'take_over'));
+    await this.#readAll(shards);
     const heard = signals?.hears(shards) === true;
     hints.compare((await store.changedSince(shards, since)).rooms);
     for (const shard of shards) this.#fresh.delete(shard);
     if (!heard) for (const shard of shards) this.#unheard.add(shard);
+  }
+
+  async #readAll(shards: readonly number[]): Promise<void> {
+    const { store, rooms } = this.#options;
+    let after: RoomAddress | null = null;
+    for (;;) {
+      const page: StoredRoom[] = await store.scan(shards, PAGE, after);
+      for (const stored of page) rooms.found(stored, 'take_over');
+      const last = page.at(-1);
+      if (last === undefined || page.length < PAGE) return;
+      after = { shard: last.row.shard, id: last.row.id };
+    }
   }
 }
 
@@ -200,18 +212,24 @@ function tellQueues({ rooms, channels, instruments }: SweeperOptions): void {
 
 /** False where the store failed on the way. */
 async function sweep(options: SweeperOptions): Promise<boolean> {
-  const { ownership, instruments, rooms } = options;
+  const { store, ownership, instruments, rooms, clock } = options;
   const shards = [...ownership.shards];
   if (shards.length === 0) return true;
   let found = 0;
   let violations = 0;
   try {
-    await readAll(options.store, shards, 'due', options.clock.now(), (stored) => {
-      found++;
-      if (rooms.found(stored, 'sweep')) return;
-      violations++;
-      reportViolation(instruments, stored.row);
-    });
+    const now = clock.now();
+    let from: string | null = null;
+    do {
+      const page: SweepPage = await store.sweep(shards, now, PAGE, from);
+      for (const stored of page.rooms) {
+        found++;
+        if (rooms.found(stored, 'sweep')) continue;
+        violations++;
+        reportViolation(instruments, stored.row);
+      }
+      from = page.next;
+    } while (from !== null);
   } catch (error) {
     ownership.storeFailed(error);
     return false;
@@ -219,22 +237,4 @@ async function sweep(options: SweeperOptions): Promise<boolean> {
   instruments.metrics.livenessViolations.set(violations);
   instruments.telemetry.emit('sweep.finished', { rooms: found, violations });
   return true;
-}
-
-/** Calls back for every room that the scan finds, page by page. */
-async function readAll(
-  store: ScannedStore,
-  shards: readonly number[],
-  which: 'all' | 'due',
-  now: number,
-  each: (stored: Awaited<ReturnType<RoomStore['scan']>>[number]) => void,
-): Promise<void> {
-  let after: RoomAddress | null = null;
-  for (;;) {
-    const page: Awaited<ReturnType<RoomStore['scan']>> = await store.scan(shards, which, now, PAGE, after);
-    for (const stored of page) each(stored);
-    const last = page.at(-1);
-    if (last === undefined || page.length < PAGE) return;
-    after = { shard: last.row.shard, id: last.row.id };
-  }
 }

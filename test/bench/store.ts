@@ -204,14 +204,16 @@ async function loadRooms(store: RoomStore): Promise<Room[]> {
   const shards = Array.from({ length: SHARDS }, (_, shard) => shard);
   const begun = performance.now();
   for (let after: RoomRow | null = null; ; after = found.at(-1) ?? null) {
-    const page = await store.scan(shards, 'all', START, 1_000, after);
+    const page = await store.scan(shards, 1_000, after);
     found.push(...page.map((stored) => stored.row));
     if (page.length < 1_000) break;
   }
   report('scan of all', found.length, performance.now() - begun, 0, 0);
   const sweep = performance.now();
-  await store.scan(shards, 'due', START, 1_000, { shard: SHARDS, id: 0 });
-  process.stdout.write(`an empty page took ${(performance.now() - sweep).toFixed(1)} ms\n`);
+  let from: string | null = null;
+  do from = (await store.sweep(shards, START, 500, from)).next;
+  while (from !== null);
+  process.stdout.write(`a sweep took ${(performance.now() - sweep).toFixed(1)} ms\n`);
   return found.map((row) => ({ ...row, envelopes: Array.from({ length: row.tail }, (_, i) => envelope(i + 1)) }));
 }
 

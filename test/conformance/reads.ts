@@ -3,7 +3,7 @@ import type { RoomStore, StoredRoom, Stores } from '../../src/engine/ports.ts';
 import { ENVELOPE_WINDOW, type Room, type RoomAddress } from '../../src/room/room.ts';
 import { eventually } from '../support/events.ts';
 import { ack, pause, START } from '../support/rooms.ts';
-import { claimBy, decide, SHARDS, World } from './world.ts';
+import { claimBy, decide, SHARDS, sweepFew, sweepMany, World } from './world.ts';
 
 /** A look that leaves out what was written before it: whatever transactions were open on the server have ended. */
 async function pastOpenTransactions(rooms: RoomStore, shards: readonly number[]): Promise<{ readonly now: string }> {
@@ -179,12 +179,7 @@ export function describeReads(stores: () => Stores): void {
   });
 
   describe('scan', () => {
-    async function all(world: World, which: 'all' | 'due', now = START): Promise<string[]> {
-      const found = await world.stores.rooms.scan([world.shard], which, now, 100, null);
-      return found.map((stored) => stored.row.key.room);
-    }
-
-    it('of all leaves out only rooms at rest', async () => {
+    it('leaves out only rooms at rest', async () => {
       const world = new World(stores());
       const proof = await world.worker();
       await world.roomWith(1, 'fresh');
@@ -192,10 +187,89 @@ export function describeReads(stores: () => Stores): void {
       await world.apply(await world.roomWith(1, 'paused'), null, pause);
       await world.apply(await world.roomWith(1, 'sending'), proof, claimBy(proof));
 
-      expect(await all(world, 'all')).toEqual(['fresh', 'paused', 'sending']);
+      const found = await world.stores.rooms.scan([world.shard], 100, null);
+      expect(found.map((stored) => stored.row.key.room)).toEqual(['fresh', 'paused', 'sending']);
     });
 
-    it('of the due finds what is claimable, sending, or past a deadline', async () => {
+    it('goes on in the order of the addresses, page by page, within the shards asked for', async () => {
+      const world = new World(stores());
+      const other = new World(world.stores);
+      for (const name of ['a', 'b', 'c', 'd', 'e']) await world.roomWith(1, name);
+      for (const name of ['f', 'g']) await other.roomWith(1, name);
+      const shards = [other.shard, world.shard];
+      const pages: StoredRoom[][] = [];
+      for (let after: RoomAddress | null = null; ; after = pages.at(-1)?.at(-1)?.row ?? null) {
+        const page = await world.stores.rooms.scan(shards, 3, after);
+        if (page.length === 0) break;
+        pages.push(page);
+      }
+
+      expect(pages.map((page) => page.map((stored) => stored.row.key.room))).toEqual([
+        ['a', 'b', 'c'],
+        ['d', 'e', 'f'],
+        ['g'],
+      ]);
+      expect(pages[0]?.[0]).toEqual(await world.stored('a'));
+      expect(await world.stores.rooms.scan([], 3, null)).toEqual([]);
+    });
+
+    it('goes on after an address wherever that is, each shard once', async () => {
+      const world = new World(stores());
+      const other = new World(world.stores);
+      const third = new World(world.stores);
+      for (const [name, one] of Object.entries({ a: world, b: other, c: other, d: third })) await one.roomWith(1, name);
+      const { id } = await other.read('b');
+      const between = { shard: other.shard, id };
+      const scan = async (shards: readonly number[], after: RoomAddress | null): Promise<string[]> => {
+        const found = await world.stores.rooms.scan(shards, 10, after);
+        return found.map((stored) => stored.row.key.room);
+      };
+
+      const shards = [third.shard, other.shard, world.shard, other.shard];
+      expect(await scan(shards, null)).toEqual(['a', 'b', 'c', 'd']);
+      expect(await scan(shards, between)).toEqual(['c', 'd']);
+      // The shard of the address may have moved to another worker between two pages.
+      expect(await scan([world.shard, third.shard], between)).toEqual(['d']);
+      expect(await scan([world.shard, other.shard], between)).toEqual(['c']);
+      expect(await scan([world.shard], between)).toEqual([]);
+    });
+
+    it('brings each room as it was at one instant', async () => {
+      const world = new World(stores());
+      const proof = await world.worker();
+      let room = await world.roomWith(12);
+      const settling = (async () => {
+        room = await world.apply(room, proof, claimBy(proof));
+        for (let i = 1; i < 12; i++) room = await world.apply(room, proof, ack(i), claimBy(proof));
+      })();
+      let done = false;
+      const settled = settling.finally(() => {
+        done = true;
+      });
+      while (!done) {
+        const [stored] = await world.stores.rooms.scan([world.shard], 1, null);
+        if (stored === undefined) throw new Error('the room was not found');
+        const waiting = stored.envelopes.map((envelope) => envelope.sequence);
+        expect(waiting).toEqual(Array.from({ length: 12 - stored.row.settled }, (_, i) => stored.row.settled + 1 + i));
+      }
+      await settled;
+      expect(decide(room, ack(12)).next.phase).toBe('idle');
+    });
+  });
+
+  describe.each([
+    ['a few shards', sweepFew],
+    ['many shards', sweepMany],
+  ])('sweep of %s', (_, sweep) => {
+    async function swept(world: World, now: number, limit = 100): Promise<string[]> {
+      const found = await sweep(world, now, limit);
+      return found
+        .filter(({ row }) => row.key.channel === world.channel)
+        .map(({ row }) => row.key.room)
+        .sort();
+    }
+
+    it('finds what is claimable, sending, or past a deadline', async () => {
       const world = new World(stores());
       const proof = await world.worker();
       const waiting = async (name: string, state: Partial<Room>): Promise<void> => {
@@ -214,88 +288,38 @@ export function describeReads(stores: () => Stores): void {
       await world.apply(await world.roomWith(1, 'sending'), proof, claimBy(proof));
       await world.apply(await world.roomWith(1, 'empty'), proof, claimBy(proof), ack(1));
 
-      expect(await all(world, 'due')).toEqual(['fresh', 'ready', 'channel', 'now', 'sending']);
-      expect(await all(world, 'due', START + 1)).toContain('not yet');
+      expect(await swept(world, START)).toEqual(['channel', 'fresh', 'now', 'ready', 'sending']);
+      expect(await swept(world, START + 1)).toContain('not yet');
     });
 
-    it('of the due finds a head that has expired while it waits', async () => {
+    it('finds a head that has expired while it waits', async () => {
       const world = new World(stores());
       await world.append(world.message('a', { room: 'expires', expiresAt: START + 5 }));
       const room = await world.read('expires');
       const next: Room = { ...room, version: 1, phase: 'waiting', reason: 'paused', paused: true };
       await world.write({ expectedVersion: 0, next, facts: [], claims: false });
 
-      expect(await all(world, 'due', START + 4)).toEqual([]);
-      expect(await all(world, 'due', START + 5)).toEqual(['expires']);
+      expect(await swept(world, START + 4)).toEqual([]);
+      expect(await swept(world, START + 5)).toEqual(['expires']);
     });
 
-    it('goes on in the order of the addresses, page by page, within the shards asked for', async () => {
+    it('brings every room once, however few come at a time, with its envelopes', async () => {
+      const world = new World(stores());
+      const names = Array.from({ length: 7 }, (_, index) => `room ${index}`);
+      for (const name of names) await world.roomWith(2, name);
+
+      for (const limit of [1, 2, 3, 7, 8]) expect(await swept(world, START, limit)).toEqual(names);
+      const [first] = (await sweep(world, START, 3)).filter(
+        ({ row }) => row.key.room === 'room 0' && row.key.channel === world.channel,
+      );
+      expect(first).toEqual(await world.stored('room 0'));
+    });
+
+    it('finds nothing of other shards', async () => {
       const world = new World(stores());
       const other = new World(world.stores);
-      for (const name of ['a', 'b', 'c', 'd', 'e']) await world.roomWith(1, name);
-      for (const name of ['f', 'g']) await other.roomWith(1, name);
-      const shards = [other.shard, world.shard];
-      const pages: StoredRoom[][] = [];
-      for (let after: RoomAddress | null = null; ; after = pages.at(-1)?.at(-1)?.row ?? null) {
-        const page = await world.stores.rooms.scan(shards, 'all', START, 3, after);
-        if (page.length === 0) break;
-        pages.push(page);
-      }
-
-      expect(pages.map((page) => page.map((stored) => stored.row.key.room))).toEqual([
-        ['a', 'b', 'c'],
-        ['d', 'e', 'f'],
-        ['g'],
-      ]);
-      expect(pages[0]?.[0]).toEqual(await world.stored('a'));
-      expect(await world.stores.rooms.scan([], 'all', START, 3, null)).toEqual([]);
-    });
-
-    it.each(['all', 'due'] as const)(
-      'of %s goes on after an address wherever that is, each shard once',
-      async (which) => {
-        const world = new World(stores());
-        const other = new World(world.stores);
-        const third = new World(world.stores);
-        for (const [name, one] of Object.entries({ a: world, b: other, c: other, d: third }))
-          await one.roomWith(1, name);
-        const { id } = await other.read('b');
-        const between = { shard: other.shard, id };
-        const scan = async (shards: readonly number[], after: RoomAddress | null): Promise<string[]> => {
-          const found = await world.stores.rooms.scan(shards, which, START, 10, after);
-          return found.map((stored) => stored.row.key.room);
-        };
-
-        const shards = [third.shard, other.shard, world.shard, other.shard];
-        expect(await scan(shards, null)).toEqual(['a', 'b', 'c', 'd']);
-        expect(await scan(shards, between)).toEqual(['c', 'd']);
-        // The shard of the address may have moved to another worker between two pages.
-        expect(await scan([world.shard, third.shard], between)).toEqual(['d']);
-        expect(await scan([world.shard, other.shard], between)).toEqual(['c']);
-        expect(await scan([world.shard], between)).toEqual([]);
-      },
-    );
-
-    it('brings each room as it was at one instant', async () => {
-      const world = new World(stores());
-      const proof = await world.worker();
-      let room = await world.roomWith(12);
-      const settling = (async () => {
-        room = await world.apply(room, proof, claimBy(proof));
-        for (let i = 1; i < 12; i++) room = await world.apply(room, proof, ack(i), claimBy(proof));
-      })();
-      let done = false;
-      const settled = settling.finally(() => {
-        done = true;
-      });
-      while (!done) {
-        const [stored] = await world.stores.rooms.scan([world.shard], 'all', START, 1, null);
-        if (stored === undefined) throw new Error('the room was not found');
-        const waiting = stored.envelopes.map((envelope) => envelope.sequence);
-        expect(waiting).toEqual(Array.from({ length: 12 - stored.row.settled }, (_, i) => stored.row.settled + 1 + i));
-      }
-      await settled;
-      expect(decide(room, ack(12)).next.phase).toBe('idle');
+      await other.roomWith(1);
+      expect((await sweep(world, START)).filter(({ row }) => row.key.channel === other.channel)).toEqual([]);
     });
   });
 }

@@ -150,3 +150,26 @@ export function claimBy(proof: ClaimProof): RoomEvent {
 export function unclaimed(write: RoomWrite): RoomWrite {
   return { ...write, claims: false };
 }
+
+/** What a sweep of the world's shard finds. */
+export function sweepFew(world: World, now: number, limit = 100): Promise<StoredRoom[]> {
+  return sweepAll(world, [world.shard], now, limit);
+}
+
+/** The same among so many shards that a store may look for their rooms in another way. */
+export function sweepMany(world: World, now: number, limit = 100): Promise<StoredRoom[]> {
+  const others = Array.from({ length: 1_000 }, (_, index) => SHARDS + index);
+  return sweepAll(world, [world.shard, ...others], now, limit);
+}
+
+async function sweepAll(world: World, shards: readonly number[], now: number, limit: number): Promise<StoredRoom[]> {
+  const found: StoredRoom[] = [];
+  for (let from: string | null = null; ; ) {
+    const { rooms, next } = await world.stores.rooms.sweep(shards, now, limit, from);
+    if (rooms.length > limit) throw new Error(`a page of at most ${limit} rooms has ${rooms.length}`);
+    found.push(...rooms);
+    if (next === null) return found;
+    if (next === from) throw new Error(`after the page at ${from} comes the same again`);
+    from = next;
+  }
+}

@@ -168,8 +168,8 @@ describe('a lost lease', () => {
     await bed.time.until(() => holder.engine.ownership.shards.size === SHARDS);
     expect(stale.engine.ownership.shards.size).toBe(SHARDS);
     await holder.publish('r', ['a']);
-    const scansBefore = stale.countOf('rooms', 'scan');
-    await bed.time.until(() => stale.countOf('rooms', 'scan') > scansBefore + 1);
+    const scansBefore = stale.countOf('rooms', 'sweep');
+    await bed.time.until(() => stale.countOf('rooms', 'sweep') > scansBefore + 1);
     expect(await bed.row('r')).toMatchObject({ phase: 'sending', attempt: 1 });
     expect(bed.platform.log).toEqual(['r/a']);
   });

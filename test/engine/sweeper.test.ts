@@ -46,7 +46,7 @@ describe('the sweeper', () => {
     const holder = await bed.boot();
     const other = await bed.boot({ roles: ['api', 'webhook'] });
     await other.publish('r', ['a']);
-    const lost = ['scan', 'changedSince'];
+    const lost = ['scan', 'sweep', 'changedSince'];
     holder.faults = ({ method }) => (lost.includes(method) ? 'fail_before' : 'run');
     await bed.time.advance(6_000);
     expect(bed.platform.sends).toEqual([]);
@@ -60,7 +60,7 @@ describe('the sweeper', () => {
       const bed = new Bed();
       const process = await bed.boot();
       await bed.time.advance(5_000);
-      process.faults = ({ method }) => (method === 'scan' ? { action: 'run', beforeMs: tookMs } : 'run');
+      process.faults = ({ method }) => (method === 'sweep' ? { action: 'run', beforeMs: tookMs } : 'run');
       const ended: number[] = [];
       process.instruments.telemetry.on('sweep.finished', () => ended.push(bed.time.now - tookMs));
       await bed.time.advance(forMs);
@@ -74,7 +74,7 @@ describe('the sweeper', () => {
   it('comes again soon where it failed, however long that took', async () => {
     const bed = new Bed();
     const process = await bed.boot();
-    process.faults = ({ method }) => (method === 'scan' ? { action: 'fail_before', beforeMs: 10_000 } : 'run');
+    process.faults = ({ method }) => (method === 'sweep' ? { action: 'fail_before', beforeMs: 10_000 } : 'run');
     await bed.time.advance(15_000);
     process.regainStores();
     let swept = 0;
@@ -185,15 +185,13 @@ describe('shards that have just become ours', () => {
     await bed.time.until(() => second.engine.ownership.shards.size === SHARDS / 2);
     const names = Array.from({ length: 100 }, (_, n) => `room-${n}`);
     const room = names.find((name) => first.engine.ownership.shards.has(shardOf({ ...CHANNEL, room: name }, SHARDS)));
-    const sweeps = (): number =>
-      second.calls.filter(({ method, args }) => method === 'scan' && args[1] === 'due').length;
+    const sweeps = (): number => second.calls.filter(({ method }) => method === 'sweep').length;
     const before = sweeps();
     await bed.time.until(() => sweeps() > before, 10_000);
     await bed.time.advance(500);
     second.calls.length = 0;
     // Answers come late: what is written meanwhile is not among them.
-    second.faults = ({ method, args }) =>
-      method === 'scan' && args[1] === 'all' ? { action: 'run', afterMs: 300 } : 'run';
+    second.faults = ({ method }) => (method === 'scan' ? { action: 'run', afterMs: 300 } : 'run');
     return { bed, first, second, outside, room: room as string };
   }
 
@@ -250,7 +248,7 @@ describe('shards that have just become ours', () => {
     bus.copies = ({ kind }) => (kind === 'room' ? 0 : 1);
     let looked = false;
     second.faults = ({ method, args }) => {
-      if (method === 'scan' && args[1] === 'all') bus.live = false;
+      if (method === 'scan') bus.live = false;
       if (method === 'changedSince' && (args[0] as number[]).length === SHARDS / 2) looked = bus.live = true;
       return 'run';
     };
@@ -286,7 +284,7 @@ describe('shards that have just become ours', () => {
 
   it('that could not be read are looked at as soon as the store answers', async () => {
     const { bed, second, outside, room } = await leaving(new SignalBus());
-    second.faults = ({ method, args }) => (method === 'scan' && args[1] === 'all' ? 'fail_before' : 'run');
+    second.faults = ({ method }) => (method === 'scan' ? 'fail_before' : 'run');
     await outside.publish(room, ['a']);
     await bed.time.until(() => second.engine.ownership.shards.size === SHARDS);
     await bed.time.advance(500);

@@ -12,6 +12,7 @@ import type {
   RoomWrite,
   Skipped,
   StoredRoom,
+  SweepPage,
   WantedRoom,
   WriteResult,
 } from '../../engine/ports.ts';
@@ -151,14 +152,25 @@ export class MemoryRoomStore implements RoomStore {
     });
   }
 
-  async scan(
+  async scan(shards: readonly number[], limit: number, after: RoomAddress | null): Promise<StoredRoom[]> {
+    await nextMicrotask();
+    return this.#scan(shards, limit, after, (record) => !atRest(record));
+  }
+
+  async sweep(shards: readonly number[], now: number, limit: number, from: string | null): Promise<SweepPage> {
+    await nextMicrotask();
+    const [shard = 0, id = 0] = from?.split(':').map(Number) ?? [];
+    const rooms = this.#scan(shards, limit, from === null ? null : { shard, id }, (record) => isDue(record, now));
+    const last = rooms.length < limit ? undefined : rooms.at(-1)?.row;
+    return { rooms, next: last === undefined ? null : `${last.shard}:${last.id}` };
+  }
+
+  #scan(
     shards: readonly number[],
-    which: 'all' | 'due',
-    now: number,
     limit: number,
     after: RoomAddress | null,
-  ): Promise<StoredRoom[]> {
-    await nextMicrotask();
+    isWanted: (record: RoomRecord) => boolean,
+  ): StoredRoom[] {
     const found: StoredRoom[] = [];
     for (const shard of [...new Set(shards)].sort((a, b) => a - b)) {
       if (after !== null && shard < after.shard) continue;
@@ -166,7 +178,7 @@ export class MemoryRoomStore implements RoomStore {
         if (found.length >= limit) return found;
         if (after !== null && shard === after.shard && id <= after.id) continue;
         const record = this.#database.rooms.get(id) as RoomRecord;
-        if (which === 'all' ? !atRest(record) : isDue(record, now)) found.push(storedRoom(record));
+        if (isWanted(record)) found.push(storedRoom(record));
       }
     }
     return found;

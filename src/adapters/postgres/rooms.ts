@@ -12,6 +12,7 @@ import {
   type RoomWrite,
   type Skipped,
   type StoredRoom,
+  type SweepPage,
   type WantedRoom,
   type WriteResult,
 } from '../../engine/ports.ts';
@@ -203,19 +204,37 @@ export class PostgresRoomStore implements RoomStore {
     return found;
   }
 
-  async scan(
-    shards: readonly number[],
-    which: 'all' | 'due',
-    now: number,
-    limit: number,
-    after: RoomAddress | null,
-  ): Promise<StoredRoom[]> {
+  async scan(shards: readonly number[], limit: number, after: RoomAddress | null): Promise<StoredRoom[]> {
     const values = [integers(shards), after?.shard ?? -1, after?.id ?? 0, limit, ENVELOPES];
-    const result =
-      which === 'all'
-        ? await this.#pool.run(STATEMENTS.scanAll, values)
-        : await this.#pool.run(STATEMENTS.scanDue, [...values, now]);
-    return (result.rows as StoredRoomRecord[]).map(storedRoom);
+    return ((await this.#pool.run(STATEMENTS.scanAll, values)).rows as StoredRoomRecord[]).map(storedRoom);
+  }
+
+  sweep(shards: readonly number[], now: number, limit: number, from: string | null): Promise<SweepPage> {
+    return shards.length > FEW_SHARDS
+      ? this.#sweepTable(shards, now, limit, from)
+      : this.#sweepShards(shards, now, limit, from);
+  }
+
+  async #sweepShards(shards: readonly number[], now: number, limit: number, from: string | null): Promise<SweepPage> {
+    const [shard = -1, id = 0] = from?.split(':').map(Number) ?? [];
+    const values = [integers(shards), shard, id, limit, ENVELOPES, now];
+    const rooms = ((await this.#pool.run(STATEMENTS.scanDueOfFew, values)).rows as StoredRoomRecord[]).map(storedRoom);
+    const last = rooms.length < limit ? undefined : rooms.at(-1)?.row;
+    return { rooms, next: last === undefined ? null : `${last.shard}:${last.id}` };
+  }
+
+  /** What was read behind the last room of a full page is read again: where most rooms are due, few blocks at a time. */
+  async #sweepTable(shards: readonly number[], now: number, limit: number, from: string | null): Promise<SweepPage> {
+    const [atOnce, begins] = (from ?? `${LEAST_BLOCKS}:(0,0)`).split(':') as [string, string];
+    const end = Number.parseInt(begins.slice(1), 10) + Number(atOnce);
+    const ends = `(${end},0)`;
+    const values = [integers(shards), begins, ends, limit, ENVELOPES, now];
+    const rows = (await this.#pool.run(STATEMENTS.scanDue, values)).rows as SweptRecord[];
+    const found = rows.filter((row) => row.place !== null);
+    const rooms = found.map(storedRoom);
+    if (rooms.length === limit) return { rooms, next: `${LEAST_BLOCKS}:${found.at(-1)?.place}` };
+    const more = end < (rows[0] as SweptRecord).blocks;
+    return { rooms, next: more ? `${Math.min(2 * Number(atOnce), MOST_BLOCKS)}:${ends}` : null };
   }
 
   async changedSince(
@@ -233,6 +252,9 @@ export class PostgresRoomStore implements RoomStore {
   }
 }
 
+/** What scan_due.sql answers: of one row alone, where no room was found, nothing but the blocks. */
+type SweptRecord = StoredRoomRecord & { readonly blocks: number; readonly place: string | null };
+
 interface SkippedRecord {
   readonly ord: number;
   readonly tail: number;
@@ -244,6 +266,11 @@ interface SkippedRecord {
 
 /** Beyond that one pass over all rooms is quicker than one for each shard, docs/performance.md. */
 const FEW_SHARDS = 512;
+
+/** Blocks of the table in one statement of a sweep: some 1,000 rooms, … */
+const LEAST_BLOCKS = 32;
+/** … and twice as many with each page that is not full, up to some 30,000 rooms, which take 15 ms. */
+const MOST_BLOCKS = 1_024;
 
 /** `shard` is null in the row that comes where nothing was found. */
 interface MarkRecord {

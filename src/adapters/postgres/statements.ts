@@ -119,6 +119,7 @@ export const STATEMENTS = {
   scanChanged: load('scan_changed'),
   scanChangedOfFew: load('scan_changed_of_few'),
   scanDue: load('scan_due'),
+  scanDueOfFew: load('scan_due_of_few'),
   shardCount: load('shard_count'),
   skipGaps: load('skip_gaps'),
   takeBackRooms: load('take_back_rooms'),

@@ -132,7 +132,7 @@ describe.each([
   /** A fence row that has come along proves nothing; what only settles goes through. */
   async function expectNoClaims(): Promise<void> {
     const firstRoom = async () => {
-      const [stored] = await opened.stores.rooms.scan([0], 'all', 0, 1, null);
+      const [stored] = await opened.stores.rooms.scan([0], 1, null);
       if (stored === undefined) throw new Error('no room came along');
       return roomOf(stored, policyOf());
     };

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { refusesRow } from '../../../src/adapters/postgres/failures.ts';
 import { OutcomeUnknownError, type RoomWrite } from '../../../src/engine/ports.ts';
-import { claimBy, decide, World } from '../../conformance/world.ts';
+import { claimBy, decide, sweepMany, World } from '../../conformance/world.ts';
 import { eventually } from '../../support/events.ts';
 import { postgresServers } from '../../support/postgres.ts';
 import { ack, pause, START } from '../../support/rooms.ts';
@@ -258,6 +258,31 @@ describe.each(postgresServers())('$name', (server) => {
     });
   });
 
+  describe('sweep', () => {
+    it('of many shards goes through a table that is too large for one statement, up to its end', async () => {
+      const world = new World(database.stores().stores);
+      const { shard, channel } = world;
+      await world.roomWith(1, 'first');
+      await database.query(
+        `INSERT INTO rooms (shard, tenant, channel, room, since, created_at, touched_at)
+         SELECT $1, 'other', $2, repeat(n::text, 200), 0, 0, 0 FROM generate_series(10000, 22000) AS n`,
+        [shard, channel],
+      );
+      // Another session writes to the end of the table.
+      await world.through(database.stores().stores).roomWith(1, 'last');
+      const { rows } = await database.query(
+        `SELECT room, (ctid::text::point)[0]::integer AS block FROM rooms WHERE channel = $1 AND tail > 0 ORDER BY 2`,
+        [channel],
+      );
+      const [first, last] = rows as { room: string; block: number }[];
+      expect((last?.block ?? 0) - (first?.block ?? 0)).toBeGreaterThan(1_024);
+
+      const found = (await sweepMany(world, START)).filter(({ row }) => row.key.channel === channel);
+      expect(found.map(({ row }) => row.key.room).sort()).toEqual(['first', 'last']);
+      await database.query(`DELETE FROM rooms WHERE channel = $1 AND tenant = 'other'`, [channel]);
+    });
+  });
+
   describe('without prepared statements and session settings, as through a pooler', () => {
     it('everything works the same', async () => {
       const world = new World(database.stores({ preparedStatements: false, sessionSettings: 'role' }).stores);
@@ -266,7 +291,7 @@ describe.each(postgresServers())('$name', (server) => {
       await world.apply(room, proof, ack(1), claimBy(proof));
 
       expect((await world.stored()).row).toMatchObject({ settled: 1, phase: 'sending' });
-      const [found] = await world.stores.rooms.scan([world.shard], 'due', START, 10, null);
+      const [found] = (await world.stores.rooms.sweep([world.shard], START, 10, null)).rooms;
       expect(found).toEqual(await world.stored());
       expect(await world.append(world.message('m-1'))).toMatchObject([{ kind: 'duplicate', sequence: 1 }]);
     });
