@@ -11,8 +11,8 @@ import { channelName } from './policy.ts';
 import type { Clock, HistoryStore, LateFact, LowerLevels, SettledChange, SettledState } from './ports.ts';
 
 const MAX_ROWS = 200;
-/** Messages of one room that are raised at a time. */
-const RAISED_AT_ONCE = 100;
+/** Messages of one room that are looked at for a lower level: each ack does so, and those before are known to be as high. */
+const LOOKED_BACK = 50;
 
 type Ack = Pick<Extract<RoomEvent, { type: 'ack' }>, 'level' | 'at'>;
 
@@ -43,7 +43,7 @@ export class Late {
     this.#reads = new Batcher({ maxRows: MAX_ROWS, flush: (wanted) => history.readSettledStates(wanted) });
     this.#lower = new Batcher({
       maxRows: MAX_ROWS,
-      flush: (wanted) => history.readLowerLevels(wanted, RAISED_AT_ONCE),
+      flush: (wanted) => history.readLowerLevels(wanted, LOOKED_BACK),
     });
     this.#changes = new Batcher({ maxRows: MAX_ROWS, flush: (changes) => history.updateSettled(changes) });
   }
@@ -88,16 +88,19 @@ export class Late {
     if (entry !== null && covers) acks?.cameLate(entry, ack.level);
   }
 
-  /** What others have changed meanwhile is read again, as is the rest of what was too much for one read. */
-  async #raiseAll({ shard, id, key }: RoomRow, upTo: number, { level, at }: Ack, watermark: number | null) {
-    for (;;) {
+  /** What others have changed meanwhile is read again; where all were lower, those before them are looked at as well. */
+  async #raiseAll({ shard, id, key }: RoomRow, sequence: number, { level, at }: Ack, watermark: number | null) {
+    for (let upTo = sequence; ; ) {
       const lower = await this.#lower.submit({ shard, id, upTo, level, watermark });
       const raise = (state: SettledState): Promise<boolean> => {
         const verdict = { kind: 'raised', next: { ...state, level, levelAt: at }, deadLetter: null } as const;
         return this.#changes.submit({ state, verdict, key, fingerprint: null, at });
       };
       const raised = await Promise.all(lower.map(raise));
-      if (lower.length < RAISED_AT_ONCE && raised.every(Boolean)) return;
+      if (!raised.every(Boolean)) continue;
+      const oldest = lower.at(-1);
+      if (oldest === undefined || lower.length < LOOKED_BACK) return;
+      upTo = oldest.sequence - 1;
     }
   }
 

@@ -213,10 +213,10 @@ export interface HistoryEntry extends SettledState, PublishersOrder {
   readonly settleVersion: number;
 }
 
-/** How far back an ack tells of earlier messages of its room: each ack does, so that only what it has not told of is left. */
+/** A watermark that is older than so many messages of its room, settled since, tells of none. */
 export const ACK_REACH = 1_000;
 
-/** Settled messages that an ack says something new of: the last `ACK_REACH` of a room up to `upTo`, below `level`. */
+/** What an ack tells of a room's settled messages: that those up to `upTo` which were sent are at `level` at least. */
 export interface LowerLevels extends RoomAddress {
   readonly upTo: number;
   readonly level: AckLevel;
@@ -252,7 +252,10 @@ export interface HistoryStore {
    * Dead letters are written with it.
    */
   updateSettled(changes: readonly SettledChange[]): Promise<boolean[]>;
-  /** Of each room settled messages that were sent and have a lower level, at most `limit`; rooms in the order asked for. */
+  /**
+   * Those that have a lower level among the last `limit` messages of each room that an ack tells of, newest first; rooms in
+   * the order asked for.
+   */
   readLowerLevels(wanted: readonly LowerLevels[], limit: number): Promise<SettledState[][]>;
   recordLate(facts: readonly LateFact[]): Promise<void>;
   /** Newest first, at most `limit`, with sequences below `before`. */

@@ -59,13 +59,13 @@ async function levelsOf(world: World, room: Room, count: number): Promise<AckLev
 
 type Ack = Pick<LowerLevels, 'upTo' | 'level'> & { readonly at?: number; readonly watermark?: number };
 
-/** Raises what is lower, until nothing is. @returns the sequences that were raised */
+/** Raises what is lower among the last ten, until nothing is. @returns the sequences that were raised */
 async function raise(world: World, { shard, id }: Room, ack: Ack): Promise<number[]> {
   const { upTo, level, at = START, watermark = null } = ack;
   const { history } = world.stores;
   const raised: number[] = [];
   for (;;) {
-    const [lower = []] = await history.readLowerLevels([{ shard, id, upTo, level, watermark }], 2);
+    const [lower = []] = await history.readLowerLevels([{ shard, id, upTo, level, watermark }], 10);
     if (lower.length === 0) return raised.sort((a, b) => a - b);
     const changed = await history.updateSettled(
       lower.map((state) => changeOf(world, state, { type: 'ack', level, at })),
@@ -248,7 +248,7 @@ export function describeHistory(stores: () => Stores): void {
       expect(await levelsOf(world, room, 4)).toEqual(['read', 'read', 'accepted', 'accepted']);
     });
 
-    it('finds what has a lower level in many rooms at once, at most so many of each, in the order asked for', async () => {
+    it('finds what has a lower level in many rooms at once, among the last of each, in the order asked for', async () => {
       const world = new World(stores());
       const rooms = [await settledRoom(world, 3, 'one'), await settledRoom(world, 2, 'two')];
       const [one, two] = rooms.map(({ shard, id }) => ({ shard, id })) as [RoomAddress, RoomAddress];
@@ -259,12 +259,14 @@ export function describeHistory(stores: () => Stores): void {
           { ...one, upTo: 3, level: 'delivered', watermark: null },
           { ...two, upTo: 1, level: 'read', watermark: null },
           { ...one, upTo: 3, level: 'delivered', watermark: 1_000 },
+          { ...two, upTo: 2, level: 'read', watermark: 1_000 },
           { ...one, upTo: 3, level: 'accepted', watermark: null },
         ],
         2,
       );
 
-      expect(lower.map((states) => states.length)).toEqual([1, 2, 0, 1, 0]);
+      const sequences = lower.map((states) => states.map(({ sequence }) => sequence));
+      expect(sequences).toEqual([[2], [3, 2], [], [1], [], []]);
       expect(lower[0]).toEqual(
         [(await statesOf(world, rooms[1] as Room, 2))[1]].map((state) => expect.objectContaining(state)),
       );

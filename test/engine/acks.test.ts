@@ -186,6 +186,24 @@ describe('a cumulative ack', () => {
   });
 });
 
+describe('an ack after a long silence', () => {
+  it.each(['cumulative', 'watermark'] as const)('that is a %s raises everything before it', async (form) => {
+    const bed = new Bed();
+    const process = await bed.boot();
+    const ids = Array.from({ length: 170 }, (_, index) => `m-${index}`);
+    await process.publish('r', ids);
+    for (const [index] of ids.entries()) {
+      await bed.platform.last.accept(null, 1_000 + index);
+      if (index < ids.length - 1) await bed.time.advance(5_000);
+    }
+    if (form === 'cumulative') await process.ack(bed, 'r', ids.length, { level: 'delivered', cumulative: true });
+    else await process.engine.acks.receive(CHANNEL, [watermark('r', 1_000 + ids.length)]);
+    const levels = await Promise.all(ids.map(async (_, index) => (await bed.entry('r', index + 1)).level));
+    expect(new Set(levels)).toEqual(new Set(['delivered']));
+    expect((await bed.outcomes('r')).at(-1)).toBe('acked');
+  });
+});
+
 describe('a watermark', () => {
   it('counts for a message that settles between the look at its room and the read of its body', async () => {
     const bed = new Bed({ settings: { bodyCacheBytes: 0 } });

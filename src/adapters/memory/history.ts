@@ -71,7 +71,9 @@ export class MemoryHistoryStore implements HistoryStore {
     await nextMicrotask();
     return wanted.map((one) => {
       const history = recordAt(this.#database, one)?.history ?? new Map<number, HistoryEntry>();
-      return [...history.values()].filter((entry) => isLower(entry, one)).slice(0, limit);
+      const told = [...history.values()].filter((entry) => tellsOf(one, entry));
+      const last = told.sort((a, b) => b.sequence - a.sequence).slice(0, limit);
+      return last.filter((entry) => !reaches(entry.level, one.level));
     });
   }
 
@@ -113,9 +115,9 @@ function waitingMessage(record: RoomRecord, message: MessageRow): WaitingMessage
   });
 }
 
-function isLower(entry: HistoryEntry, { upTo, level, watermark }: LowerLevels): boolean {
+function tellsOf({ upTo, watermark }: LowerLevels, entry: HistoryEntry): boolean {
   if (entry.sequence > upTo || entry.sequence <= upTo - ACK_REACH) return false;
   // What was never sent (cancelled, expired, skipped before its first attempt) has no level to raise.
-  if (entry.firstClaimVersion === 0 || reaches(entry.level, level)) return false;
+  if (entry.firstClaimVersion === 0) return false;
   return watermark === null || (entry.platformAt !== null && entry.platformAt <= watermark);
 }

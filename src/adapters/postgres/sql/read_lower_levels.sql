@@ -1,5 +1,6 @@
--- Settled messages with sequences above $3 and up to $4 that were sent and have a lower level than $5; with a watermark $6
--- only those that the platform had accepted by then. At most $7 of a room; `ord` counts what was asked for from 1.
+-- Of rooms the settled messages with a lower level than $5, among their last $7 with sequences above $3 and up to $4 that
+-- were sent; with a watermark $6 among those that the platform had accepted by then. `ord` counts what was asked for from
+-- 1. However many messages a room has had, no more are read than that.
 SELECT
   w.ord, h.shard, h.room_id, h.sequence, h.settled_at, h.revision, h.outcome, h.reason, h.level, h.level_at,
   h.late_nack_code, h.platform_id, h.platform_at, h.attempts
@@ -13,7 +14,10 @@ FROM
   LATERAL (
     SELECT * FROM history l
     WHERE l.shard = w.shard AND l.room_id = w.room_id AND l.sequence > w.above AND l.sequence <= w.up_to
-      AND l.level < w.level AND l.first_claim_version > 0
+      AND l.first_claim_version > 0
       AND (w.watermark IS NULL OR l.platform_at <= w.watermark)
+    ORDER BY l.sequence DESC
     LIMIT $7
   ) AS h
+WHERE h.level < w.level
+ORDER BY w.ord, h.sequence DESC
