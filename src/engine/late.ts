@@ -2,16 +2,27 @@
 
 import { judgeLate, type LateEvent } from '../room/ack.ts';
 import type { RoomEvent } from '../room/events.ts';
-import type { Nack, RoomAddress, RoomRow } from '../room/room.ts';
+import type { AckLevel, Nack, RoomAddress, RoomRow } from '../room/room.ts';
 import { Batcher } from './batcher.ts';
 import type { Channels } from './channels.ts';
 import { fingerprintOf, refusalBy } from './fingerprint.ts';
 import type { Instruments } from './instruments.ts';
 import { channelName } from './policy.ts';
-import type { Clock, HistoryStore, LateFact, LowerLevels, SettledChange, SettledState } from './ports.ts';
+import {
+  ACK_REACH,
+  type Clock,
+  type HistoryStore,
+  type LateFact,
+  type LowerLevels,
+  type SettledChange,
+  type SettledState,
+} from './ports.ts';
 
 const MAX_ROWS = 200;
-/** Messages of one room that are looked at for a lower level: each ack does so, and those before are known to be as high. */
+/**
+ * Messages of one room that are looked at for a lower level at a time. An ack tells of all before it; each has done so, so
+ * that those before half as many in a row that are as high are as high as well.
+ */
 const LOOKED_BACK = 50;
 
 type Ack = Pick<Extract<RoomEvent, { type: 'ack' }>, 'level' | 'at'>;
@@ -88,19 +99,33 @@ export class Late {
     if (entry !== null && covers) acks?.cameLate(entry, ack.level);
   }
 
-  /** What others have changed meanwhile is read again; where all were lower, those before them are looked at as well. */
-  async #raiseAll({ shard, id, key }: RoomRow, sequence: number, { level, at }: Ack, watermark: number | null) {
-    for (let upTo = sequence; ; ) {
-      const lower = await this.#lower.submit({ shard, id, upTo, level, watermark });
-      const raise = (state: SettledState): Promise<boolean> => {
-        const verdict = { kind: 'raised', next: { ...state, level, levelAt: at }, deadLetter: null } as const;
-        return this.#changes.submit({ state, verdict, key, fingerprint: null, at });
-      };
-      const raised = await Promise.all(lower.map(raise));
-      if (!raised.every(Boolean)) continue;
-      const oldest = lower.at(-1);
-      if (oldest === undefined || lower.length < LOOKED_BACK) return;
-      upTo = oldest.sequence - 1;
+  /** The oldest first: where this ends before its end, the ack is told again, and finds what is left from the newest on. */
+  async #raiseAll(room: RoomRow, upTo: number, ack: Ack, watermark: number | null): Promise<void> {
+    const lower = await this.#readLower(room, upTo, ack.level, watermark);
+    for (let end = lower.length; end > 0; end -= LOOKED_BACK) {
+      const oldest = lower.slice(Math.max(0, end - LOOKED_BACK), end).reverse();
+      await Promise.all(oldest.map((state) => this.#raiseOne(room, state, ack)));
+    }
+  }
+
+  /** Newest first, back to where many in a row are as high. */
+  async #readLower({ shard, id }: RoomRow, upTo: number, level: AckLevel, watermark: number | null) {
+    const all: SettledState[] = [];
+    for (let from = upTo; from > upTo - ACK_REACH && from > 0; ) {
+      const lower = await this.#lower.submit({ shard, id, upTo: from, level, watermark });
+      all.push(...lower);
+      const oldest = lower.at(-1)?.sequence ?? from;
+      if (oldest > from - LOOKED_BACK / 2) break;
+      from = oldest - 1;
+    }
+    return all;
+  }
+
+  async #raiseOne(room: RoomRow, known: SettledState, { level, at }: Ack): Promise<void> {
+    for (let state: SettledState | null = known; state !== null; state = await this.#read(room, known.sequence)) {
+      const verdict = judgeLate(state, { type: 'ack', level, at });
+      if (verdict.kind === 'ignored') return;
+      if (await this.#changes.submit({ state, verdict, key: room.key, fingerprint: null, at })) return;
     }
   }
 

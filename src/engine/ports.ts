@@ -162,7 +162,8 @@ export interface RoomStore {
   scan(shards: readonly number[], limit: number, after: RoomAddress | null): Promise<StoredRoom[]>;
   /**
    * Rooms of these shards that may have been forgotten: those claimable, those `sending`, those whose deadline, or whose
-   * head's validity, is not after `now`, and those with a gap. One that is written to between two pages may be in neither.
+   * head's validity, is not after `now`, and those with a gap. One that is written to between two pages may be in neither,
+   * or in both.
    * @param from what the last page said; null for the first
    */
   sweep(shards: readonly number[], now: number, limit: number, from: string | null): Promise<SweepPage>;
@@ -176,7 +177,7 @@ export interface RoomStore {
   ): Promise<{ readonly now: string; readonly rooms: readonly RoomMark[] }>;
 }
 
-/** At most `limit` rooms, where `next` is not null not all there are: it says where the next page begins. */
+/** At most `limit` rooms; `next` says where the next page begins, and is null after the last. */
 export interface SweepPage {
   readonly rooms: readonly StoredRoom[];
   readonly next: string | null;
@@ -213,7 +214,7 @@ export interface HistoryEntry extends SettledState, PublishersOrder {
   readonly settleVersion: number;
 }
 
-/** A watermark that is older than so many messages of its room, settled since, tells of none. */
+/** Of so many messages of its room, the last ones, an ack tells at the most. */
 export const ACK_REACH = 1_000;
 
 /** What an ack tells of a room's settled messages: that those up to `upTo` which were sent are at `level` at least. */

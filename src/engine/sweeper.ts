@@ -215,7 +215,7 @@ async function sweep(options: SweeperOptions): Promise<boolean> {
   const { store, ownership, instruments, rooms, clock } = options;
   const shards = [...ownership.shards];
   if (shards.length === 0) return true;
-  let found = 0;
+  const found = new Set<number>();
   let violations = 0;
   try {
     const now = clock.now();
@@ -223,7 +223,9 @@ async function sweep(options: SweeperOptions): Promise<boolean> {
     do {
       const page: SweepPage = await store.sweep(shards, now, PAGE, from);
       for (const stored of page.rooms) {
-        found++;
+        // Twice in one sweep is not what twice in a row is.
+        if (found.has(stored.row.id)) continue;
+        found.add(stored.row.id);
         if (rooms.found(stored, 'sweep')) continue;
         violations++;
         reportViolation(instruments, stored.row);
@@ -235,6 +237,6 @@ async function sweep(options: SweeperOptions): Promise<boolean> {
     return false;
   }
   instruments.metrics.livenessViolations.set(violations);
-  instruments.telemetry.emit('sweep.finished', { rooms: found, violations });
+  instruments.telemetry.emit('sweep.finished', { rooms: found.size, violations });
   return true;
 }

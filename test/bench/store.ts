@@ -125,7 +125,7 @@ async function readLower(settled: readonly Room[]): Promise<void> {
     if (address === null) throw new Error('a room was not found');
     return { ...address, upTo: 1, level: 'read', watermark: START } as const;
   });
-  const lower = await history.readLowerLevels(wanted, 100);
+  const lower = await history.readLowerLevels(wanted, 50);
   if (lower.some((states) => states.length > 0)) throw new Error('a watermark says something new');
 }
 

@@ -187,20 +187,76 @@ describe('a cumulative ack', () => {
 });
 
 describe('an ack after a long silence', () => {
-  it.each(['cumulative', 'watermark'] as const)('that is a %s raises everything before it', async (form) => {
+  const MESSAGES = 170;
+
+  /** Messages of which nothing was told, all but the last settled. */
+  async function silence(): Promise<{ readonly bed: Bed; readonly process: Process }> {
     const bed = new Bed();
     const process = await bed.boot();
-    const ids = Array.from({ length: 170 }, (_, index) => `m-${index}`);
+    const ids = Array.from({ length: MESSAGES }, (_, index) => `m-${index}`);
     await process.publish('r', ids);
     for (const [index] of ids.entries()) {
       await bed.platform.last.accept(null, 1_000 + index);
-      if (index < ids.length - 1) await bed.time.advance(5_000);
+      if (index < MESSAGES - 1) await bed.time.advance(5_000);
     }
-    if (form === 'cumulative') await process.ack(bed, 'r', ids.length, { level: 'delivered', cumulative: true });
-    else await process.engine.acks.receive(CHANNEL, [watermark('r', 1_000 + ids.length)]);
-    const levels = await Promise.all(ids.map(async (_, index) => (await bed.entry('r', index + 1)).level));
-    expect(new Set(levels)).toEqual(new Set(['delivered']));
+    return { bed, process };
+  }
+
+  async function unproven(bed: Bed): Promise<number[]> {
+    const sequences = Array.from({ length: MESSAGES }, (_, index) => index + 1);
+    const entries = await Promise.all(sequences.map((sequence) => bed.entry('r', sequence)));
+    return entries.filter(({ level }) => level !== 'delivered' && level !== 'read').map(({ sequence }) => sequence);
+  }
+
+  const all = { level: 'delivered', cumulative: true } as const;
+
+  it.each(['cumulative', 'watermark'] as const)('raises everything before it: %s', async (form) => {
+    const { bed, process } = await silence();
+    if (form === 'cumulative') await process.ack(bed, 'r', MESSAGES, all);
+    else await process.engine.acks.receive(CHANNEL, [watermark('r', 1_000 + MESSAGES)]);
+    expect(await unproven(bed)).toEqual([]);
     expect((await bed.outcomes('r')).at(-1)).toBe('acked');
+  });
+
+  it('raises all the same where the store failed in the middle, and the ack was told again', async () => {
+    const { bed, process } = await silence();
+    let updates = 0;
+    process.faults = ({ method }) => (method === 'updateSettled' && ++updates === 2 ? 'fail_before' : 'run');
+    await expect(process.ack(bed, 'r', MESSAGES, all)).rejects.toThrow();
+    expect((await unproven(bed)).length).toBeGreaterThan(50);
+    await process.ack(bed, 'r', MESSAGES, all);
+    expect(await unproven(bed)).toEqual([]);
+  });
+
+  it('raises all where another process changes some of them meanwhile', async () => {
+    const { bed, process } = await silence();
+    const { history } = bed.stores;
+    const { shard, id } = await bed.row('r');
+    process.faults = ({ method }) => (method === 'updateSettled' ? { action: 'run', beforeMs: 50 } : 'run');
+    const raising = process.ack(bed, 'r', MESSAGES, all);
+    await settled();
+    const wanted = [MESSAGES - 1, 130, 60, 1].map((sequence) => ({ shard, id, sequence }));
+    const states = (await history.readSettledStates(wanted)).filter((state) => state !== null);
+    const sent = { level: 'sent', levelAt: 1 } as const;
+    const changes = states.map((state) => ({
+      state,
+      verdict: { kind: 'raised', next: { ...state, ...sent }, deadLetter: null } as const,
+      key: CHANNEL,
+      fingerprint: null,
+      at: 1,
+    }));
+    expect(await history.updateSettled(changes)).toEqual(wanted.map(() => true));
+    await bed.time.advance(5_000);
+    await raising;
+    expect(await unproven(bed)).toEqual([]);
+  });
+
+  it('raises all where one of the last was told of by itself', async () => {
+    const { bed, process } = await silence();
+    for (const sequence of [MESSAGES - 1, MESSAGES - 20, 60]) await process.ack(bed, 'r', sequence, { level: 'read' });
+    await process.ack(bed, 'r', MESSAGES, all);
+    expect(await unproven(bed)).toEqual([]);
+    expect(await bed.entry('r', 60)).toMatchObject({ level: 'read' });
   });
 });
 

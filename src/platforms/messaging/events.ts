@@ -101,13 +101,13 @@ function readReceipt(
   const mark = readMs(watermark);
   if (mark === null) return [...items, unreadable('watermark_invalid')];
   if (person === null) return [...items, unreadable('person_invalid')];
-  const isNew = threads.isNew(entry.thread(person), level, mark);
+  const isLatest = threads.isLatest(entry.thread(person), level, mark);
   const covered = threads
     .marked(entry.thread(person), level, mark)
     .filter((echo) => !named.includes(echo.mid))
     .map((echo) => status(echo, level, at, entry));
   if (items.length + covered.length > 0) return [...items, ...covered];
-  if (!isNew) return [other('watermark_unmatched')];
+  if (!isLatest) return [other('watermark_unmatched')];
   // It covers what was sent before it; the engine's cover what was sent at their time, too.
   return [{ kind: 'watermark', to: person, level, watermark: mark - 1, timedByAcks: true, ...entry.sender }];
 }

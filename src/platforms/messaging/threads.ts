@@ -59,9 +59,9 @@ export class Threads {
     return (this.#threads.get(name)?.known ?? []).map(({ echo }) => echo);
   }
 
-  /** Whether it is later than all that the thread has told here. */
-  isNew(name: string, level: WatermarkLevel, watermark: number): boolean {
-    return watermark > (this.#threads.get(name)?.marks.get(level) ?? 0);
+  /** Whether none is later that the thread has told here. The same one again is: it may not have been stored. */
+  isLatest(name: string, level: WatermarkLevel, watermark: number): boolean {
+    return watermark >= (this.#threads.get(name)?.marks.get(level) ?? 0);
   }
 
   /**

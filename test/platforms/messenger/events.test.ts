@@ -136,7 +136,16 @@ describe('a delivery', () => {
     const threads = new Threads();
     readCall(call(echoOf()), threads);
     expect(readCall(call(event), threads)).toEqual([expected]);
-    expect(readCall(call(event), threads)).toEqual([other('watermark_unmatched')]);
+  });
+
+  it('comes again where it is told again, for it may not have been stored, and not where a later one has come', () => {
+    const threads = new Threads();
+    const told = (watermark: number) => readCall(call(delivery({ watermark })), threads);
+    expect(told(AT + 1)).toEqual([mark(AT + 1)]);
+    expect(told(AT + 1)).toEqual([mark(AT + 1)]);
+    expect(told(AT + 2)).toEqual([mark(AT + 2)]);
+    expect(told(AT + 1)).toEqual([other('watermark_unmatched')]);
+    expect(told(AT + 2)).toEqual([mark(AT + 2)]);
   });
 
   it('never covers by a time of seconds, which would be up to a second too early', () => {

@@ -1,6 +1,6 @@
 -- Of rooms the settled messages with a lower level than $5, among their last $7 with sequences above $3 and up to $4 that
 -- were sent; with a watermark $6 among those that the platform had accepted by then. `ord` counts what was asked for from
--- 1. However many messages a room has had, no more are read than that.
+-- 1. However many messages a room has had, no more are read than that, and those that are newer than the watermark.
 SELECT
   w.ord, h.shard, h.room_id, h.sequence, h.settled_at, h.revision, h.outcome, h.reason, h.level, h.level_at,
   h.late_nack_code, h.platform_id, h.platform_at, h.attempts
