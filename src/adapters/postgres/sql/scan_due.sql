@@ -1,6 +1,7 @@
--- What scan_due_of_few finds, for many shards, as one pass over the table: that reads each of its blocks once, where the index would lead to
--- the block of every room by itself. From just behind the place $2 up to the place $3, in the order in which rows lie
--- there. A row that is written to meanwhile may move: whoever wrote it looks after its room, and so does the next sweep.
+-- What scan_due_of_few finds, for many shards, as one pass over the table: that reads each of its blocks once, where the
+-- index would lead to the block of every room by itself. From just behind the place $2 up to the place $3, in the order
+-- in which rows lie there, at most $4. A row that is written to meanwhile may move: whoever wrote it looks after its room,
+-- and so does the next sweep.
 --
 -- At least one row comes, with how many blocks the table has.
 WITH page AS MATERIALIZED (
