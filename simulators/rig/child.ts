@@ -96,7 +96,7 @@ export class Child {
       if (found !== null) ready.resolve(found);
     });
     const end = child.ended.then((how) => {
-      throw child.#failure('ended at its start', how);
+      throw child.failure('ended at its start', how);
     });
     try {
       return [child, await child.#first([ready.promise, end], options.signal)];
@@ -112,7 +112,7 @@ export class Child {
     const child = new Child(options, () => undefined);
     try {
       const how = await child.#first([child.ended], options.signal);
-      if (how.code !== 0) throw child.#failure('failed', how);
+      if (how.code !== 0) throw child.failure('failed', how);
     } catch (error) {
       await child.kill9();
       throw error;
@@ -124,7 +124,7 @@ export class Child {
     const done = new AbortController();
     const over = Promise.withResolvers<never>();
     signal?.addEventListener('abort', () => over.reject(signal.reason), { signal: done.signal });
-    const timer = setTimeout(() => over.reject(this.#failure('is not ready', null)), READY_DEADLINE_MS);
+    const timer = setTimeout(() => over.reject(this.failure('is not ready', null)), READY_DEADLINE_MS);
     try {
       return await Promise.race([...these, over.promise]);
     } finally {
@@ -133,7 +133,8 @@ export class Child {
     }
   }
 
-  #failure(what: string, how: ChildEnd | null): Error {
+  /** What it should have done and did not, how it ended (null where it runs) and its last lines. */
+  failure(what: string, how: ChildEnd | null): Error {
     const end = how === null ? '' : ` (${how.code ?? how.signal})`;
     return new ChildFailed(`the ${this.name} ${what}${end}: ${this.#last.join('\n') || 'it said nothing'}`, how);
   }

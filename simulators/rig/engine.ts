@@ -117,7 +117,7 @@ export class EngineProcess {
     const deadline = performance.now() + READY_DEADLINE_MS;
     for (;;) {
       this.#options.signal?.throwIfAborted();
-      if (!child.running) throw new Error(`the ${this.#name} ended at its start; see ${child.logFile}`);
+      if (!child.running) throw child.failure('ended at its start', await child.ended);
       const response = await fetch(`${this.#url}/readyz`).catch(() => null);
       if (response?.ok) return;
       if (performance.now() > deadline) {

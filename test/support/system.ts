@@ -42,7 +42,8 @@ const CLOCK_MARGIN_MS = 20;
 const SETTLED_POLL_MS = 200;
 
 export const SETTINGS = {
-  ownership: { leaseMs: LEASE_MS, renewEveryMs: 400, sweepEveryMs: 1_000 },
+  // A busy machine may stand still for longer than a lease: only a test of the watchdog ends an engine for that.
+  ownership: { leaseMs: LEASE_MS, renewEveryMs: 400, sweepEveryMs: 1_000, stallLimitMs: 600_000 },
   // Everything that Roomline can log is logged, so that what must not be there would be found.
   log: { level: 'debug' },
   channelDefaults: {

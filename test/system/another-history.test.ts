@@ -70,7 +70,7 @@ function configuration(): object {
     auth: { keys: [{ name: 'test', hash: hashKey(API_KEY), scopes: ['publish', 'read', 'operate'] }] },
     postgres: { url: `postgres://${user}:${password}@127.0.0.1:${forwarder.port}/postgres`, shards: 16 },
     reference: { secret: 'a-secret-of-this-test-that-is-long-enough' },
-    ownership: { leaseMs: 2_000, renewEveryMs: 200, sweepEveryMs: 500 },
+    ownership: { leaseMs: 2_000, renewEveryMs: 200, sweepEveryMs: 500, stallLimitMs: 600_000 },
     channelDefaults: { ackTimeoutMs: 60_000, sendTimeoutMs: 1_000 },
     channels: {
       main: {

@@ -52,8 +52,6 @@ describe.each(program === null ? [] : [program])('Buffered acceptance by roles',
       settings: {
         ...SETTINGS,
         intake: { mode: 'buffered', partitions: PARTITIONS, leaseMs: 1_000 },
-        // Leases of workers are not what is tried here: a busy machine may stand still for longer than one.
-        ownership: { ...SETTINGS.ownership, stallLimitMs: 20_000 },
         channelDefaults: { ...SETTINGS.channelDefaults, ackTimeoutMs: ACK_TIMEOUT_MS },
       },
       redis: { appendonly: 'yes', appendfsync: 'always' },

@@ -1,7 +1,7 @@
 /** Roomline that answers from the buffer, while everything that it is made of is killed or stands still. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { findRedis, RedisServer } from '../support/redis.ts';
-import { SETTINGS, type System, startSystem, TEST_TIMEOUT_MS } from '../support/system.ts';
+import { type System, startSystem, TEST_TIMEOUT_MS } from '../support/system.ts';
 
 const ROOMS = 10;
 const PER_BATCH = 100;
@@ -18,9 +18,7 @@ describe.each(program === null ? [] : [program])('Buffered publishing', { timeou
   beforeAll(async () => {
     redis = new RedisServer(installed, KEEPING);
     await redis.start();
-    // Leases are not what is tried here: a busy machine may stand still for longer than one.
-    const ownership = { ...SETTINGS.ownership, stallLimitMs: 20_000 };
-    system = await startSystem({ settings: { redis: { url: redis.url }, intake: INTAKE, ownership } });
+    system = await startSystem({ settings: { redis: { url: redis.url }, intake: INTAKE } });
   });
 
   beforeEach(() => system.ensureRunning());

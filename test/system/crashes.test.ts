@@ -11,7 +11,6 @@ describe('A Roomline that is ended or stands still', { timeout: TEST_TIMEOUT_MS 
   beforeAll(async () => {
     system = await startSystem({
       channels: { main: {}, stopped: {}, frozen: {}, shared: {}, ended: {} },
-      settings: { ownership: { ...SETTINGS.ownership, stallLimitMs: 600_000 } },
       // Slow enough that many requests are open at any moment.
       platform: [
         {
@@ -149,7 +148,11 @@ describe('A Roomline that is ended or stands still', { timeout: TEST_TIMEOUT_MS 
       directory,
       name: 'engine-guarded',
       apiKey: system.rig.apiKey,
-      config: { ...config, http: { ...config.http, port }, ownership: SETTINGS.ownership },
+      config: {
+        ...config,
+        http: { ...config.http, port },
+        ownership: { ...SETTINGS.ownership, stallLimitMs: LEASE_MS },
+      },
       onLine: (line) => void lines.push(line),
     });
     const stalled = () => lines.findIndex((line) => line.includes('"event":"process.stalled"'));

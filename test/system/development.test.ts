@@ -5,7 +5,7 @@ import { type System, startSystem, TEST_TIMEOUT_MS } from '../support/system.ts'
 
 const ROOMS = 50;
 /** No lease ends here but by the reset. */
-const OWNERSHIP = { leaseMs: 10_000, renewEveryMs: 1_000, sweepEveryMs: 1_000 };
+const OWNERSHIP = { leaseMs: 10_000, renewEveryMs: 1_000, sweepEveryMs: 1_000, stallLimitMs: 600_000 };
 
 describe('Development mode', { timeout: TEST_TIMEOUT_MS }, () => {
   let system: System;

@@ -48,7 +48,7 @@ export const CHANNELS = {
 } as const;
 
 export const SETTINGS = {
-  ownership: { leaseMs: 3_000, renewEveryMs: 500, sweepEveryMs: 1_000 },
+  ownership: { leaseMs: 3_000, renewEveryMs: 500, sweepEveryMs: 1_000, stallLimitMs: 600_000 },
   channelDefaults: {
     ackTimeoutMs: 5_000,
     sendTimeoutMs: 1_000,
