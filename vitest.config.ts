@@ -15,11 +15,6 @@ const WITH_REDIS = ['test/**/*.redis.test.ts'];
 /** Tests that get a running system and a browser to look at it. */
 const WITH_BROWSER = ['test/**/*.browser.test.ts'];
 
-/** Tests of what neither listens nor starts anything. */
-const OF_THE_CORE = ['engine', 'room', 'platforms', 'config', 'scenarios'].map(
-  (folder) => `test/${folder}/**/*.test.ts`,
-);
-
 /** What takes longest, the longest first: begun late, one of them would go on alone. */
 const LONGEST = [
   'adapters/postgres/interleavings/direct',
@@ -73,15 +68,14 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-/** Files that share a process: it saves the better part of a second for each. */
-const TOGETHER = { isolate: false } as const;
-
 export default defineConfig({
   test: {
     sequence: { sequencer: LongestFirst },
     pool: 'forks',
     // Most of the time of the long ones is waiting.
     maxWorkers: 2,
+    // Files that follow each other share a process: it saves the better part of a second for each.
+    isolate: false,
     testTimeout: 20_000,
     hookTimeout: 60_000,
     teardownTimeout: 30_000,
@@ -89,20 +83,15 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { ...TOGETHER, name: 'core', include: OF_THE_CORE },
-      },
-      {
-        extends: true,
         test: {
           name: 'plain',
           include: ['test/**/*.test.ts'],
-          exclude: ['**/node_modules/**', ...OF_THE_CORE, ...WITH_POSTGRES, ...WITH_REDIS, ...WITH_BROWSER],
+          exclude: ['**/node_modules/**', ...WITH_POSTGRES, ...WITH_REDIS, ...WITH_BROWSER],
         },
       },
       {
         extends: true,
         test: {
-          ...TOGETHER,
           name: 'postgres',
           include: WITH_POSTGRES,
           globalSetup: ['test/support/global-setup.ts'],
@@ -113,7 +102,6 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          ...TOGETHER,
           name: 'dashboard',
           include: WITH_BROWSER,
           globalSetup: ['test/dashboard/kit/setup.ts'],
@@ -126,7 +114,6 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          ...TOGETHER,
           name: 'redis',
           include: WITH_REDIS,
           globalSetup: ['test/support/redis-setup.ts'],

@@ -105,10 +105,13 @@ describe('roomline drain', () => {
     ]);
 
     const other = await new FleetBed().withWorkers('a', 'b');
-    let undo: () => unknown = () => undefined;
-    const drain = await start(other, () => void undo());
-    undo = () => drain('drain', 'a', '--undo');
+    const undo = await start(other);
+    let undone: Promise<unknown> | null = null;
+    const drain = await start(other, () => {
+      undone ??= undo('drain', 'a', '--undo');
+    });
     expect((await drain('drain', 'a', '--wait')).error).toContain('Somebody has taken the drain back.');
+    await undone;
   });
 
   it('refuses an undo with other options', async () => {
