@@ -89,7 +89,10 @@ interface Statement {
   readonly rowUs: number;
 }
 
-/** One statement in flight; what comes meanwhile forms the next batch. */
+/** As many as that fill their batches by themselves (batcher.ts). */
+const MOST_EXPECTED = 64;
+
+/** One statement in flight; what comes meanwhile forms the next batch, which waits for as many as the last one left. */
 class Lane {
   readonly #system: System;
   readonly #engine: Thread;
@@ -97,6 +100,9 @@ class Lane {
   readonly #statement: Statement;
   #waiting: (() => void)[] = [];
   #isRunning = false;
+  #expected = 0;
+  /** Begins the batch that waits for company; null where none does. */
+  #begin: (() => void) | null = null;
   statements = 0;
   rows = 0;
 
@@ -109,9 +115,23 @@ class Lane {
 
   put(done: () => void): void {
     this.#waiting.push(done);
-    if (this.#isRunning) return;
+    if (!this.#isRunning) this.#gather();
+    else if (!this.#lacksCompany()) this.#begin?.();
+  }
+
+  #lacksCompany(): boolean {
+    return this.#expected <= MOST_EXPECTED && this.#waiting.length < this.#expected;
+  }
+
+  #gather(): void {
     this.#isRunning = true;
-    this.#system.timeline.after(this.#statement.lingerMs, () => this.#flush());
+    const begin = (): void => {
+      if (this.#begin !== begin) return;
+      this.#begin = null;
+      this.#flush();
+    };
+    this.#begin = begin;
+    this.#system.timeline.after(this.#lacksCompany() ? this.#statement.lingerMs : 0, begin);
   }
 
   #flush(): void {
@@ -126,8 +146,9 @@ class Lane {
       timeline.after(wayMs, () =>
         this.#engine.do(ownUs * (1 - BEFORE), () => {
           for (const done of rows) done();
-          this.#isRunning = this.#waiting.length > 0;
-          if (this.#isRunning) this.#flush();
+          this.#expected = rows.length + this.#waiting.length;
+          this.#isRunning = false;
+          if (this.#waiting.length > 0) this.#gather();
         }),
       );
     };

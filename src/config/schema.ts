@@ -341,7 +341,11 @@ export const configSchema = section('Roomline', {
   batching: section('Group commit.', {
     maxRows: integer('Rooms in one statement that stores their states.', 1, 5_000),
     maxIntakeRows: integer('Messages in one statement that takes them in.', 1, 5_000),
-    lingerMs: ms('Longest wait of a first message for others to share its batch.', 0, 1_000),
+    lingerMs: ms(
+      'Longest wait of a batch for as many messages as were there when the last one was stored; 0: none.',
+      0,
+      1_000,
+    ),
     acceptanceLingerMs: ms(
       'Longest wait of an acceptance by a platform for the ack, to be stored with it in one write, while no other process is known that the ack could come to; 0: none. Of what a process that is killed has not stored yet its successor asks for evidence.',
       0,

@@ -1,5 +1,7 @@
 /** Group commit: one flush in flight; what arrives meanwhile forms the next batch. */
 
+import type { Clock, EndOfTurn } from './ports.ts';
+
 /** A flush's answer for an item that could not be taken now: it rides in the next batch, in its old place. */
 export const AGAIN: unique symbol = Symbol('again');
 
@@ -9,11 +11,26 @@ export interface BatcherOptions<Item, Result> {
   readonly flush: (items: readonly Item[]) => Promise<readonly (Result | typeof AGAIN)[]>;
   /** A batch ends before the item that would make it heavier than this; one item always goes. */
   readonly weight?: { readonly of: (item: Item) => number; readonly most: number };
-  /** Waits before the first flush after a quiet time, so that a batch can form; measured from its first item. */
-  readonly linger?: () => Promise<void>;
+  /** Absent: a batch goes as soon as no flush is in flight, with what is there. */
+  readonly company?: Company;
   /** Waits before a batch is tried again of which no item was taken. */
   readonly pauseBeforeAgain?: () => Promise<void>;
 }
+
+/**
+ * Who waits for an answer sends the next item when it is there: as many as were open when the last flush ended are
+ * expected again, and a batch waits for them. An item that nobody else is expected beside goes at once.
+ */
+export interface Company {
+  /** What came in one turn of the event loop goes together. */
+  readonly endOfTurn: EndOfTurn;
+  /** Longest wait for those that do not come, in ms. */
+  readonly mostMs: number;
+  readonly after: Clock['after'];
+}
+
+/** More than these fill their batches by themselves. */
+const MOST_EXPECTED = 64;
 
 interface Waiting<Item, Result> {
   readonly item: Item;
@@ -25,6 +42,10 @@ export class Batcher<Item, Result> {
   readonly #options: BatcherOptions<Item, Result>;
   #waiting: Waiting<Item, Result>[] = [];
   #running: Promise<void> | null = null;
+  /** How many were open when the last flush ended. */
+  #expected = 0;
+  /** Ends the wait for company; null where nobody waits for it. */
+  #complete: (() => void) | null = null;
 
   constructor(options: BatcherOptions<Item, Result>) {
     this.#options = options;
@@ -42,7 +63,7 @@ export class Batcher<Item, Result> {
   /** The same for whom a promise would be one too many. What is called back later must not throw. */
   enqueue(item: Item, resolve: (result: Result) => void, reject: (error: unknown) => void): void {
     this.#waiting.push({ item, resolve, reject });
-    this.#running ??= this.#run();
+    this.#begin();
   }
 
   /**
@@ -61,7 +82,7 @@ export class Batcher<Item, Result> {
         };
         this.#waiting.push({ item, resolve, reject: (error) => resolve(rejected(error)) });
       });
-      this.#running ??= this.#run();
+      this.#begin();
     });
   }
 
@@ -70,17 +91,44 @@ export class Batcher<Item, Result> {
     while (this.#running !== null) await this.#running;
   }
 
+  #begin(): void {
+    this.#running ??= this.#run();
+    if (!this.#lacksCompany()) this.#complete?.();
+  }
+
   async #run(): Promise<void> {
+    const { company } = this.#options;
     // Lets everything that this turn of the event loop brings ride in the first batch.
-    await (this.#options.linger?.() ?? Promise.resolve());
+    await (company === undefined ? Promise.resolve() : new Promise<void>((resolve) => company.endOfTurn(resolve)));
     while (this.#waiting.length > 0) {
+      if (company !== undefined && this.#lacksCompany()) await this.#forCompany(company);
       const batch = this.#waiting.splice(0, this.#fitting());
       const again = await this.#flush(batch);
+      this.#expected = batch.length + this.#waiting.length;
       if (again.length === 0) continue;
       this.#waiting.unshift(...again);
       if (again.length === batch.length) await this.#options.pauseBeforeAgain?.();
     }
     this.#running = null;
+  }
+
+  #lacksCompany(): boolean {
+    return this.#expected <= MOST_EXPECTED && this.#waiting.length < Math.min(this.#expected, this.#options.maxRows);
+  }
+
+  #forCompany({ endOfTurn, mostMs, after }: Company): Promise<void> {
+    return new Promise((resolve) => {
+      const over = (): void => {
+        this.#complete = null;
+        resolve();
+      };
+      const cancel = after(mostMs, over);
+      this.#complete = () => {
+        cancel();
+        this.#complete = null;
+        endOfTurn(resolve);
+      };
+    });
   }
 
   /** How many of those that wait make a batch. */

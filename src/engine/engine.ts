@@ -209,6 +209,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     maxRows,
     maxWaiting,
     lingerMs,
+    endOfTurn: to.endOfTurn,
     ...(to.recipients === undefined ? {} : { recipients: to.recipients }),
     isPermanent,
     raised: (address, tail) => hints.raised(address, tail),

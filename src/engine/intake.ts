@@ -11,7 +11,7 @@ import type { CursorMove } from './buffer-ports.ts';
 import { ChannelCounts } from './channel-depth.ts';
 import type { Gaps } from './gaps.ts';
 import type { Instruments } from './instruments.ts';
-import type { AppendResult, Clock, IntakeResult, NewMessage, RoomStore } from './ports.ts';
+import type { AppendResult, Clock, EndOfTurn, IntakeResult, NewMessage, RoomStore } from './ports.ts';
 import type { Recipients } from './recipients.ts';
 import type { References } from './reference.ts';
 import type { Rooms } from './rooms.ts';
@@ -32,8 +32,9 @@ export interface IntakeDependencies {
   readonly maxRows: number;
   /** Messages that may wait for their commit; more are refused with `overloaded`. */
   readonly maxWaiting: number;
-  /** How long the first message of a batch waits for company, in ms. */
+  /** Longest wait of a batch for as many messages as there were at the end of the last one, in ms. */
   readonly lingerMs: number;
+  readonly endOfTurn: EndOfTurn;
   /** False while nothing may be taken: until it is decided which past of the database is the true one. */
   readonly mayAccept: () => boolean;
   /** True for an error that the same message would meet again: a value that the store refuses. */
@@ -69,14 +70,16 @@ export class Intake {
 
   constructor(dependencies: IntakeDependencies) {
     this.#to = dependencies;
-    const { clock, lingerMs, maxRows } = dependencies;
+    const { clock, endOfTurn, lingerMs, maxRows } = dependencies;
     this.#superseding = new Superseding(dependencies);
     this.#lane = new Batcher({
       maxRows,
       weight: { of: ({ body }) => body.length, most: MAX_BATCH_BYTES },
       flush: (batch) => this.#append(batch),
       pauseBeforeAgain: () => new Promise((resolve) => clock.after(RETRY_MS, resolve)),
-      ...(lingerMs > 0 ? { linger: () => new Promise<void>((resolve) => clock.after(lingerMs, resolve)) } : {}),
+      ...(lingerMs > 0
+        ? { company: { endOfTurn, mostMs: lingerMs, after: (ms, callback) => clock.after(ms, callback) } }
+        : {}),
     });
   }
 

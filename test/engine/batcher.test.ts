@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AGAIN, Batcher } from '../../src/engine/batcher.ts';
+import { AGAIN, Batcher, type Company } from '../../src/engine/batcher.ts';
 import { settled } from '../support/engine.ts';
 
 type Flush = {
@@ -9,14 +9,43 @@ type Flush = {
   fail(error: Error): Promise<void>;
 };
 
+const COMPANY_MS = 2;
+
+/** Time and turns of the event loop that the test ends by hand. */
+function controlledTime() {
+  const timers = new Set<() => void>();
+  const turn: (() => void)[] = [];
+  return {
+    company: {
+      mostMs: COMPANY_MS,
+      endOfTurn: (callback: () => void) => void turn.push(callback),
+      after: (ms: number, callback: () => void) => {
+        expect(ms).toBe(COMPANY_MS);
+        timers.add(callback);
+        return () => void timers.delete(callback);
+      },
+    },
+    timers,
+    async endTurn(): Promise<void> {
+      for (const callback of turn.splice(0)) callback();
+      await settled();
+    },
+    async expire(): Promise<void> {
+      for (const callback of timers) callback();
+      timers.clear();
+      await settled();
+    },
+  };
+}
+
 /** A batcher whose flushes the test ends by hand. */
-function controlled(maxRows: number, options: { linger?: () => Promise<void>; pause?: () => Promise<void> } = {}) {
+function controlled(maxRows: number, options: { company?: Company; pause?: () => Promise<void> } = {}) {
   const flushes: Flush[] = [];
   let open = 0;
   let mostOpen = 0;
   const batcher = new Batcher<number, string>({
     maxRows,
-    ...(options.linger === undefined ? {} : { linger: options.linger }),
+    ...(options.company === undefined ? {} : { company: options.company }),
     ...(options.pause === undefined ? {} : { pauseBeforeAgain: options.pause }),
     flush: (items) => {
       open++;
@@ -57,57 +86,71 @@ describe('a batcher', () => {
         arbitrary: fc.record({ type: fc.constant('submit all' as const), count: fc.integer({ min: 0, max: 7 }) }),
       },
       { weight: 1, arbitrary: fc.record({ type: fc.constant('fail' as const) }) },
+      { weight: 2, arbitrary: fc.record({ type: fc.constantFrom('end turn' as const, 'expire' as const) }) },
     );
     await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 1, max: 5 }), fc.array(step, { maxLength: 25 }), async (maxRows, steps) => {
-        const { batcher, flushes, mostOpen } = controlled(maxRows);
-        const answers = new Map<number, string>();
-        let submitted = 0;
-        let ended = 0;
-        let mayFail = true;
-        const put = (item: number) =>
-          void batcher.submit(item).then(
-            (result) => answers.set(item, `${answers.get(item) ?? ''}${result}`),
-            () => answers.set(item, `${answers.get(item) ?? ''}failed`),
-          );
-        const endOne = async (again: readonly boolean[]): Promise<void> => {
-          const flush = flushes[ended];
-          if (flush === undefined) return;
-          ended++;
-          await flush.answer(flush.items.map((item, index) => (again[index] === true ? AGAIN : `done ${item}`)));
-        };
-        for (const one of steps) {
-          if (one.type === 'submit') for (let n = 0; n < one.count; n++) put(submitted++);
-          else if (one.type === 'submit all') {
-            const items = Array.from({ length: one.count }, () => submitted++);
-            void batcher
-              .submitAll(items, () => 'failed')
-              .then((results) => {
-                expect(results).toHaveLength(items.length);
-                for (const [index, item] of items.entries()) {
-                  answers.set(item, `${answers.get(item) ?? ''}${results[index]}`);
-                }
-              });
-          } else if (one.type === 'answer') await endOne(one.again);
-          else if (mayFail && flushes[ended] !== undefined) {
-            mayFail = false;
-            await flushes[ended++]?.fail(new Error('broken'));
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 5 }),
+        fc.array(step, { maxLength: 25 }),
+        fc.boolean(),
+        async (maxRows, steps, waits) => {
+          const time = controlledTime();
+          const { batcher, flushes, mostOpen } = controlled(maxRows, waits ? { company: time.company } : {});
+          const answers = new Map<number, string>();
+          let submitted = 0;
+          let ended = 0;
+          let mayFail = true;
+          const put = (item: number) =>
+            void batcher.submit(item).then(
+              (result) => answers.set(item, `${answers.get(item) ?? ''}${result}`),
+              () => answers.set(item, `${answers.get(item) ?? ''}failed`),
+            );
+          const endOne = async (again: readonly boolean[]): Promise<void> => {
+            const flush = flushes[ended];
+            if (flush === undefined) return;
+            ended++;
+            await flush.answer(flush.items.map((item, index) => (again[index] === true ? AGAIN : `done ${item}`)));
+          };
+          for (const one of steps) {
+            if (one.type === 'submit') for (let n = 0; n < one.count; n++) put(submitted++);
+            else if (one.type === 'submit all') {
+              const items = Array.from({ length: one.count }, () => submitted++);
+              void batcher
+                .submitAll(items, () => 'failed')
+                .then((results) => {
+                  expect(results).toHaveLength(items.length);
+                  for (const [index, item] of items.entries()) {
+                    answers.set(item, `${answers.get(item) ?? ''}${results[index]}`);
+                  }
+                });
+            } else if (one.type === 'answer') await endOne(one.again);
+            else if (one.type === 'end turn') await time.endTurn();
+            else if (one.type === 'expire') await time.expire();
+            else if (mayFail && flushes[ended] !== undefined) {
+              mayFail = false;
+              await flushes[ended++]?.fail(new Error('broken'));
+            }
+            await settled();
           }
-          await settled();
-        }
-        while (flushes.length > ended) await endOne([]);
-        await batcher.idle();
+          while (answers.size < submitted) {
+            await time.endTurn();
+            await time.expire();
+            await endOne([]);
+          }
+          await batcher.idle();
+          expect(time.timers.size).toBe(0);
 
-        expect(mostOpen()).toBeLessThanOrEqual(1);
-        for (const { items } of flushes) {
-          expect(items.length).toBeLessThanOrEqual(maxRows);
-          // What was put off keeps its place before all that came later.
-          expect(items).toEqual([...items].sort((a, b) => a - b));
-        }
-        expect(answers.size).toBe(submitted);
-        for (const [item, answer] of answers) expect([`done ${item}`, 'failed']).toContain(answer);
-        expect(batcher.waiting).toBe(0);
-      }),
+          expect(mostOpen()).toBeLessThanOrEqual(1);
+          for (const { items } of flushes) {
+            expect(items.length).toBeLessThanOrEqual(maxRows);
+            // What was put off keeps its place before all that came later.
+            expect(items).toEqual([...items].sort((a, b) => a - b));
+          }
+          expect(answers.size).toBe(submitted);
+          for (const [item, answer] of answers) expect([`done ${item}`, 'failed']).toContain(answer);
+          expect(batcher.waiting).toBe(0);
+        },
+      ),
       { numRuns: 150 },
     );
   });
@@ -121,24 +164,90 @@ describe('a batcher', () => {
     expect(await Promise.all(work)).toEqual(['a', 'b', 'c']);
   });
 
-  it('waits for company once, before the first batch after a quiet time', async () => {
-    const company = Promise.withResolvers<void>();
-    let lingers = 0;
-    const { batcher, flushes } = controlled(1, {
-      linger: () => {
-        lingers++;
-        return company.promise;
-      },
+  describe('that waits for company', () => {
+    const itemsOf = (flushes: readonly Flush[]) => flushes.map(({ items }) => items);
+
+    it('lets an item go at the end of its turn beside which none is expected', async () => {
+      const time = controlledTime();
+      const { batcher, flushes } = controlled(10, time);
+      for (const [index, item] of [1, 2].entries()) {
+        const work = batcher.submit(item);
+        await settled();
+        expect(flushes).toHaveLength(index);
+        await time.endTurn();
+        expect(flushes).toHaveLength(index + 1);
+        await flushes[index]?.answer(['done']);
+        expect(await work).toBe('done');
+      }
+      expect(time.timers.size).toBe(0);
     });
-    const work = [batcher.submit(1), batcher.submit(2)];
-    await settled();
-    expect(flushes).toHaveLength(0);
-    company.resolve();
-    await settled();
-    await flushes[0]?.answer(['a']);
-    await flushes[1]?.answer(['b']);
-    expect(await Promise.all(work)).toEqual(['a', 'b']);
-    expect(lingers).toBe(1);
+
+    it('expects as many as were open when the last flush ended, those that it answered and those that waited', async () => {
+      const time = controlledTime();
+      const { batcher, flushes } = controlled(10, time);
+      void batcher.submit(1);
+      await time.endTurn();
+      for (const item of [2, 3]) void batcher.submit(item);
+      await flushes[0]?.answer(['a']);
+      expect(itemsOf(flushes)).toEqual([[1]]);
+      // Whoever had the answer comes again, and with it others of the same turn.
+      for (const item of [4, 5]) void batcher.submit(item);
+      await settled();
+      expect(itemsOf(flushes)).toEqual([[1]]);
+      await time.endTurn();
+      expect(itemsOf(flushes)).toEqual([[1], [2, 3, 4, 5]]);
+      expect(time.timers.size).toBe(0);
+      await flushes[1]?.answer(['b', 'c', 'd', 'e']);
+      await batcher.idle();
+    });
+
+    it('waits no longer than it may for those that do not come, and then for no more than came', async () => {
+      const time = controlledTime();
+      const { batcher, flushes } = controlled(10, time);
+      for (const item of [1, 2]) void batcher.submit(item);
+      await time.endTurn();
+      await flushes[0]?.answer(['a', 'b']);
+      void batcher.submit(3);
+      await time.endTurn();
+      expect(itemsOf(flushes)).toEqual([[1, 2]]);
+      await time.expire();
+      expect(itemsOf(flushes)).toEqual([[1, 2], [3]]);
+      await flushes[1]?.answer(['c']);
+      void batcher.submit(4);
+      await time.endTurn();
+      expect(itemsOf(flushes)).toEqual([[1, 2], [3], [4]]);
+      await flushes[2]?.answer(['d']);
+      await batcher.idle();
+    });
+
+    it('does not wait where many were there: such crowds fill batches by themselves', async () => {
+      const time = controlledTime();
+      const { batcher, flushes } = controlled(1_000, time);
+      const crowd = Array.from({ length: 65 }, (_, item) => item);
+      void batcher.submitAll(crowd, () => 'failed');
+      await time.endTurn();
+      await flushes[0]?.answer(crowd.map(() => 'done'));
+      void batcher.submit(65);
+      await time.endTurn();
+      expect(itemsOf(flushes)).toEqual([crowd, [65]]);
+      await flushes[1]?.answer(['done']);
+      await batcher.idle();
+    });
+
+    it('does not wait for more than a batch holds', async () => {
+      const time = controlledTime();
+      const { batcher, flushes } = controlled(3, time);
+      void batcher.submitAll([1, 2, 3, 4, 5, 6], () => 'failed');
+      await time.endTurn();
+      await flushes[0]?.answer(['a', 'b', 'c']);
+      expect(itemsOf(flushes)).toEqual([
+        [1, 2, 3],
+        [4, 5, 6],
+      ]);
+      expect(time.timers.size).toBe(0);
+      await flushes[1]?.answer(['d', 'e', 'f']);
+      await batcher.idle();
+    });
   });
 
   it('pauses before it tries a batch again of which nothing was taken, and only then', async () => {

@@ -236,16 +236,24 @@ describe('intake', () => {
     expect(listed.find(({ messageId }) => messageId === 'b')).toMatchObject({ cancelledBy: 'superseded' });
   });
 
-  it('lets a first message wait for company, and commits them together', async () => {
+  it('commits publishers that wait for their answers together, and one that is alone at once', async () => {
     const bed = new Bed({ settings: { lingerMs: 20 } });
     const process = await bed.boot();
-    const first = process.engine.intake.accept(messageOf('r', 'a'));
-    await bed.time.advance(15);
-    const second = process.engine.intake.accept(messageOf('s', 'b'));
-    expect(process.countOf('rooms', 'append')).toBe(0);
-    await bed.time.advance(5);
-    await Promise.all([first, second]);
+    const { intake } = process.engine;
+    await Promise.all([intake.accept(messageOf('r', 'a')), intake.accept(messageOf('s', 'b'))]);
     expect(process.countOf('rooms', 'append')).toBe(1);
+    const soon = intake.accept(messageOf('r', 'c'));
+    await bed.time.advance(15);
+    expect(process.countOf('rooms', 'append')).toBe(1);
+    await Promise.all([soon, intake.accept(messageOf('s', 'd'))]);
+    expect(process.countOf('rooms', 'append')).toBe(2);
+    const late = intake.accept(messageOf('r', 'e'));
+    await bed.time.advance(19);
+    expect(process.countOf('rooms', 'append')).toBe(2);
+    await bed.time.advance(1);
+    await late;
+    await intake.accept(messageOf('r', 'f'));
+    expect(process.countOf('rooms', 'append')).toBe(4);
   });
 
   it('sends in the order of the queue what was accepted in one batch', async () => {

@@ -125,6 +125,7 @@ export class World {
       maxRows: this.#options.maxRows ?? 200,
       maxWaiting: 1,
       lingerMs: 0,
+      endOfTurn: setImmediate,
       mayAccept: () => true,
       raised: () => Promise.resolve(),
       isPermanent: this.#options.isPermanent ?? (() => false),
