@@ -2,6 +2,7 @@
  * Roomline as queues: rooms, permits, lanes and batches, with the CPU that each step costs. It decides as the engine
  * does (docs/architecture.md), in as few words as latency and load depend on; nothing fails here.
  */
+import { MOST_EXPECTED } from '../../src/engine/batcher.ts';
 import type { WorldChance } from '../world/chance.ts';
 import type { UnitCosts } from './costs.ts';
 import { Disk, Fifo, Machine, Thread, type Timeline } from './machine.ts';
@@ -88,9 +89,6 @@ interface Statement {
   readonly statementUs: number;
   readonly rowUs: number;
 }
-
-/** As many as that fill their batches by themselves (batcher.ts). */
-const MOST_EXPECTED = 64;
 
 /** One statement in flight; what comes meanwhile forms the next batch, which waits for as many as the last one left. */
 class Lane {

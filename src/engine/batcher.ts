@@ -30,7 +30,7 @@ export interface Company {
 }
 
 /** More than these fill their batches by themselves. */
-const MOST_EXPECTED = 64;
+export const MOST_EXPECTED = 64;
 
 interface Waiting<Item, Result> {
   readonly item: Item;
