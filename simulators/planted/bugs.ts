@@ -259,7 +259,7 @@ export const BUGS: readonly PlantedBug[] = [
       {
         file: 'src/adapters/postgres/sql/append_messages.sql',
         find: 'AND h.settled_at >= a.known_since',
-        replace: 'AND h.settled_at >= (SELECT until FROM locked)',
+        replace: 'AND h.settled_at < a.known_since',
       },
     ],
     lane: 'stores',

@@ -1,5 +1,5 @@
 /** A message on its way into its room: what intake hands to the store, and what became of it. All times are engine time in ms. */
-import type { RoomAddress, RoomKey, RoomRow } from '../room/room.ts';
+import type { Phase, RoomAddress, RoomKey, RoomRow } from '../room/room.ts';
 
 /** The largest number of a publisher's order: the next one is still exact. */
 export const MAX_ORDER = Number.MAX_SAFE_INTEGER - 1;
@@ -39,14 +39,19 @@ export interface Gap {
   readonly since: number;
 }
 
+/** A room as an append has left it, with the raised tail: all of it where nothing was under way, else what it is known by. */
+export type AppendedRow =
+  | (RoomRow & { readonly phase: 'idle' })
+  | (Pick<RoomRow, 'shard' | 'id' | 'key' | 'version' | 'tail'> & { readonly phase: Exclude<Phase, 'idle'> });
+
 export type AppendResult =
   /**
-   * `row` is the room as it was when this message's transaction committed, with the raised tail. `late`: its number had
+   * `row` is the room as it was when this message's transaction committed. `late`: its number had
    * been skipped. `gap`: the one that the room has then.
    */
   | {
       readonly kind: 'appended';
-      readonly row: RoomRow;
+      readonly row: AppendedRow;
       readonly sequence: number;
       readonly late?: true;
       readonly gap?: Gap;
@@ -54,7 +59,7 @@ export type AppendResult =
   /** It is stored, ahead of its turn. `duplicate`: it was before. */
   | {
       readonly kind: 'parked';
-      readonly row: RoomRow;
+      readonly row: AppendedRow;
       readonly sequence: null;
       readonly order: number;
       readonly duplicate: boolean;

@@ -4,14 +4,14 @@
  * message that the store will never take is found by halving and refused alone.
  */
 import { RoomlineError } from '../errors.ts';
-import type { RoomAddress, RoomRow } from '../room/room.ts';
+import type { RoomAddress } from '../room/room.ts';
 import { errorFields } from '../telemetry.ts';
 import { AGAIN, Batcher } from './batcher.ts';
 import type { CursorMove } from './buffer-ports.ts';
 import { ChannelCounts } from './channel-depth.ts';
 import type { Gaps } from './gaps.ts';
 import type { Instruments } from './instruments.ts';
-import type { AppendResult, Clock, EndOfTurn, IntakeResult, NewMessage, RoomStore } from './ports.ts';
+import type { AppendedRow, AppendResult, Clock, EndOfTurn, IntakeResult, NewMessage, RoomStore } from './ports.ts';
 import type { Recipients } from './recipients.ts';
 import type { References } from './reference.ts';
 import type { Rooms } from './rooms.ts';
@@ -279,9 +279,9 @@ export class Intake {
     log.event('intake.batch_failed', { source: 'all', count: batch.length, ...errorFields(error) });
   }
 
-  /** A statement whose answer was lost may have appended the message: nobody has told its room. */
-  #tellRoom(address: RoomAddress, sequence: number): void {
-    this.#to.raised(address, sequence).catch((error: unknown) => {
+  /** Tells a room by way of the store: of an append whose answer was lost, or of one that memory knows too little of. */
+  #tellRoom({ shard, id }: RoomAddress, sequence: number): void {
+    this.#to.raised({ shard, id }, sequence).catch((error: unknown) => {
       // The store is away again; the sweep finds the room.
       this.#to.instruments.log.event('intake.batch_failed', { source: 'all', count: 1, ...errorFields(error) });
     });
@@ -296,7 +296,7 @@ export class Intake {
   #committed(batch: readonly NewMessage[], results: readonly AppendResult[], answerLost: boolean): void {
     const { rooms, gaps, instruments } = this.#to;
     const perRoom = new Map<number, ToRoom>();
-    const toRoom = (row: RoomRow): ToRoom => {
+    const toRoom = (row: AppendedRow): ToRoom => {
       const known = perRoom.get(row.id) ?? { row, messages: [], parked: 0 };
       perRoom.set(row.id, known);
       return known;
@@ -331,7 +331,9 @@ export class Intake {
         default:
       }
     });
-    for (const { row, messages, parked } of perRoom.values()) rooms.appended(row, messages, parked);
+    for (const { row, messages, parked } of perRoom.values()) {
+      if (!rooms.appended(row, messages, parked)) this.#tellRoom(row, row.tail);
+    }
     for (const source of ['pubsub', 'http', 'buffer'] as const) {
       const { appended, duplicates } = counts[source];
       if (appended + duplicates === 0) continue;
@@ -344,7 +346,7 @@ export class Intake {
 
 /** What a batch brought one room; those parked have no part in it yet. */
 interface ToRoom {
-  readonly row: RoomRow;
+  readonly row: AppendedRow;
   readonly messages: { readonly message: NewMessage; readonly sequence: number }[];
   parked: number;
 }

@@ -20,6 +20,7 @@ import type { CursorMove } from './buffer-ports.ts';
 import type { OwnershipStore } from './fleet-ports.ts';
 
 export type {
+  AppendedRow,
   AppendResult,
   FoundMessage,
   Gap,

@@ -1,5 +1,6 @@
 import { createHmac, createSecretKey, timingSafeEqual } from 'node:crypto';
 import type { RoomAddress } from '../room/room.ts';
+import { Recent } from './recent.ts';
 
 /** Where a message is to be found, as its reference tells without a look-up. */
 export interface ReferenceTarget {
@@ -19,7 +20,7 @@ const ID_BYTES = 6;
 const SEQUENCE_BYTES = 5;
 const CONTENT_BYTES = SHARD_BYTES + ID_BYTES + SEQUENCE_BYTES;
 const CHECK_BYTES = 6;
-/** At least so many of the references that were made last are known without another check, and at most twice as many. */
+/** So many of the references that were made last are known without another check. */
 const KNOWN = 16_384;
 /** 19 bytes in base64url without padding. */
 const REFERENCE = /^[A-Za-z0-9_-]{26}$/;
@@ -29,15 +30,7 @@ export function createReferences(secret: string): References {
   const check = (content: Uint8Array): Buffer =>
     createHmac('sha256', key).update('reference:').update(content).digest().subarray(0, CHECK_BYTES);
   // Acks name what was sent a moment ago: what this process has made itself needs no check.
-  let known = new Map<string, ReferenceTarget>();
-  let knownBefore = known;
-  const remember = (reference: string, target: ReferenceTarget): void => {
-    if (known.size >= KNOWN) {
-      knownBefore = known;
-      known = new Map();
-    }
-    known.set(reference, target);
-  };
+  const known = new Recent<ReferenceTarget>(KNOWN);
   return {
     encode({ shard, id }, sequence) {
       const content = Buffer.allocUnsafe(CONTENT_BYTES);
@@ -45,11 +38,11 @@ export function createReferences(secret: string): References {
       content.writeUIntBE(id, SHARD_BYTES, ID_BYTES);
       content.writeUIntBE(sequence, SHARD_BYTES + ID_BYTES, SEQUENCE_BYTES);
       const reference = Buffer.concat([content, check(content)]).toString('base64url');
-      remember(reference, { address: { shard, id }, sequence });
+      known.set(reference, { address: { shard, id }, sequence });
       return reference;
     },
     decode(reference) {
-      const made = known.get(reference) ?? knownBefore.get(reference);
+      const made = known.get(reference);
       if (made !== undefined) return made;
       if (!REFERENCE.test(reference)) return null;
       const bytes = Buffer.from(reference, 'base64url');

@@ -16,15 +16,7 @@
 import { RoomlineError } from '../errors.ts';
 import { isClaimable, nextDeadline, pendingEffects } from '../room/effects.ts';
 import type { Effect, RoomEvent, Verdict } from '../room/events.ts';
-import {
-  hasHead,
-  headEnvelope,
-  headSequence,
-  type Room,
-  type RoomAddress,
-  type RoomRow,
-  withEnvelopes,
-} from '../room/room.ts';
+import { hasHead, headEnvelope, headSequence, type Room, type RoomAddress, withEnvelopes } from '../room/room.ts';
 import type { Permit } from './channels.ts';
 import type { ConsequencesDependencies } from './consequences.ts';
 import { lookupEvents, resultEvent } from './course.ts';
@@ -36,7 +28,7 @@ import type { Hint } from './hints.ts';
 import type { OpenClaims } from './open-claims.ts';
 import type { Tenure } from './ownership.ts';
 import { channelName, envelopeOf } from './policy.ts';
-import type { ChannelKey, Clock, EndOfTurn, NewMessage, RoomStore, StoredRoom } from './ports.ts';
+import type { AppendedRow, ChannelKey, Clock, EndOfTurn, NewMessage, RoomStore, StoredRoom } from './ports.ts';
 import { RoomReader } from './reader.ts';
 import { attemptKey, giveBack, isFull, leaveQueue, newResident, type Resident, takeHint } from './resident.ts';
 import { type Glance, SetAside } from './set-aside.ts';
@@ -130,23 +122,26 @@ export class Rooms {
    * Intake appended messages of one room: `row` as that transaction left it. What had been parked before, and has come to
    * its turn with them, is read when it is needed.
    * @param parked how many of the room were parked besides
+   * @returns false where the room is ours and must be read: memory does not know what is under way in it
    */
   appended(
-    row: RoomRow,
+    row: AppendedRow,
     messages: readonly { readonly message: NewMessage; readonly sequence: number }[],
     parked: number,
-  ): void {
+  ): boolean {
     this.#to.channels.tallies.of(row.key).count('accepted', messages.length + parked);
     if (!this.#to.tenure.keeps(row.shard)) this.#to.telling.changed(row);
-    if (!this.#holds(row) || messages.length === 0) return;
+    if (!this.#holds(row) || messages.length === 0) return true;
     const policy = this.#reader.policyOf(row.key);
     const envelopes = messages.map(({ message, sequence }) =>
       envelopeOf({ ...message, sequence, cancelledBy: null }, policy),
     );
     for (const { message, sequence } of messages) this.#to.bodies.keep(row, sequence, message.body);
     const resident = this.#residents.get(row.id);
-    if (resident === undefined) this.#attend(this.#admit(withEnvelopes({ ...row, envelopes: [] }, envelopes)));
-    else this.#deciding.tell(resident, { type: 'tail_raised', tail: row.tail, envelopes });
+    if (resident !== undefined) this.#deciding.tell(resident, { type: 'tail_raised', tail: row.tail, envelopes });
+    else if (row.phase === 'idle') this.#attend(this.#admit(withEnvelopes({ ...row, envelopes: [] }, envelopes)));
+    else return false;
+    return true;
   }
 
   /** The room is said to be at this version and tail. False where memory has nothing of it. */

@@ -97,7 +97,10 @@ export function addMessageRoutes(app: FastifyInstance, to: HttpDependencies, opt
         await spend(request, reply, checked.length);
         return { items: checked, publishing: publishValid(checked, to) };
       });
-      const answer = answerBatch(items, await publishing, request, to);
+      const results = await publishing;
+      // What was stored frees the way for the next append, which is to leave before a long answer is made.
+      await nextTurn();
+      const answer = answerBatch(items, results, request, to);
       reply.code(202);
       return answer;
     },

@@ -6,7 +6,7 @@ import {
   type RecipientPage,
   type RecipientStore,
 } from '../../src/engine/pipeline-ports.ts';
-import type { RoomRow } from '../../src/room/room.ts';
+import type { AppendedRow } from '../../src/engine/ports.ts';
 import { shardOf } from '../../src/room/shard.ts';
 import { messageOf, SHARDS } from '../support/engine.ts';
 import { kindsOfStores, type OpenedStores } from './kinds.ts';
@@ -50,7 +50,7 @@ describe.each(kindsOfStores(SHARDS))('%s: recipient store', (_name, open) => {
     return rooms.map(({ channel, shard, id }) => `${channel} ${shard}/${id}`);
   }
 
-  async function roomNamed(room: string, channel: string, tenant = 'default'): Promise<RoomRow> {
+  async function roomNamed(room: string, channel: string, tenant = 'default'): Promise<AppendedRow> {
     const message = messageOf(room, 'm', { key: { tenant, channel, room } });
     const [result] = await opened.stores.rooms.append([message]);
     if (result?.kind !== 'appended') throw new Error('it was not appended');
@@ -83,7 +83,7 @@ describe.each(kindsOfStores(SHARDS))('%s: recipient store', (_name, open) => {
     await roomNamed(name, 'one', 'other');
     const after = await roomNamed(newName('after'), 'two');
     await store.note([before, after].map(({ shard, id }) => addressed({ recipient: name, channel: 'two', shard, id })));
-    const places = (channel: string, ...rows: readonly RoomRow[]) =>
+    const places = (channel: string, ...rows: readonly AppendedRow[]) =>
       rows.map(({ shard, id }) => `${channel} ${shard}/${id}`);
     expect(await found(name, { one: 0, two: 0 })).toEqual([
       ...places('one', one),

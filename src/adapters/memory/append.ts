@@ -1,6 +1,7 @@
 /** How messages come into their rooms: numbered at the tail, or parked ahead of their turn in their publisher's order. */
 import { Buffer } from 'node:buffer';
-import type { AppendResult, NewMessage, PublishersOrder } from '../../engine/ports.ts';
+import type { AppendedRow, AppendResult, NewMessage, PublishersOrder } from '../../engine/ports.ts';
+import type { RoomRow } from '../../room/room.ts';
 import { addressOf, copyRow, gapOf, parkedAs, type RoomRecord } from './database.ts';
 
 export interface AppendInto {
@@ -126,8 +127,13 @@ function resultOf({ record, message, kind, late }: Placed): AppendResult {
   const gap = gapOf(record);
   if (sequence === null) {
     if (order === undefined || gap === null) throw new Error('a message is neither numbered nor parked');
-    return { kind: 'parked', row: record.row, sequence, order, duplicate: kind === 'known', gap };
+    return { kind: 'parked', row: appendedRow(record.row), sequence, order, duplicate: kind === 'known', gap };
   }
   if (kind === 'known') return { kind: 'duplicate', address, sequence };
-  return { kind, row: record.row, sequence, ...(late ? { late } : {}), ...(gap === null ? {} : { gap }) };
+  return { kind, row: appendedRow(record.row), sequence, ...(late ? { late } : {}), ...(gap === null ? {} : { gap }) };
+}
+
+function appendedRow(row: RoomRow): AppendedRow {
+  const { shard, id, key, version, phase, tail } = row;
+  return phase === 'idle' ? { ...row, phase } : { shard, id, key, version, phase, tail };
 }

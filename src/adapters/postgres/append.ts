@@ -1,12 +1,14 @@
 /** A batch of new messages as the two statements that append it, and what their answers come to. */
 import { Buffer } from 'node:buffer';
-import type { AppendResult, Gap, NewMessage, RoomName } from '../../engine/ports.ts';
-import type { RoomRow } from '../../room/room.ts';
-import { bigints, integers, texts } from './arrays.ts';
-import { gapOf, type RoomRecord, roomRow } from './rows.ts';
+import type { AppendedRow, AppendResult, Gap, NewMessage, RoomName } from '../../engine/ports.ts';
+import { newRoomRow, type Phase } from '../../room/room.ts';
+import { bigints, integers, listed, numbers, texts } from './arrays.ts';
+import { gapOf } from './rows.ts';
 import { STATEMENTS, type Statement } from './statements.ts';
 
 export interface BatchRoom extends RoomName {
+  /** Its key as one text. */
+  readonly name: string;
   readonly acceptedAt: number;
 }
 
@@ -33,7 +35,7 @@ export class AppendBatch {
       let entry = rooms.get(name);
       if (entry === undefined) {
         const { key, shard, acceptedAt } = message;
-        entry = { room: { key, shard, acceptedAt }, ordinal: rooms.size + 1 };
+        entry = { room: { name, key, shard, acceptedAt }, ordinal: rooms.size + 1 };
         rooms.set(name, entry);
       }
       if (entry.room.shard !== message.shard) throw new Error(`a room is said to belong to two shards: ${name}`);
@@ -86,28 +88,30 @@ export class AppendBatch {
   }
 
   /** Rooms that have no row, given those that were locked. */
-  missing(locked: readonly LockedRecord[]): BatchRoom[] {
+  missing(locked: readonly LockedRoom[]): BatchRoom[] {
+    if (locked.length === this.rooms.length) return [];
     const found = new Set(locked.map((record) => record.ord));
     return this.rooms.filter((_, index) => !found.has(index + 1));
   }
 
-  results(locked: readonly LockedRecord[], numbered: readonly NumberedRecord[]): AppendResult[] {
-    const byOrd = new Map(numbered.map((record) => [record.ord, record]));
-    const records = new Map(locked.map((record) => [record.ord, record]));
-    const afterwards = new Map<number, Afterwards>();
+  /** @param locked all rooms of the batch, as `decodeLocked` gives them */
+  results(locked: readonly LockedRoom[], placed: readonly PlacedRecord[]): AppendResult[] {
+    const byOrd = new Array<PlacedRecord | undefined>(this.#firsts.length + 1);
+    for (const record of placed) byOrd[record.ord] = record;
+    const afterwards = new Array<Afterwards | undefined>(locked.length + 1);
     for (const { room, ord } of this.#firsts) {
-      const record = mustHave(byOrd.get(ord));
-      const before = mustHave(records.get(room));
-      const tail = Math.max(afterwards.get(room)?.tail ?? before.tail, record.tail ?? record.sequence ?? 0);
-      afterwards.set(room, { tail, gap: gapOf(record.next_order === undefined ? before : { ...before, ...record }) });
+      const record = mustHave(byOrd[ord]);
+      const before = mustHave(locked[room - 1]);
+      const tail = Math.max(afterwards[room]?.tail ?? before.tail, record.room?.tail ?? record.sequence ?? 0);
+      afterwards[room] = { tail, gap: record.room === undefined ? before.gap : record.room.gap };
     }
-    const rows = new Map(
-      locked.map((record) => [record.ord, roomRow({ ...record, tail: mustHave(afterwards.get(record.ord)).tail })]),
+    const rows = locked.map((record) =>
+      rowOf(record, mustHave(this.rooms[record.ord - 1]), mustHave(afterwards[record.ord]).tail),
     );
     return this.#placed.map(({ message, room, ord, repeats }): AppendResult => {
-      const row = mustHave(rows.get(room));
-      const gap = mustHave(afterwards.get(room)).gap;
-      return resultOf(message, mustHave(byOrd.get(ord)), row, gap, repeats?.digest ?? null);
+      const row = mustHave(rows[room - 1]);
+      const gap = mustHave(afterwards[room]).gap;
+      return resultOf(message, mustHave(byOrd[ord]), row, gap, repeats?.digest ?? null);
     });
   }
 }
@@ -121,19 +125,19 @@ interface Afterwards {
 /** @param repeated the digest of an earlier message of the batch that has its id */
 function resultOf(
   message: NewMessage,
-  { fate, sequence, known_digest, parked_order }: NumberedRecord,
-  row: RoomRow,
+  { fate, sequence, knownDigest, parkedOrder }: PlacedRecord,
+  row: AppendedRow,
   gap: Gap | null,
   repeated: Uint8Array | null,
 ): AppendResult {
   const address = { shard: row.shard, id: row.id };
-  const before = known_digest ?? repeated;
+  const before = knownDigest ?? repeated;
   if (before !== null && Buffer.compare(before, message.digest) !== 0) return { kind: 'conflict', address, sequence };
   if (fate === 'order_conflict') {
     return { kind: 'order_conflict', address, sequence: null, order: mustHave(message.order) };
   }
   if (sequence === null) {
-    const order = mustHave(parked_order ?? undefined);
+    const order = mustHave(parkedOrder ?? undefined);
     return { kind: 'parked', row, sequence, order, duplicate: before !== null, gap: mustHave(gap ?? undefined) };
   }
   if (before !== null) return { kind: 'duplicate', address, sequence };
@@ -146,23 +150,129 @@ function resultOf(
   };
 }
 
-/** What lock_rooms.sql answers. */
-export interface LockedRecord extends RoomRecord {
-  readonly ord: number;
+/** What lock_rooms.sql answers: arrays as Postgres writes them, `{1,2}`, null where no room was locked. */
+export interface LockedAnswer {
+  readonly ords: string | null;
+  readonly ids: string | null;
+  readonly versions: string | null;
+  readonly phases: string | null;
+  readonly settled: string | null;
+  readonly tails: string | null;
+  readonly since: string | null;
+  readonly gap_until: string | null;
+  readonly debt_until: string | null;
+  readonly next_orders: string | null;
+  /** -1 where there is none. */
+  readonly gap_since: string | null;
 }
 
-/** What append_messages.sql answers; the last four are append_ordered.sql's alone. */
-export interface NumberedRecord {
+/** A room under its lock. */
+export interface LockedRoom {
+  /** Counts the batch's rooms from 1. */
+  readonly ord: number;
+  readonly id: number;
+  readonly version: number;
+  readonly phase: Phase;
+  readonly settled: number;
+  readonly tail: number;
+  readonly since: number;
+  readonly gapUntil: number;
+  readonly debtUntil: number;
+  readonly gap: Gap | null;
+}
+
+export function decodeLocked(answer: LockedAnswer): LockedRoom[] {
+  const ids = numbers(answer.ids);
+  const versions = numbers(answer.versions);
+  const phases = listed(answer.phases) as Phase[];
+  const settled = numbers(answer.settled);
+  const tails = numbers(answer.tails);
+  const since = numbers(answer.since);
+  const gapUntil = numbers(answer.gap_until);
+  const debtUntil = numbers(answer.debt_until);
+  const nextOrders = numbers(answer.next_orders);
+  const gapSince = numbers(answer.gap_since);
+  return numbers(answer.ords).map((ord, index) => ({
+    ord,
+    id: mustHave(ids[index]),
+    version: mustHave(versions[index]),
+    phase: mustHave(phases[index]),
+    settled: mustHave(settled[index]),
+    tail: mustHave(tails[index]),
+    since: mustHave(since[index]),
+    gapUntil: mustHave(gapUntil[index]),
+    debtUntil: mustHave(debtUntil[index]),
+    gap: gapSince[index] === -1 ? null : { waitsFor: mustHave(nextOrders[index]), since: mustHave(gapSince[index]) },
+  }));
+}
+
+/** An idle room has nothing of a head: what was told of it is all of its row. */
+function rowOf(locked: LockedRoom, { key, shard }: BatchRoom, tail: number): AppendedRow {
+  const { id, version, phase, settled, since, gapUntil, debtUntil } = locked;
+  if (phase !== 'idle') return { shard, id, key, version, phase, tail };
+  return { ...newRoomRow({ shard, id }, key, since), phase, version, settled, tail, gapUntil, debtUntil };
+}
+
+/** What append_messages.sql answers. */
+interface NumberedAnswer {
+  readonly ords: string | null;
+  readonly sequences: string | null;
+  readonly known:
+    | readonly (readonly [ord: number, sequence: number | null, digest: string, parkedOrder: number | null])[]
+    | null;
+}
+
+/** What append_ordered.sql answers. */
+interface JudgedAnswer {
+  readonly judged: readonly (readonly [
+    ord: number,
+    fate: Fate,
+    sequence: number | null,
+    digest: string | null,
+    parkedOrder: number | null,
+    room: readonly [tail: number, nextOrder: number, gapSince: number | null],
+  ])[];
+}
+
+export type AppendAnswer = NumberedAnswer | JudgedAnswer;
+
+type Fate = 'appended' | 'late' | 'parked' | 'order_conflict' | 'known';
+
+/** Where a message of the batch is now. */
+interface PlacedRecord {
   readonly ord: number;
   /** Null where it has none: it is parked, or refused. */
   readonly sequence: number | null;
   /** Null where the message is new. */
-  readonly known_digest: Uint8Array | null;
-  readonly parked_order: number | null;
-  readonly fate?: 'appended' | 'late' | 'parked' | 'order_conflict' | 'known';
-  readonly tail?: number;
-  readonly next_order?: number;
-  readonly gap_since?: number | null;
+  readonly knownDigest: Uint8Array | null;
+  readonly parkedOrder: number | null;
+  readonly fate: Fate;
+  /** Told by append_ordered.sql alone: elsewhere an append changes nothing of a room but its tail. */
+  readonly room?: { readonly tail: number; readonly gap: Gap | null };
+}
+
+export function decodePlaced(answer: AppendAnswer): PlacedRecord[] {
+  if ('judged' in answer) {
+    return answer.judged.map(([ord, fate, sequence, digest, parkedOrder, [tail, next_order, gap_since]]) => {
+      const room = { tail, gap: gapOf({ next_order, gap_since }) };
+      return {
+        ord,
+        fate,
+        sequence,
+        knownDigest: digest === null ? null : Buffer.from(digest, 'hex'),
+        parkedOrder,
+        room,
+      };
+    });
+  }
+  const sequences = numbers(answer.sequences);
+  const placed = numbers(answer.ords).map((ord, index): PlacedRecord => {
+    return { ord, fate: 'appended', sequence: mustHave(sequences[index]), knownDigest: null, parkedOrder: null };
+  });
+  for (const [ord, sequence, digest, parkedOrder] of answer.known ?? []) {
+    placed.push({ ord, fate: 'known', sequence, knownDigest: Buffer.from(digest, 'hex'), parkedOrder });
+  }
+  return placed;
 }
 
 /** The parameters that name rooms by their keys. */

@@ -1,6 +1,7 @@
 /**
  * Arrays for statements that take their rows as one array per column, in the server's binary format: there are some
- * forty of them per batch, and reading numbers from text would cost the server more than storing them.
+ * forty of them per batch, and reading numbers from text would cost the server more than storing them. And those in which
+ * they answer, as text, which costs this process least to read.
  */
 import { Buffer } from 'node:buffer';
 
@@ -95,4 +96,14 @@ function encode<T>(
   array.writeInt32BE(values.length, 12);
   array.writeInt32BE(1, 16);
   return array.subarray(0, at);
+}
+
+/** The numbers of an array as Postgres writes it, `{1,2}`; none where it is null. */
+export function numbers(array: string | null): number[] {
+  return array === null ? [] : (JSON.parse(`[${array.slice(1, -1)}]`) as number[]);
+}
+
+/** The same for words that need no quotes. */
+export function listed(array: string | null): string[] {
+  return array === null ? [] : array.slice(1, -1).split(',');
 }

@@ -3,7 +3,7 @@ import { Buffer } from 'node:buffer';
 import { fingerprintOfAttempts } from '../../engine/fingerprint.ts';
 import type { ClaimProof, InboxAck, RoomWrite, WriteResult } from '../../engine/ports.ts';
 import type { Fact, Settled } from '../../room/events.ts';
-import { bigints, booleans, bytes, integers, texts } from './arrays.ts';
+import { bigints, booleans, bytes, integers, numbers, texts } from './arrays.ts';
 import { type AckRecord, inboxAck } from './rows.ts';
 import { STATEMENTS, type Statement, withParts } from './statements.ts';
 
@@ -164,8 +164,4 @@ function refusal(write: RoomWrite | undefined, version: number | null, proved: b
   if (!proved) return { kind: 'fenced' };
   if (version === null) return { kind: 'gone' };
   return { kind: version === write?.expectedVersion ? 'busy' : 'conflict' };
-}
-
-function numbers(array: string | null): number[] {
-  return array === null ? [] : (JSON.parse(`[${array.slice(1, -1)}]`) as number[]);
 }

@@ -16,9 +16,18 @@ import {
   type WantedRoom,
   type WriteResult,
 } from '../../engine/ports.ts';
+import { Recent } from '../../engine/recent.ts';
 import { RoomlineError } from '../../errors.ts';
 import { ENVELOPE_WINDOW, type RoomAddress, type RoomKey } from '../../room/room.ts';
-import { AppendBatch, type BatchRoom, encodeKeys, type LockedRecord, type NumberedRecord } from './append.ts';
+import {
+  type AppendAnswer,
+  AppendBatch,
+  type BatchRoom,
+  decodeLocked,
+  decodePlaced,
+  encodeKeys,
+  type LockedAnswer,
+} from './append.ts';
 import { bigints, booleans, integers, texts } from './arrays.ts';
 import { moveCommand, throwMoved } from './buffer.ts';
 import { type Answer, type AnswerRecord, decodeAnswer, encodeWrites } from './compare-and-set.ts';
@@ -36,6 +45,9 @@ const DAY_MS = 86_400_000;
 /** How often an append is tried again that met a room coming or going, or a deadlock. */
 const APPEND_TRIES = 5;
 
+/** So many rooms that were appended to last are known by their ids: as many as are live at once. */
+const KNOWN_ROOMS = 25_000;
+
 export interface RoomStoreOptions {
   readonly lanes: readonly Connection[];
   readonly appends: Connection;
@@ -48,6 +60,7 @@ export class PostgresRoomStore implements RoomStore {
   readonly #appends: Connection;
   readonly #pool: Pool;
   readonly #dedupeMs: number;
+  readonly #ids = new Recent<number>(KNOWN_ROOMS);
   /** Of the database; null until it is needed. */
   #shardCount: number | null = null;
 
@@ -66,13 +79,18 @@ export class PostgresRoomStore implements RoomStore {
       if (!(await this.#appends.isOnKnownHistory())) throw new RoomlineError('another_history');
       try {
         const [lock, append] = await this.#appends.transact([
-          [STATEMENTS.lockRooms, encodeKeys(placed.rooms)],
+          [
+            STATEMENTS.lockRooms,
+            [...encodeKeys(placed.rooms), bigints(placed.rooms.map(({ name }) => this.#idOf(name)))],
+          ],
           placed.command(this.#dedupeMs),
           ...(cursor === null ? [] : [moveCommand(cursor, placed.rooms.length)]),
         ]);
-        const locked = lock?.rows as LockedRecord[];
+        const locked = decodeLocked(lock?.rows[0] as LockedAnswer);
+        for (const { ord, id } of locked) this.#ids.set((placed.rooms[ord - 1] as BatchRoom).name, id);
         const missing = placed.missing(locked);
-        if (missing.length === 0) return placed.results(locked, append?.rows as NumberedRecord[]);
+        for (const { name } of missing) this.#ids.delete(name);
+        if (missing.length === 0) return placed.results(locked, decodePlaced(append?.rows[0] as AppendAnswer));
         if (tries === APPEND_TRIES)
           throw new Error(`${missing.length} rooms came and went while they were appended to`);
         await this.#open(missing);
@@ -80,6 +98,11 @@ export class PostgresRoomStore implements RoomStore {
         if (!mayPass(error) || tries === APPEND_TRIES) throwMoved(error);
       }
     }
+  }
+
+  /** What a room was last known by, so that it need not be looked for by its key; null where it is not known. */
+  #idOf(name: string): number | null {
+    return this.#ids.get(name) ?? null;
   }
 
   /** Gives rooms a row: the one they had before they were put to rest, or a first one. */

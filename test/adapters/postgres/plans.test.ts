@@ -36,19 +36,13 @@ const LETTER_INDEXES = [
 /** The index that each lookup is to take; another one of the same table may match a part of the key. */
 const INDEXES: Readonly<Record<string, readonly string[]>> = {
   roomline_compare_and_set: ['fences_pkey', 'messages_pkey', 'rooms_pkey'],
-  roomline_append_messages: [
-    'history.*_expr_expr1_message_id_idx',
-    'messages_by_message_id',
-    'parked_by_message_id',
-    'rooms_pkey',
-  ],
+  roomline_append_messages: ['history.*_expr_expr1_message_id_idx', 'messages_by_message_id', 'parked_by_message_id'],
   roomline_append_ordered: [
     'history.*_expr_expr1_message_id_idx',
     'late_orders_pkey',
     'messages_by_message_id',
     'parked_by_message_id',
     'parked_pkey',
-    'rooms_pkey',
     'skipped_orders_pkey',
   ],
   roomline_skip_gaps: ['parked_pkey', 'rooms_pkey'],

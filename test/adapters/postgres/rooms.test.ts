@@ -201,6 +201,19 @@ describe.each(postgresServers())('$name', (server) => {
       expect(await world.append(world.message('m-2'))).toMatchObject([{ kind: 'appended', sequence: 2 }]);
     });
 
+    it.each(['tenant', 'channel', 'room'])(
+      'room that is another one’s by now, by its %s: it is left alone',
+      async (name) => {
+        const world = new World(database.stores().stores);
+        const { id } = await world.roomWith(1);
+        await database.query(`UPDATE rooms SET ${name} = $1 WHERE id = $2`, [`another ${id}`, id]);
+
+        expect(await world.append(world.message('m-2'))).toMatchObject([{ kind: 'appended', sequence: 1 }]);
+        const { rows } = await database.query('SELECT tail::integer FROM rooms WHERE id = $1', [id]);
+        expect(rows).toEqual([{ tail: 1 }]);
+      },
+    );
+
     it('recognises ids for as long as it is told to, and not for ever', async () => {
       const world = new World(database.stores({ dedupeDays: 2 }).stores);
       const proof = await world.worker();

@@ -2,6 +2,7 @@
 const SHARD = 'ids of rooms are unique over all shards: the shard leads to the index, and to the place of the row';
 const DAYS = 'it spares their partitions, to which plans.test.ts holds the statement';
 const NAME = 'the shard is computed from the rest of the key, which is compared as well';
+const EMPTY = 'a look at where nothing can be finds nothing; this spares it';
 const ONCE = 'a message settles once: its sequence leads to its one row';
 const FIRST = 'the second look, under the lock, decides; this one spares locks';
 const SECOND =
@@ -11,12 +12,13 @@ const EPOCH = 'whoever gives a shard another owner or heir raises its epoch, whi
 const NO_PAST = 'no row compares with no transaction; this spares the look';
 
 export const SURVIVORS: Readonly<Record<string, string>> = {
-  'append_messages 1: -m.shard = -i.shard': SHARD,
-  'append_messages 4: -h.shard = -i.shard': SHARD,
-  'append_messages 8: h.settled_at >= $2::bigint': `says of days what is said of rows before; ${DAYS}`,
-  'append_messages 9: h.settled_at < (extract(epoch FROM now()) * 1000)::bigint + 3600000': `the days to come hold nothing; ${DAYS}`,
-  'append_messages 11: -p.shard = -i.shard': SHARD,
-  'append_messages 16: f.shard = n.shard': SHARD,
+  'append_messages 1: a.tail > a.settled': EMPTY,
+  'append_messages 2: -m.shard = -i.shard': SHARD,
+  'append_messages 5: a.settled > 0': EMPTY,
+  'append_messages 6: -h.shard = -i.shard': SHARD,
+  'append_messages 10: h.settled_at >= $2::bigint': `says of days what is said of rows before; ${DAYS}`,
+  'append_messages 11: h.settled_at < (extract(epoch FROM now()) * 1000)::bigint + 3600000': `the days to come hold nothing; ${DAYS}`,
+  'append_messages 13: -p.shard = -i.shard': SHARD,
   'compare_and_set 12: o.shard = s.shard': SHARD,
   'compare_and_set 19: r.shard = g.shard': SHARD,
   'compare_and_set 22: o.shard = c.shard': SHARD,
@@ -28,8 +30,10 @@ export const SURVIVORS: Readonly<Record<string, string>> = {
   'hand_over 8: s.owner = $1': EPOCH,
   'hand_over 9: s.heir = p.heir': EPOCH,
   'hand_over 10: s.epoch = p.epoch': 'the row is locked at that epoch by then',
-  'lock_rooms 1: -r.shard = -w.shard': NAME,
-  'lock_rooms 5: r.shard = f.shard': SHARD,
+  'lock_rooms 1: w.known_id IS NULL': 'who knows the id need not look; the look finds the same',
+  'lock_rooms 2: -r.shard = -w.shard': NAME,
+  'lock_rooms 6: r.shard = f.shard': SHARD,
+  'lock_rooms 7: r.id = f.id': 'the key, which is compared as well, is one room’s; the id leads to its place',
   'renew_worker 10: s.heir IS NOT NULL': 'leads to the index: only what has an heir has a deadline',
   "rest_rooms 2: r.phase = 'idle'": FIRST,
   'rest_rooms 3: r.settled = r.tail': FIRST,

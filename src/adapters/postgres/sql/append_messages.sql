@@ -3,17 +3,22 @@
 --
 -- For batches without any order of the publisher's: append_ordered.sql does the same for the others.
 --
--- The locked rooms are an array [ord][id, tail, created_at, next order, gap since or -1]; all digests, of 32 bytes, and all
--- bodies are one string each. A message id is looked for among what waits and what settled since $2, but not before its
--- room came to be, nor later than now (an hour is allowed for clocks that differ): most days of the history need not be
--- opened. Where the room has a gap, it is looked for among what is parked, too.
+-- The locked rooms are arrays, in the order in which $3 counts them: ids, tails, when they came to be, next orders, since
+-- when they have a gap or -1, places, last settled sequences. All digests, of 32 bytes, and all bodies are one string each.
 --
--- Answers, `ord` counting the messages from 1: the sequence it has now, and the stored digest where it is known already;
--- a parked one has no sequence, but an order.
+-- A message id is looked for among what waits, and among what settled since $2, but not before its room came to be, nor
+-- later than now (an hour is allowed for clocks that differ): most days of the history need not be opened. Where nothing
+-- waits, or nothing has settled yet, there is nothing to look at; where the room has a gap, there is what is parked, too.
+--
+-- Answers in one row, `ord` counting the messages from 1:
+--   ords, sequences: of those that are new
+--   known:           of the others, [ord, sequence or null, the stored digest, the order of a parked one or null]
 WITH locked AS MATERIALIZED (
-  -- Unset where not one room was found.
+  -- Empty where not one room was found.
   SELECT
-    coalesce(nullif(current_setting('roomline.locked', true), ''), '{}')::bigint[] AS rooms
+    part[1]::bigint[] AS ids, part[2]::bigint[] AS tails, part[3]::bigint[] AS created_at, part[5]::bigint[] AS gap_since,
+    part[6]::tid[] AS places, part[7]::bigint[] AS settled
+  FROM string_to_array(current_setting('roomline.locked', true), ' ') AS part
 ),
 candidate AS MATERIALIZED (
   SELECT
@@ -32,20 +37,21 @@ candidate AS MATERIALIZED (
     ) AS i
     CROSS JOIN LATERAL (
       SELECT
-        (SELECT rooms FROM locked)[i.room][1] AS id,
-        (SELECT rooms FROM locked)[i.room][2] AS tail,
-        greatest((SELECT rooms FROM locked)[i.room][3] - 3600000, $2::bigint) AS known_since,
-        (SELECT rooms FROM locked)[i.room][5] AS gap_since
+        (SELECT ids FROM locked)[i.room] AS id,
+        (SELECT tails FROM locked)[i.room] AS tail,
+        (SELECT settled FROM locked)[i.room] AS settled,
+        greatest((SELECT created_at FROM locked)[i.room] - 3600000, $2::bigint) AS known_since,
+        (SELECT gap_since FROM locked)[i.room] AS gap_since
       OFFSET 0
     ) AS a
     LEFT JOIN LATERAL (
       SELECT m.sequence, m.digest FROM messages m
-      WHERE -m.shard = -i.shard AND -m.room_id = -a.id AND m.message_id = i.message_id
+      WHERE a.tail > a.settled AND -m.shard = -i.shard AND -m.room_id = -a.id AND m.message_id = i.message_id
       LIMIT 1
     ) AS waiting ON true
     LEFT JOIN LATERAL (
       SELECT h.sequence, h.digest FROM history h
-      WHERE -h.shard = -i.shard AND -h.room_id = -a.id AND h.message_id = i.message_id
+      WHERE a.settled > 0 AND -h.shard = -i.shard AND -h.room_id = -a.id AND h.message_id = i.message_id
         AND h.settled_at >= a.known_since
         AND h.settled_at >= $2::bigint AND h.settled_at < (extract(epoch FROM now()) * 1000)::bigint + 3600000
       LIMIT 1
@@ -55,7 +61,7 @@ candidate AS MATERIALIZED (
       WHERE a.gap_since >= 0 AND -p.shard = -i.shard AND -p.room_id = -a.id AND p.message_id = i.message_id
       LIMIT 1
     ) AS parked ON true
-  WHERE coalesce(array_length((SELECT rooms FROM locked), 1), 0) = $1::integer
+  WHERE coalesce(array_length((SELECT ids FROM locked), 1), 0) = $1::integer
 ),
 numbered AS MATERIALIZED (
   SELECT *, tail + row_number() OVER (PARTITION BY room ORDER BY ord) AS sequence
@@ -75,15 +81,14 @@ inserted AS (
 raised AS (
   UPDATE rooms r
   SET tail = n.tail, touched_at = n.touched_at
-  FROM
-    (
-      SELECT shard, room_id, max(sequence) AS tail, max(accepted_at) AS touched_at
-      FROM numbered
-      GROUP BY shard, room_id
-    ) AS n,
-    LATERAL (SELECT f.ctid FROM rooms f WHERE f.shard = n.shard AND f.id = n.room_id LIMIT 1) AS found
-  WHERE r.ctid = found.ctid
+  FROM (SELECT room, max(sequence) AS tail, max(accepted_at) AS touched_at FROM numbered GROUP BY room) AS n
+  WHERE r.ctid = (SELECT places FROM locked)[n.room]
 )
-SELECT ord, sequence, NULL::bytea AS known_digest, NULL::bigint AS parked_order FROM numbered
-UNION ALL
-SELECT ord, known_sequence, known_digest, parked_order FROM candidate WHERE known_digest IS NOT NULL
+SELECT
+  array_agg(ord)::text AS ords, array_agg(sequence)::text AS sequences,
+  (
+    SELECT json_agg(json_build_array(ord, known_sequence, encode(known_digest, 'hex'), parked_order))
+    FROM candidate
+    WHERE known_digest IS NOT NULL
+  ) AS known
+FROM numbered

@@ -5,13 +5,16 @@
 --
 -- Messages take their places at the tail when they can: a run behind the message of the batch that completed it.
 --
--- Answers, `ord` counting the messages from 1: what became of it, the sequence it has now if it has one, its order where
--- it is parked, the stored digest where it is known already; and the room as this append leaves it.
+-- Answers in one row `judged`, of each message [ord, counted from 1; what became of it; the sequence it has now or null;
+-- the stored digest where it is known already, else null; its order where it is parked, else null], and of its room as
+-- this append leaves it [tail, next order, since when it has a gap or null].
 WITH RECURSIVE locked AS MATERIALIZED (
-  -- Unset where not one room was found.
+  -- Empty where not one room was found.
   SELECT
-    coalesce(nullif(current_setting('roomline.locked', true), ''), '{}')::bigint[] AS rooms,
+    part[1]::bigint[] AS ids, part[2]::bigint[] AS tails, part[3]::bigint[] AS created_at, part[4]::bigint[] AS next_orders,
+    part[5]::bigint[] AS gap_since, part[6]::tid[] AS places, part[7]::bigint[] AS settled,
     (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now
+  FROM string_to_array(current_setting('roomline.locked', true), ' ') AS part
 ),
 candidate AS MATERIALIZED (
   SELECT
@@ -30,21 +33,22 @@ candidate AS MATERIALIZED (
     ) AS i
     CROSS JOIN LATERAL (
       SELECT
-        (SELECT rooms FROM locked)[i.room][1] AS id,
-        (SELECT rooms FROM locked)[i.room][2] AS tail,
-        greatest((SELECT rooms FROM locked)[i.room][3] - 3600000, $2::bigint) AS known_since,
-        (SELECT rooms FROM locked)[i.room][4] AS next_order,
-        (SELECT rooms FROM locked)[i.room][5] AS gap_since
+        (SELECT ids FROM locked)[i.room] AS id,
+        (SELECT tails FROM locked)[i.room] AS tail,
+        (SELECT settled FROM locked)[i.room] AS settled,
+        greatest((SELECT created_at FROM locked)[i.room] - 3600000, $2::bigint) AS known_since,
+        (SELECT next_orders FROM locked)[i.room] AS next_order,
+        (SELECT gap_since FROM locked)[i.room] AS gap_since
       OFFSET 0
     ) AS a
     LEFT JOIN LATERAL (
       SELECT m.sequence, m.digest FROM messages m
-      WHERE -m.shard = -i.shard AND -m.room_id = -a.id AND m.message_id = i.message_id
+      WHERE a.tail > a.settled AND -m.shard = -i.shard AND -m.room_id = -a.id AND m.message_id = i.message_id
       LIMIT 1
     ) AS waiting ON true
     LEFT JOIN LATERAL (
       SELECT h.sequence, h.digest FROM history h
-      WHERE -h.shard = -i.shard AND -h.room_id = -a.id AND h.message_id = i.message_id
+      WHERE a.settled > 0 AND -h.shard = -i.shard AND -h.room_id = -a.id AND h.message_id = i.message_id
         AND h.settled_at >= a.known_since
         AND h.settled_at >= $2::bigint AND h.settled_at < (extract(epoch FROM now()) * 1000)::bigint + 3600000
       LIMIT 1
@@ -54,7 +58,7 @@ candidate AS MATERIALIZED (
       WHERE a.gap_since >= 0 AND -p.shard = -i.shard AND -p.room_id = -a.id AND p.message_id = i.message_id
       LIMIT 1
     ) AS parked ON true
-  WHERE coalesce(array_length((SELECT rooms FROM locked), 1), 0) = $1::integer
+  WHERE coalesce(array_length((SELECT ids FROM locked), 1), 0) = $1::integer
 ),
 judged AS MATERIALIZED (
   SELECT
@@ -209,26 +213,26 @@ left_as AS MATERIALIZED (
 raised AS (
   UPDATE rooms r
   SET tail = a.tail, touched_at = a.touched_at, next_order = a.next_order, gap_since = a.gap_since
-  FROM
-    left_as a,
-    LATERAL (SELECT f.ctid FROM rooms f WHERE f.shard = a.shard AND f.id = a.room_id LIMIT 1) AS found
-  WHERE a.changed AND r.ctid = found.ctid
+  FROM left_as a
+  WHERE a.changed AND r.ctid = (SELECT places FROM locked)[a.room]
 )
 SELECT
-  c.ord,
-  CASE
-    WHEN c.known_digest IS NOT NULL THEN 'known'
-    WHEN j.fate <> 'queued' THEN j.fate
-    WHEN n.sequence IS NULL THEN 'parked'
-    ELSE 'appended'
-  END AS fate,
-  coalesce(n.sequence, c.known_sequence, r.sequence) AS sequence,
-  c.known_digest,
-  CASE
-    WHEN c.known_digest IS NULL THEN CASE WHEN j.fate = 'queued' AND n.sequence IS NULL THEN c.order_number END
-    WHEN r.sequence IS NULL THEN c.parked_order
-  END AS parked_order,
-  a.tail, a.next_order, a.gap_since
+  json_agg(json_build_array(
+    c.ord,
+    CASE
+      WHEN c.known_digest IS NOT NULL THEN 'known'
+      WHEN j.fate <> 'queued' THEN j.fate
+      WHEN n.sequence IS NULL THEN 'parked'
+      ELSE 'appended'
+    END,
+    coalesce(n.sequence, c.known_sequence, r.sequence),
+    encode(c.known_digest, 'hex'),
+    CASE
+      WHEN c.known_digest IS NULL THEN CASE WHEN j.fate = 'queued' AND n.sequence IS NULL THEN c.order_number END
+      WHEN r.sequence IS NULL THEN c.parked_order
+    END,
+    json_build_array(a.tail, a.next_order, a.gap_since)
+  )) AS judged
 FROM
   candidate c
   JOIN left_as a ON a.room = c.room
