@@ -119,6 +119,8 @@ function summary(all: readonly Comparison[]): string[] {
     const errors = all
       .filter((one) => one.kind === kind)
       .map((one) => Math.abs(errorOf(one)))
+      // Beside what was measured as nothing, an error is no share of anything.
+      .filter(Number.isFinite)
       .sort((a, b) => a - b);
     const [median, most] = [errors[Math.floor((errors.length - 1) / 2)], errors.at(-1)];
     if (median === undefined || most === undefined) return [];

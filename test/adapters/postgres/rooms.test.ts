@@ -184,6 +184,29 @@ describe.each(postgresServers())('$name', (server) => {
       ]);
     });
 
+    it.each([
+      ['known', true],
+      ['looked for', false],
+    ])(
+      'row that was written, and so moved, while an append waited for it: its tail is raised (%s)',
+      async (_, known) => {
+        const world = new World(database.stores().stores);
+        const other = new World(database.stores({ applicationName: 'other' }).stores, world);
+        const { id } = await world.roomWith(1);
+        if (known) await other.append(world.message('m-1'));
+        const writer = await database.session();
+        await writer.query('BEGIN');
+        await writer.query('UPDATE rooms SET version = version + 1, since = since + 1 WHERE id = $1', [id]);
+        const waiting = other.append(world.message('m-2'));
+        await database.waits('other appends');
+        await writer.query('COMMIT');
+
+        expect(await waiting).toMatchObject([{ kind: 'appended', sequence: 2, row: { version: 1, tail: 2 } }]);
+        expect((await world.stored()).row).toMatchObject({ version: 1, tail: 2 });
+        expect(await world.append(world.message('m-3'))).toMatchObject([{ kind: 'appended', sequence: 3 }]);
+      },
+    );
+
     it('broken connection: doing it again says what became of it', async () => {
       const world = new World(database.stores().stores);
       const room = await world.roomWith(1);

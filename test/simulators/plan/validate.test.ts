@@ -63,6 +63,16 @@ describe('the model against what was measured', () => {
     expect(lines.find((line) => line.includes('CPU per message, engine'))).toMatch(/500 µs +550 µs +\+10 %$/);
   });
 
+  it('leaves what was measured as nothing out of the errors, and shows it all the same', () => {
+    const one = { workload: 'timeouts', figure: 'late', unit: 'ms', kind: 'p50' } as const;
+    const lines = comparisonText([
+      { ...one, measured: 0, predicted: 0.2 },
+      { ...one, measured: 1, predicted: 1.5 },
+    ]);
+    expect(lines[1]).toMatch(/^timeouts +late +0 ms +0.2 ms +–$/);
+    expect(lines.at(-1)).toBe('p50 of latencies: error of 50 % (median), 50 % (greatest) of 1 figures');
+  });
+
   it.each<[string, () => void, string]>([
     ['nothing was measured', () => undefined, 'nothing was measured'],
     ['it was measured at another size', () => measured(QUIET, { rooms: 5 }), 'measured with its own rooms'],
