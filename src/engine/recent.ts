@@ -1,4 +1,4 @@
-/** What was used last, by name: at least `least` entries and at most twice as many, the others forgotten in one go. */
+/** What was set last, by name: at least `least` entries and at most twice as many, the oldest forgotten in one go. */
 export class Recent<Value> {
   readonly #least: number;
   #now = new Map<string, Value>();
