@@ -46,8 +46,8 @@ export type AppendedRow =
 
 export type AppendResult =
   /**
-   * `row` is the room as it was when this message's transaction committed. `late`: its number had
-   * been skipped. `gap`: the one that the room has then.
+   * `row` is the room as it was when this message's transaction committed. `late`: its number had been skipped. `gap`: the
+   * one that the room has then.
    */
   | {
       readonly kind: 'appended';

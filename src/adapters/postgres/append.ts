@@ -50,6 +50,14 @@ export class AppendBatch {
     this.#firsts = [...firsts.values()];
   }
 
+  /** What locks its rooms. @param idOf the id of a room by its name, where that is known */
+  lock(idOf: (name: string) => number | undefined): [Statement, unknown[]] {
+    return [
+      STATEMENTS.lockRooms,
+      [...encodeKeys(this.rooms), bigints(this.rooms.map(({ name }) => idOf(name) ?? null))],
+    ];
+  }
+
   /** What appends it, after its rooms are locked; a batch without any order of its publishers has the cheaper one. */
   command(dedupeMs: number): [Statement, unknown[]] {
     const values = this.#parameters(dedupeMs);

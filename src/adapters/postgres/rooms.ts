@@ -60,6 +60,7 @@ export class PostgresRoomStore implements RoomStore {
   readonly #appends: Connection;
   readonly #pool: Pool;
   readonly #dedupeMs: number;
+  /** Of rooms by their names: who has an id need not be looked for by its key. */
   readonly #ids = new Recent<number>(KNOWN_ROOMS);
   /** Of the database; null until it is needed. */
   #shardCount: number | null = null;
@@ -79,10 +80,7 @@ export class PostgresRoomStore implements RoomStore {
       if (!(await this.#appends.isOnKnownHistory())) throw new RoomlineError('another_history');
       try {
         const [lock, append] = await this.#appends.transact([
-          [
-            STATEMENTS.lockRooms,
-            [...encodeKeys(placed.rooms), bigints(placed.rooms.map(({ name }) => this.#idOf(name)))],
-          ],
+          placed.lock((name) => this.#ids.get(name)),
           placed.command(this.#dedupeMs),
           ...(cursor === null ? [] : [moveCommand(cursor, placed.rooms.length)]),
         ]);
@@ -98,11 +96,6 @@ export class PostgresRoomStore implements RoomStore {
         if (!mayPass(error) || tries === APPEND_TRIES) throwMoved(error);
       }
     }
-  }
-
-  /** What a room was last known by, so that it need not be looked for by its key; null where it is not known. */
-  #idOf(name: string): number | null {
-    return this.#ids.get(name) ?? null;
   }
 
   /** Gives rooms a row: the one they had before they were put to rest, or a first one. */
