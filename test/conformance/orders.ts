@@ -178,6 +178,17 @@ export function describeOrders(stores: () => Stores): void {
       expect((await world.stored()).row.tail).toBe(3);
     });
 
+    it('does not take what is parked in another room of its shard for its own', async () => {
+      const world = new World(stores());
+      await world.append(
+        ordered(world, 3, { room: 'one' }),
+        ordered(world, 4, { room: 'one' }),
+        ordered(world, 2, { room: 'two', id: 'behind a gap' }),
+      );
+      expect(told(await world.append(world.message('o-3', { room: 'two' })))).toEqual(['1']);
+      expect(told(await world.append(ordered(world, 3, { room: 'two', id: 'o-4' })))).toEqual(['parked, waits for 1']);
+    });
+
     it('sees a repetition of a message that is new in the same batch', async () => {
       const world = new World(stores());
       const other = ordered(world, 4, { body: Buffer.from('other') });

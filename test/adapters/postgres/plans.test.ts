@@ -101,6 +101,7 @@ interface PlanNode {
   readonly 'Index Name'?: string;
   readonly 'Index Cond'?: string;
   readonly 'Presorted Key'?: readonly string[];
+  readonly 'Actual Loops'?: number;
   readonly Plans?: readonly PlanNode[];
 }
 
@@ -179,6 +180,56 @@ describe.each(postgresServers())('$name: plans', (server) => {
     expect(scanned.length).toBeGreaterThan(0);
     expect(scanned.filter((table) => !days.includes(table.slice('history_'.length)))).toEqual([]);
   });
+
+  /** Of an append to one room with this history behind it, the days that are opened in earnest. */
+  async function daysOpened(text: string, room: { readonly createdAt: number; readonly since: number }) {
+    const client = await database.session();
+    await client.query('SELECT make_history_partitions(CURRENT_DATE - 9, CURRENT_DATE - 1)');
+    await client.query('SET plan_cache_mode = force_generic_plan');
+    await client.query(`PREPARE statement AS ${text}`);
+    await client.query('BEGIN');
+    // What lock_rooms leaves: ids, tails, when they came to be, next orders, gaps, places, what has settled last.
+    const locked = `{1} {1} {${room.createdAt}} {1} {-1} {"(0,0)"} {1}`;
+    await client.query("SELECT set_config('roomline.locked', $1, true)", [locked]);
+    const values = [
+      ...[
+        1,
+        room.since,
+        "'{1}'",
+        "'{0}'",
+        "'{m}'",
+        `'{${room.since}}'`,
+        "'{NULL}'",
+        "'{NULL}'",
+        "'{NULL}'",
+        "'{NULL}'",
+      ],
+      ...["'{http}'", "'{1}'", "'{1}'", `'\\x${'00'.repeat(32)}'`, "'\\x00'"],
+      ...(text.includes('$16') ? ["'{NULL}'"] : []),
+    ];
+    const explained = `EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE statement(${values.join(', ')})`;
+    const { rows } = await client.query(explained);
+    await client.query('ROLLBACK');
+    await client.query('DEALLOCATE statement');
+    const [{ Plan }] = (rows[0] as { 'QUERY PLAN': [{ Plan: PlanNode }] })['QUERY PLAN'];
+    return flatten(Plan)
+      .filter((node) => (node['Actual Loops'] ?? 0) > 0)
+      .map((node) => /^history_(\d+)$/.exec(node['Relation Name'] ?? '')?.[1])
+      .filter((day) => day !== undefined);
+  }
+
+  it.each([STATEMENTS.appendMessages, STATEMENTS.appendOrdered])(
+    '$name opens no days from before its room came to be',
+    async ({ text }) => {
+      const now = Date.now();
+      const createdAt = now - 2 * DAY_MS;
+      const dayOf = (at: number): string => new Date(at).toISOString().slice(0, 10).replaceAll('-', '');
+      const opened = await daysOpened(text, { createdAt, since: now - 8 * DAY_MS });
+      expect(opened).toContain(dayOf(createdAt));
+      // An hour is allowed for clocks that differ.
+      expect(opened.filter((day) => day < dayOf(createdAt - 3_600_000))).toEqual([]);
+    },
+  );
 });
 
 describe('statements', () => {
