@@ -1,10 +1,13 @@
 /** Messages that arrive steadily whatever the engine does: with quick acks, at the scale of a chat product, for long. */
 import type { Rig } from '../../simulators/rig/rig.ts';
-import { startRoomline } from './engine.ts';
+import { beside, contest } from './contest.ts';
+import type { Contestant } from './contestant.ts';
+import { contestantsOf } from './contestants.ts';
+import { type Engine, startRoomline } from './engine.ts';
 import { figure, type RunFigures } from './figures.ts';
 import { loadOf, type Shape } from './load.ts';
 import type { BenchOptions } from './options.ts';
-import { conclude, type PassageOptions, pass, type Shown } from './passage.ts';
+import { conclude, pass, type Shown } from './passage.ts';
 import { CHANNEL, withSystem } from './system.ts';
 import { LONG_ACK_TIMEOUT_MS, type Workload, type WorkloadContext } from './workload.ts';
 
@@ -14,6 +17,7 @@ const PHONE_ACKS = { kind: 'lognormal', medianMs: 100, p99Ms: 400 } as const;
 const BURST = 3;
 const PER_SECOND = 600;
 const STEADY_SECONDS = 30;
+const STEADY_SENDS = 64;
 const SOAK_MINUTES = 30;
 const LOSS = 0.12;
 const CHAT_TIMEOUT_MS = 2_000;
@@ -26,13 +30,14 @@ const SHARE_OF_CAPACITY = 0.5;
 /** 600 messages/s over 2,000 rooms, acks at once. */
 export const steady: Workload = {
   describe: (options) => `steady: ${describeSteady(options, STEADY_SECONDS / 60)}`,
-  measure: (context) => measureSteady(context, STEADY_SECONDS / 60),
+  measure: (context) =>
+    measureSteady(context, STEADY_SECONDS / 60, contestantsOf(context.options.against, context.say)),
 };
 
 /** The same for half an hour, and whether memory grows. */
 export const soak: Workload = {
   describe: (options) => `soak: ${describeSteady(options, SOAK_MINUTES)}`,
-  measure: (context) => measureSteady(context, SOAK_MINUTES),
+  measure: (context) => measureSteady(context, SOAK_MINUTES, []),
 };
 
 function describeSteady(options: BenchOptions, usualMinutes: number): string {
@@ -45,37 +50,53 @@ function steadyOf({ rooms, minutes }: BenchOptions, usualMinutes: number): { roo
   return { rooms: rooms ?? 2_000, minutes: minutes ?? usualMinutes };
 }
 
-async function measureSteady(context: WorkloadContext, usualMinutes: number): Promise<RunFigures> {
-  const { options, run, signal, say } = context;
+async function measureSteady(
+  context: WorkloadContext,
+  usualMinutes: number,
+  contestants: readonly Contestant[],
+): Promise<RunFigures> {
+  const { options, signal, say } = context;
   const { rooms, minutes } = steadyOf(options, usualMinutes);
-  const channel = { unlockedBy: 'delivered', ackTimeoutMs: LONG_ACK_TIMEOUT_MS, ...options.channel };
+  const channel = {
+    unlockedBy: 'delivered',
+    ackTimeoutMs: LONG_ACK_TIMEOUT_MS,
+    maxConcurrentSends: STEADY_SENDS,
+    ...options.channel,
+  };
   const platform = { defaults: { ackDelayMs: QUICK_ACKS, batch: batchOf(options) } };
+  const terms = { maxConcurrentSends: Number(channel.maxConcurrentSends), ackTimeoutMs: LONG_ACK_TIMEOUT_MS };
   return withSystem(
     { channel, settings: options.settings, redis: options.redis, platform, signal, say },
     async (rig) => {
-      const timeouts = { ackTimeoutMs: LONG_ACK_TIMEOUT_MS };
-      const shape = { channel: CHANNEL, rooms, burst: BURST, perSecond: PER_SECOND };
       const messages = BURST * Math.max(1, Math.round((PER_SECOND * 60 * minutes) / rooms / BURST));
-      return measureOne(rig, { ...shape, run, messages }, timeouts, context);
+      const measure = (engine: Engine) => measureArrivals(rig, engine, { rooms, messages }, context);
+      const roomline = await measure(await startRoomline(rig, CHANNEL, context));
+      return beside(roomline, await contest(rig, contestants, terms, context, measure));
     },
   );
 }
 
 /** After one burst in every room, without which code is not compiled and rooms do not exist yet. */
-async function measureOne(
+async function measureArrivals(
   rig: Rig,
-  shape: Shape,
-  options: PassageOptions,
+  engine: Engine,
+  { rooms, messages }: { readonly rooms: number; readonly messages: number },
   context: WorkloadContext,
-): Promise<RunFigures> {
-  const engine = await startRoomline(rig, CHANNEL, context);
-  const roomPrefix = `${shape.run}-`;
-  const warmUp = loadOf({ ...shape, run: `${shape.run}-warm-up`, roomPrefix, messages: BURST, perSecond: null });
-  await pass(rig, engine, warmUp, options, context);
-  const passage = await pass(rig, engine, loadOf({ ...shape, roomPrefix }), options, context);
+): Promise<Shown[]> {
+  const run = `${context.run}-${engine.channel}`;
+  const shape = { channel: engine.channel, rooms, roomPrefix: `${run}-`, burst: BURST };
+  const timeouts = { ackTimeoutMs: LONG_ACK_TIMEOUT_MS };
+  const warmUp = loadOf({ ...shape, run: `${run}-warm-up`, messages: BURST, perSecond: null });
+  await pass(rig, engine, warmUp, timeouts, context);
+  const passage = await pass(
+    rig,
+    engine,
+    loadOf({ ...shape, run, messages, perSecond: PER_SECOND }),
+    timeouts,
+    context,
+  );
   await engine.stop();
-  const shown = await conclude(rig, passage);
-  return { ratios: [], figures: shown.figures, rows: [{ shown }] };
+  return [await conclude(rig, passage)];
 }
 
 /** 25,000 rooms, acks as phones give them, some never: what goes through at once, and the latency at half of that. */

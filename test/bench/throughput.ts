@@ -1,13 +1,11 @@
 /** Many rooms with waiting messages, acks at once, nothing lost: how much goes through, and what a message costs. */
 import type { Rig } from '../../simulators/rig/rig.ts';
-import type { Row } from './comparison.ts';
-import { type Contestant, startContestant } from './contestant.ts';
+import { beside, contest } from './contest.ts';
 import { contestantsOf } from './contestants.ts';
 import { type Engine, startRoomline } from './engine.ts';
-import { type Figure, figure } from './figures.ts';
 import { loadOf } from './load.ts';
 import type { BenchOptions } from './options.ts';
-import { conclude, type Passage, pass, type Shown, totalUs } from './passage.ts';
+import { conclude, type Passage, pass, type Shown } from './passage.ts';
 import { CHANNEL, withSystem } from './system.ts';
 import { LONG_ACK_TIMEOUT_MS, type Workload, type WorkloadContext } from './workload.ts';
 
@@ -35,53 +33,20 @@ export const throughput: Workload = {
       ...options.channel,
     };
     const platform = { defaults: { ackDelayMs: ACK_DELAY } };
-    const contest = {
-      maxConcurrentSends: Number(channel.maxConcurrentSends),
-      ackTimeoutMs: LONG_ACK_TIMEOUT_MS,
-      signal,
-    };
+    const terms = { maxConcurrentSends: Number(channel.maxConcurrentSends), ackTimeoutMs: LONG_ACK_TIMEOUT_MS };
     return withSystem(
       { channel, settings: options.settings, redis: options.redis, platform, signal, say },
       async (rig) => {
-        const roomline = await measureBatches(rig, await startRoomline(rig, CHANNEL, context), options.batch, context);
-        const rows: Row[] = roomline.map((shown) => ({ shown }));
-        const others: Shown[] = [];
-        for (const contestant of contestants) {
-          const passed = await throughContestant(rig, contestant, contest, context);
-          if ('failure' in passed) rows.push(passed);
-          else others.push(passed.shown);
-        }
-        rows.push(...others.map((shown) => ({ shown })));
-        return {
-          // The table of all tells those of several.
-          ratios: others.length === 1 ? ratiosOf(roomline[0] as Shown, others[0] as Shown) : [],
-          figures: [...roomline, ...others].flatMap(({ figures }) => figures),
-          rows,
-        };
+        const measure = (engine: Engine, sizes: readonly number[]) => measureBatches(rig, engine, sizes, context);
+        const roomline = await measure(await startRoomline(rig, CHANNEL, context), options.batch);
+        const others = await contest(rig, contestants, terms, context, (engine) =>
+          measure(engine, options.batch.slice(0, 1)),
+        );
+        return beside(roomline, others);
       },
     );
   },
 };
-
-/** One that fails has no figure; the next one is not to suffer from what it leaves. */
-async function throughContestant(
-  rig: Rig,
-  contestant: Contestant,
-  options: Parameters<typeof startContestant>[2],
-  context: WorkloadContext,
-): Promise<Row> {
-  let engine: Engine | null = null;
-  try {
-    engine = await startContestant(contestant, rig, options);
-    const [shown] = await measureBatches(rig, engine, context.options.batch.slice(0, 1), context);
-    return { shown: shown as Shown };
-  } catch (error) {
-    context.signal.throwIfAborted();
-    await engine?.end();
-    await rig.pubsub.emptySubscription();
-    return { name: contestant.name, failure: (error as Error).message };
-  }
-}
 
 /** The same load once for each number of statuses in a webhook call. */
 async function measureBatches(
@@ -109,22 +74,6 @@ async function measureBatches(
 
 function nameOf({ name }: Engine, size: number): string {
   return size === 1 ? name : `${name}, statuses by ${size}`;
-}
-
-function ratiosOf(roomline: Shown, other: Shown): Figure[] {
-  const of = (what: string, share: (shown: Shown) => number): Figure =>
-    figure(`Roomline by ${other.name}: ${what}`, '×', share(roomline) / share(other));
-  return [
-    of('messages/s, end to end', ({ perSecond }) => perSecond),
-    of('messages/s, middle 80 %', ({ steadyPerSecond }) => steadyPerSecond),
-    of('CPU per message, engine, Postgres and Redis', totalUs),
-    of('CPU per message, engine', ({ engineUs }) => engineUs),
-    of('CPU per message, Postgres', ({ postgresUs }) => postgresUs),
-    of('gap from ack to next send, p50', ({ gapP50Ms }) => gapP50Ms),
-    of('gap from ack to next send, p99', ({ gapP99Ms }) => gapP99Ms),
-    of('transactions per message', ({ transactions }) => transactions),
-    of('WAL per message', ({ walBytes }) => walBytes),
-  ];
 }
 
 function sizeOf({ rooms, messages }: BenchOptions): { rooms: number; messages: number } {
