@@ -34,13 +34,21 @@ export const UNLIMITED: Rate = {
 
 const NOTHING = (): void => undefined;
 
+/** What a wait that ended late may make up for: more at once would be a burst. */
+const LATE_MS = 20;
+/** The share may grow while somebody waits: so often it is looked at again. */
+const LOOK_AGAIN_MS = 1_000;
+
 /** This process's own share: the generic cell rate algorithm on its monotonic clock. */
 export class LocalRate implements LimitedRate {
   #limit: RateLimit;
   readonly #clock: Timer;
   readonly #share: () => number;
-  /** When all that was taken is paid back. */
+  readonly #waiting: (() => void)[] = [];
+  #cancelTimer: (() => void) | null = null;
+  /** When all that was taken is paid back, one token in each `#everyMs`. */
   #paidAt = Number.NEGATIVE_INFINITY;
+  #everyMs = 1;
 
   /** @param share the part of the limit that is this process's, above 0 and up to 1 */
   constructor(limit: RateLimit, clock: Timer, share: () => number) {
@@ -50,55 +58,78 @@ export class LocalRate implements LimitedRate {
   }
 
   tryTake(): boolean {
-    if (this.#freeInMs() > 0) return false;
-    this.#spend();
+    if (this.#waiting.length > 0 || this.#freeInMs() > 0) return false;
+    this.#spend(this.#clock.monotonic());
     return true;
   }
 
   take(run: () => void): () => void {
-    // A place in the order is a token that comes later.
-    const inMs = this.#freeInMs();
-    this.#spend();
-    if (inMs <= 0) {
+    if (this.tryTake()) {
       run();
       return NOTHING;
     }
-    let waiting = true;
-    const cancel = this.#clock.after(inMs, () => {
-      waiting = false;
-      run();
-    });
+    // Not by the function itself: it may be handed in twice.
+    const place = (): void => run();
+    this.#waiting.push(place);
+    if (this.#cancelTimer === null) this.#arm();
     return () => {
-      if (!waiting) return;
-      waiting = false;
-      cancel();
-      this.giveBack();
+      const index = this.#waiting.indexOf(place);
+      if (index >= 0) this.#waiting.splice(index, 1);
+      if (this.#waiting.length === 0) this.#disarm();
     };
   }
 
   giveBack(): void {
     this.#paidAt -= this.#everyMs;
+    this.#serve();
   }
 
   limitTo(limit: RateLimit): void {
-    const now = this.#clock.monotonic();
-    const owed = Math.max(0, this.#paidAt - now) / this.#everyMs;
     this.#limit = limit;
-    this.#paidAt = now + owed * this.#everyMs;
   }
 
-  get #everyMs(): number {
-    return 1_000 / (this.#limit.perSecond * this.#share());
+  #serve(): void {
+    this.#disarm();
+    while (this.#waiting.length > 0 && this.#freeInMs() <= 0) {
+      // Whoever waited took nothing from the time since, unless that has become too long.
+      this.#spend(this.#clock.monotonic() - LATE_MS);
+      this.#waiting.shift()?.();
+    }
+    if (this.#waiting.length > 0) this.#arm();
+  }
+
+  #arm(): void {
+    this.#disarm();
+    // Timers are of whole milliseconds.
+    const inMs = Math.max(1, Math.ceil(this.#freeInMs()));
+    this.#cancelTimer = this.#clock.after(Math.min(inMs, LOOK_AGAIN_MS), () => this.#serve());
+  }
+
+  #disarm(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
   }
 
   #freeInMs(): number {
-    const credit = Math.max(1, Math.floor(this.#limit.burst * this.#share()));
-    return this.#paidAt - (credit - 1) * this.#everyMs - this.#clock.monotonic();
+    const share = this.#share();
+    const now = this.#clock.monotonic();
+    const every = everyMs(this.#limit, share);
+    if (every !== this.#everyMs) {
+      // What was taken under another limit, or as another share, counts on.
+      this.#paidAt = now + (Math.max(0, this.#paidAt - now) / this.#everyMs) * every;
+      this.#everyMs = every;
+    }
+    const credit = Math.max(1, Math.floor(this.#limit.burst * share));
+    return this.#paidAt - (credit - 1) * every - now;
   }
 
-  #spend(): void {
-    this.#paidAt = Math.max(this.#paidAt, this.#clock.monotonic()) + this.#everyMs;
+  #spend(from: number): void {
+    this.#paidAt = Math.max(this.#paidAt, from) + this.#everyMs;
   }
+}
+
+function everyMs({ perSecond }: RateLimit, share: number): number {
+  return 1_000 / (perSecond * share);
 }
 
 /** Tokens fetched at once: what the limit gives in this time, so that few round trips serve many requests. */

@@ -62,6 +62,34 @@ describe('the own share', () => {
     expect(rate.tryTake()).toBe(false);
   });
 
+  it('grows for whoever waits already, when more shards are there', async () => {
+    const time = new SteppedTime();
+    let share = 1 / 64;
+    const rate = new LocalRate({ perSecond: 64, burst: 1 }, clockOf(time), () => share);
+    const at: number[] = [];
+    for (let n = 0; n < 100; n++) rate.take(() => at.push(time.now - START));
+    await time.advance(1_500);
+    expect(at).toEqual([0, 1_000]);
+    share = 1;
+    await time.advance(2_500);
+    expect(at).toHaveLength(100);
+  });
+
+  it('makes up for a wait that ended a little late, and for no more', async () => {
+    const time = new SteppedTime();
+    let lateMs = 0;
+    const clock = { ...clockOf(time), after: (ms: number, run: () => void) => time.after(ms + lateMs, run) };
+    const rate = new LocalRate({ perSecond: 100, burst: 1 }, clock, WHOLE);
+    const at: number[] = [];
+    const take = (): void => void rate.take(() => at.push(time.now - START));
+    take();
+    lateMs = 500;
+    for (let n = 0; n < 10; n++) take();
+    lateMs = 0;
+    await time.advance(1_000);
+    expect(at).toEqual([0, 510, 510, 510, 520, 530, 540, 550, 560, 570, 580]);
+  });
+
   it('is exceeded in no stretch of time, and wastes nothing', () => {
     const limits = fc.record({ perSecond: fc.integer({ min: 1, max: 200 }), burst: fc.integer({ min: 1, max: 50 }) });
     const pauses = fc.array(fc.nat(50), { minLength: 2, maxLength: 100 });
