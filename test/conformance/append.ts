@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Stores } from '../../src/engine/ports.ts';
 import type { RoomKey } from '../../src/room/room.ts';
+import { transition } from '../../src/room/transition.ts';
 import { ack, START } from '../support/rooms.ts';
 import { claimBy, decide, World } from './world.ts';
 
@@ -143,6 +144,26 @@ export function describeAppend(stores: () => Stores): void {
         ['duplicate', 1],
         ['conflict', 1],
       ]);
+    });
+
+    it('recognises it although the clock it settled by was hours ahead of the database', async () => {
+      const world = new World(stores());
+      const proof = await world.worker();
+      const ahead = Date.now() + 20 * 3_600_000;
+      const message = world.message('m-1', { acceptedAt: ahead });
+      await world.append(message);
+      let room = await world.read();
+      for (const event of [claimBy(proof), ack(1)]) {
+        const { room: next, facts } = transition(room, event, ahead);
+        const write = { expectedVersion: room.version, next, facts, claims: event.type === 'permit_granted' };
+        expect(await world.write(write, proof)).toMatchObject({ kind: 'committed' });
+        room = next;
+      }
+      expect(await world.append(message, { ...message, order: 1 })).toMatchObject([
+        { kind: 'duplicate', sequence: 1 },
+        { kind: 'duplicate', sequence: 1 },
+      ]);
+      expect(await world.append(message)).toMatchObject([{ kind: 'duplicate', sequence: 1 }]);
     });
 
     it('is no transition: version and phase stay as they are', async () => {

@@ -189,6 +189,40 @@ export function describeOrders(stores: () => Stores): void {
       expect(told(await world.append(ordered(world, 3, { room: 'two', id: 'o-4' })))).toEqual(['parked, waits for 1']);
     });
 
+    it.each(['with an order', 'without one'])('knows an id of a message %s in its own room alone', async (how) => {
+      const world = new World(stores());
+      const proof = await world.worker();
+      for (const [room, settled, waits] of [['one', 'a', 'b'] as const, ['two', 'c', 'd'] as const]) {
+        await world.append(world.message(settled, { room }), world.message(waits, { room }));
+        await world.apply(await world.read(room), proof, claimBy(proof), ack(1));
+      }
+      const again = (id: string, order: number) =>
+        how === 'without one' ? world.message(id, { room: 'two' }) : ordered(world, order, { id, room: 'two' });
+      expect(told(await world.append(again('a', 1), again('b', 2)))).toEqual(['3', '4']);
+    });
+
+    it('gives up and makes good numbers of its own room alone', async () => {
+      const world = new World(stores());
+      await world.append(ordered(world, 3, { room: 'skips' }), ordered(world, 3, { room: 'skips too' }));
+      await skip(world, 1, 'skips');
+      await skip(world, 1, 'skips too');
+      await world.append(...[1, 2, 3].map((order) => ordered(world, order, { room: 'has all' })));
+      const late = (room: string) => ordered(world, 2, { room, id: 'late' });
+      expect(told(await world.append(late('skips')))).toEqual(['2 late']);
+      expect(told(await world.append(late('skips too'), late('has all')))).toEqual(['2 late', 'order conflict 2']);
+    });
+
+    it('goes on with the run of its own room alone', async () => {
+      const world = new World(stores());
+      const to = (room: string, ...orders: number[]) => orders.map((order) => ordered(world, order, { room }));
+      await world.append(...to('another', 2, 3), ...to('one behind', 2), ...to('none behind', 5));
+      const results = await world.append(...to('one behind', 1), ...to('none behind', 1));
+      expect(told(results)).toEqual(['1', '1']);
+      expect(await waiting(world, 'one behind')).toEqual(['o-1', 'o-2']);
+      expect(await waiting(world, 'none behind')).toEqual(['o-1']);
+      expect((await world.stored('another')).row.tail).toBe(0);
+    });
+
     it('sees a repetition of a message that is new in the same batch', async () => {
       const world = new World(stores());
       const other = ordered(world, 4, { body: Buffer.from('other') });

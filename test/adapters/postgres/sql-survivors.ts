@@ -8,6 +8,7 @@ const FIRST = 'the second look, under the lock, decides; this one spares locks';
 const SECOND =
   'only a change between the snapshot and the lock of one statement shows it, where nothing can be stopped';
 
+const TURN = 'what is not in its turn is left out of the run; this one spares the look for what is behind it';
 const EPOCH = 'whoever gives a shard another owner or heir raises its epoch, which is compared as well';
 const NO_PAST = 'no row compares with no transaction; this spares the look';
 
@@ -18,10 +19,29 @@ export const SURVIVORS: Readonly<Record<string, string>> = {
   'append_messages 6: -h.shard = -i.shard': SHARD,
   'append_messages 9: h.settled_at >= a.known_since': `no room has settled anything before it came to be; ${DAYS}`,
   'append_messages 10: h.settled_at >= $2::bigint': `says of days what is said of rows before; ${DAYS}`,
-  'append_messages 11: h.settled_at < (extract(epoch FROM now()) * 1000)::bigint + 3600000': `the days to come hold nothing; ${DAYS}`,
+  'append_messages 11: h.settled_at < (extract(epoch FROM now()) * 1000)::bigint + 86400000': `the days to come hold nothing; ${DAYS}`,
   'append_messages 12: a.gap_since >= 0': EMPTY,
   'append_messages 13: -p.shard = -i.shard': SHARD,
   'append_messages 20: waiting.sequence IS NULL': EMPTY,
+  'append_ordered 1: a.tail > a.settled': EMPTY,
+  'append_ordered 2: -m.shard = -i.shard': SHARD,
+  'append_ordered 5: a.settled > 0': EMPTY,
+  'append_ordered 6: -h.shard = -i.shard': SHARD,
+  'append_ordered 9: h.settled_at >= a.known_since': `no room has settled anything before it came to be; ${DAYS}`,
+  'append_ordered 10: h.settled_at >= $2::bigint': `says of days what is said of rows before; ${DAYS}`,
+  'append_ordered 11: h.settled_at < (extract(epoch FROM now()) * 1000)::bigint + 86400000': `the days to come hold nothing; ${DAYS}`,
+  'append_ordered 12: a.gap_since >= 0': EMPTY,
+  'append_ordered 13: -p.shard = -i.shard': SHARD,
+  'append_ordered 17: p.shard = c.shard': SHARD,
+  'append_ordered 20: s.shard = c.shard': SHARD,
+  'append_ordered 23: l.shard = c.shard': SHARD,
+  'append_ordered 27: j.gap_since >= 0': EMPTY,
+  'append_ordered 28: q.shard = j.shard': SHARD,
+  "append_ordered 32: (j.room IN (SELECT c.room FROM judged c WHERE c.fate = 'queued' AND c.order_number = c.next_order)) IS TRUE":
+    TURN,
+  "append_ordered 33: c.fate = 'queued'": TURN,
+  'append_ordered 34: c.order_number = c.next_order': TURN,
+  'append_ordered 35: q.shard = b.shard': SHARD,
   'compare_and_set 12: o.shard = s.shard': SHARD,
   'compare_and_set 19: r.shard = g.shard': SHARD,
   'compare_and_set 22: o.shard = c.shard': SHARD,

@@ -124,6 +124,7 @@ export class World {
       instruments: this.instruments,
       maxRows: this.#options.maxRows ?? 200,
       maxWaiting: 1,
+      maxWaitingBytes: 134_217_728,
       lingerMs: 0,
       endOfTurn: setImmediate,
       mayAccept: () => true,

@@ -83,6 +83,7 @@ describeRedis('a fleet of two', (program) => {
         lanes: 2,
         maxBatchRows: 100,
         maxWaiting: 10_000,
+        maxWaitingBytes: 134_217_728,
         lingerMs: 1,
         acceptanceLingerMs: 0,
         bodyCacheBytes: 1_000_000,

@@ -7,7 +7,7 @@
 -- when they have a gap or -1, places, last settled sequences. All digests, of 32 bytes, and all bodies are one string each.
 --
 -- A message id is looked for among what waits, and among what settled since $2, but not before its room came to be, nor
--- later than now (an hour is allowed for clocks that differ): most days of the history need not be opened. Where nothing
+-- later than now (a day is allowed for clocks that differ): most days of the history need not be opened. Where nothing
 -- waits, or nothing has settled yet, there is nothing to look at; where the room has a gap, there is what is parked, too.
 --
 -- Answers in one row, `ord` counting the messages from 1:
@@ -40,7 +40,7 @@ candidate AS MATERIALIZED (
         (SELECT ids FROM locked)[i.room] AS id,
         (SELECT tails FROM locked)[i.room] AS tail,
         (SELECT settled FROM locked)[i.room] AS settled,
-        greatest((SELECT created_at FROM locked)[i.room] - 3600000, $2::bigint) AS known_since,
+        greatest((SELECT created_at FROM locked)[i.room] - 86400000, $2::bigint) AS known_since,
         (SELECT gap_since FROM locked)[i.room] AS gap_since
       OFFSET 0
     ) AS a
@@ -53,7 +53,7 @@ candidate AS MATERIALIZED (
       SELECT h.sequence, h.digest FROM history h
       WHERE a.settled > 0 AND -h.shard = -i.shard AND -h.room_id = -a.id AND h.message_id = i.message_id
         AND h.settled_at >= a.known_since
-        AND h.settled_at >= $2::bigint AND h.settled_at < (extract(epoch FROM now()) * 1000)::bigint + 3600000
+        AND h.settled_at >= $2::bigint AND h.settled_at < (extract(epoch FROM now()) * 1000)::bigint + 86400000
       LIMIT 1
     ) AS settled ON waiting.sequence IS NULL
     LEFT JOIN LATERAL (

@@ -36,7 +36,7 @@ candidate AS MATERIALIZED (
         (SELECT ids FROM locked)[i.room] AS id,
         (SELECT tails FROM locked)[i.room] AS tail,
         (SELECT settled FROM locked)[i.room] AS settled,
-        greatest((SELECT created_at FROM locked)[i.room] - 3600000, $2::bigint) AS known_since,
+        greatest((SELECT created_at FROM locked)[i.room] - 86400000, $2::bigint) AS known_since,
         (SELECT next_orders FROM locked)[i.room] AS next_order,
         (SELECT gap_since FROM locked)[i.room] AS gap_since
       OFFSET 0
@@ -50,7 +50,7 @@ candidate AS MATERIALIZED (
       SELECT h.sequence, h.digest FROM history h
       WHERE a.settled > 0 AND -h.shard = -i.shard AND -h.room_id = -a.id AND h.message_id = i.message_id
         AND h.settled_at >= a.known_since
-        AND h.settled_at >= $2::bigint AND h.settled_at < (extract(epoch FROM now()) * 1000)::bigint + 3600000
+        AND h.settled_at >= $2::bigint AND h.settled_at < (extract(epoch FROM now()) * 1000)::bigint + 86400000
       LIMIT 1
     ) AS settled ON waiting.sequence IS NULL
     LEFT JOIN LATERAL (
