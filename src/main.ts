@@ -59,8 +59,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   });
   const ended = Promise.withResolvers<number>();
   const end = endOnce(log, ended.resolve);
-  process.once('SIGTERM', () => end.signal('SIGTERM'));
-  process.once('SIGINT', () => end.signal('SIGINT'));
+  endOnSignals((signal) => end.signal(signal));
   process.once('uncaughtException', (error) => end.failure('uncaught_exception', error));
   process.once('unhandledRejection', (error) => end.failure('unhandled_rejection', error));
 
@@ -109,6 +108,25 @@ export async function serve(options: ServeOptions): Promise<void> {
 
 const VERSION = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
   .version;
+
+/** A signal to a whole process group comes twice where another process passes its own on: so soon, it is the same one. */
+const SAME_SIGNAL_MS = 2_000;
+
+/** The first one ends in good order; one that comes later than that ends at once. */
+function endOnSignals(end: (signal: NodeJS.Signals) => void): void {
+  let firstAt: number | null = null;
+  const heard = (signal: NodeJS.Signals): void => {
+    if (firstAt === null) {
+      firstAt = performance.now();
+      end(signal);
+    } else if (performance.now() - firstAt > SAME_SIGNAL_MS) {
+      process.removeListener(signal, heard);
+      process.kill(process.pid, signal);
+    }
+  };
+  process.on('SIGTERM', heard);
+  process.on('SIGINT', heard);
+}
 
 function endOnce(log: Log, resolve: (exitCode: number) => void) {
   return {
@@ -183,6 +201,7 @@ async function createSystem(
       maxBatchRows: config.batching.maxRows,
       maxIntakeRows: config.batching.maxIntakeRows,
       maxWaiting: config.batching.maxWaiting,
+      maxWaitingBytes: config.batching.maxWaitingBytes,
       lingerMs: config.batching.lingerMs,
       acceptanceLingerMs: config.batching.acceptanceLingerMs,
       bodyCacheBytes: config.memory.bodyCacheBytes,

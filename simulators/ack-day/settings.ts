@@ -65,6 +65,7 @@ export function readSettings(policy: DayPolicy): DaySettings {
       lanes: postgres.lanes,
       maxBatchRows: batching.maxRows,
       maxWaiting: batching.maxWaiting,
+      maxWaitingBytes: batching.maxWaitingBytes,
       lingerMs: batching.lingerMs,
       acceptanceLingerMs: batching.acceptanceLingerMs,
       bodyCacheBytes: memory.bodyCacheBytes,

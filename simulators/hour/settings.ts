@@ -39,6 +39,7 @@ export function readSettings(scale: number): HourSettings {
       lanes: postgres.lanes,
       maxBatchRows: batching.maxRows,
       maxWaiting: batching.maxWaiting,
+      maxWaitingBytes: batching.maxWaitingBytes,
       lingerMs: batching.lingerMs,
       acceptanceLingerMs: batching.acceptanceLingerMs,
       bodyCacheBytes: memory.bodyCacheBytes,

@@ -152,6 +152,12 @@ export class Child {
     return this.#stopping;
   }
 
+  /** SIGTERM, and nothing else. */
+  terminate(): void {
+    this.#stopping = true;
+    this.#process.kill('SIGTERM');
+  }
+
   /** SIGTERM, and SIGKILL if it has not ended in time. Resolves with how it ended. */
   async stop(deadlineMs: number = STOP_DEADLINE_MS): Promise<ChildEnd> {
     this.#stopping = true;

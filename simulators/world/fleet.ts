@@ -86,6 +86,7 @@ export class Fleet {
       roles: ['intake', 'api', 'webhook', 'worker'],
       weight: 1,
       maxWaiting: 1_000,
+      maxWaitingBytes: 134_217_728,
       leaseMs: LEASE_MS,
       renewEveryMs: RENEW_MS,
       pollEveryMs: POLL_MS,

@@ -352,6 +352,10 @@ export const configSchema = section('Roomline', {
       1_000,
     ),
     maxWaiting: integer('Messages that may wait for their commit; HTTP is answered 503 beyond that.', 1),
+    maxWaitingBytes: integer(
+      'Bytes of those that came by HTTP, requests included that were answered because the store took too long; HTTP is answered 503 beyond that.',
+      1,
+    ),
   }),
   memory: section('Bounds of what a worker keeps in memory.', {
     bodyCacheBytes: integer('Message bodies kept from intake to send.', 0),

@@ -13,7 +13,7 @@ export interface BatcherOptions<Item, Result> {
   readonly weight?: { readonly of: (item: Item) => number; readonly most: number };
   /** Absent: a batch goes as soon as no flush is in flight, with what is there. */
   readonly company?: Company;
-  /** Waits before a batch is tried again of which no item was taken. */
+  /** Waits before the next try after a batch of which no item was taken; that one is half as large. */
   readonly pauseBeforeAgain?: () => Promise<void>;
 }
 
@@ -42,6 +42,8 @@ export class Batcher<Item, Result> {
   readonly #options: BatcherOptions<Item, Result>;
   #waiting: Waiting<Item, Result>[] = [];
   #running: Promise<void> | null = null;
+  /** Fewer than `maxRows` after a batch that did nothing: the next ones are smaller, until they go through. */
+  #most: number;
   /** How many were open when the last flush ended. */
   #expected = 0;
   /** Ends the wait for company; null where nobody waits for it. */
@@ -49,6 +51,7 @@ export class Batcher<Item, Result> {
 
   constructor(options: BatcherOptions<Item, Result>) {
     this.#options = options;
+    this.#most = options.maxRows;
   }
 
   /** Items that no flush has taken up yet. */
@@ -105,9 +108,12 @@ export class Batcher<Item, Result> {
       const batch = this.#waiting.splice(0, this.#fitting());
       const again = await this.#flush(batch);
       this.#expected = batch.length + this.#waiting.length;
+      if (again.length < batch.length) this.#most = Math.min(this.#options.maxRows, this.#most * 2);
       if (again.length === 0) continue;
       this.#waiting.unshift(...again);
-      if (again.length === batch.length) await this.#options.pauseBeforeAgain?.();
+      if (again.length < batch.length) continue;
+      this.#most = Math.max(1, batch.length >> 1);
+      await this.#options.pauseBeforeAgain?.();
     }
     this.#running = null;
   }
@@ -133,8 +139,8 @@ export class Batcher<Item, Result> {
 
   /** How many of those that wait make a batch. */
   #fitting(): number {
-    const { maxRows, weight } = this.#options;
-    const most = Math.min(maxRows, this.#waiting.length);
+    const { weight } = this.#options;
+    const most = Math.min(this.#most, this.#waiting.length);
     if (weight === undefined) return most;
     let sum = 0;
     for (let count = 0; count < most; count++) {

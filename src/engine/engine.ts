@@ -44,6 +44,7 @@ export interface EngineSettings {
   /** Messages in one append; as many as in other batches where it is absent. */
   readonly maxIntakeRows?: number;
   readonly maxWaiting: number;
+  readonly maxWaitingBytes: number;
   readonly lingerMs: number;
   readonly acceptanceLingerMs: number;
   readonly bodyCacheBytes: number;
@@ -172,7 +173,8 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     instruments,
   });
   const { rooms: store, inbox } = stores;
-  const { shards, maxIntakeRows: maxRows = settings.maxBatchRows, maxWaiting, lingerMs } = settings;
+  const { shards, maxIntakeRows: maxRows = settings.maxBatchRows, lingerMs } = settings;
+  const { maxWaiting, maxWaitingBytes } = settings;
   const hints: Hints = new Hints({
     signals: to.signals,
     store,
@@ -208,6 +210,7 @@ export function createEngine(settings: EngineSettings, to: EngineDependencies): 
     instruments,
     maxRows,
     maxWaiting,
+    maxWaitingBytes,
     lingerMs,
     endOfTurn: to.endOfTurn,
     ...(to.recipients === undefined ? {} : { recipients: to.recipients }),

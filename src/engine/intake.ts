@@ -32,6 +32,8 @@ export interface IntakeDependencies {
   readonly maxRows: number;
   /** Messages that may wait for their commit; more are refused with `overloaded`. */
   readonly maxWaiting: number;
+  /** Of the bodies of those that came by HTTP; more are refused as well. */
+  readonly maxWaitingBytes: number;
   /** Longest wait of a batch for as many messages as there were at the end of the last one, in ms. */
   readonly lingerMs: number;
   readonly endOfTurn: EndOfTurn;
@@ -58,13 +60,15 @@ export class Intake {
   readonly #lane: Batcher<NewMessage, Outcome>;
   readonly #superseding: Superseding;
   readonly #outstanding = { pubsub: 0, http: 0, buffer: 0 };
+  /** Of the bodies that came by HTTP: those of requests that are answered by now wait for the store as well. */
+  #waitingBytes = 0;
   /** Messages whose publisher has no answer yet: what comes from the buffer was answered when it went there. */
   readonly accepting = new ChannelCounts();
   /** Why the last append has to be repeated; undefined where it went well. */
   #failing: string | undefined;
   #closed = false;
-  /** The last append failed: its messages may be stored all the same, and come back as duplicates. */
-  #answerLost = false;
+  /** So many at the head of the lane may be stored although their append failed, and come back as duplicates then. */
+  #maybeStored = 0;
   /** The store failed while closing: from then on everything is refused, so that nothing overtakes what was. */
   #givenUp = false;
 
@@ -75,7 +79,7 @@ export class Intake {
     this.#lane = new Batcher({
       maxRows,
       weight: { of: ({ body }) => body.length, most: MAX_BATCH_BYTES },
-      flush: (batch) => this.#append(batch),
+      flush: (batch) => this.#appendNext(batch),
       pauseBeforeAgain: () => new Promise((resolve) => clock.after(RETRY_MS, resolve)),
       ...(lingerMs > 0
         ? { company: { endOfTurn, mostMs: lingerMs, after: (ms, callback) => clock.after(ms, callback) } }
@@ -95,12 +99,8 @@ export class Intake {
   async accept(message: NewMessage): Promise<IntakeResult> {
     const { metrics } = this.#to.instruments;
     // A queue bounds itself by what it hands out; to refuse one of its messages would let later ones overtake it.
-    const full = message.source === 'http' && this.outstanding >= this.#to.maxWaiting;
-    if (this.#closed || full) {
-      throw new RoomlineError('overloaded', { detail: 'intake is full', retryAfterMs: 1_000 });
-    }
-    this.#count(message.source, 1);
-    this.#countAccepting([message], 1);
+    if (this.#closed || (message.source === 'http' && this.#isFullFor([message]))) throw intakeFull();
+    this.#count(message.source, [message], 1);
     metrics.intakeReceived.inc({ source: message.source });
     const receivedAt = this.#to.clock.monotonic();
     try {
@@ -111,8 +111,7 @@ export class Intake {
       await this.#supersede(message, answer);
       return answer;
     } finally {
-      this.#count(message.source, -1);
-      this.#countAccepting([message], -1);
+      this.#count(message.source, [message], -1);
     }
   }
 
@@ -124,13 +123,8 @@ export class Intake {
    */
   async acceptAll(messages: readonly NewMessage[]): Promise<readonly (IntakeResult | Refused)[]> {
     const { metrics } = this.#to.instruments;
-    const { outstanding } = this;
-    const full = outstanding > 0 && outstanding + messages.length > this.#to.maxWaiting;
-    if (this.#closed || full) {
-      throw new RoomlineError('overloaded', { detail: 'intake is full', retryAfterMs: 1_000 });
-    }
-    this.#count('http', messages.length);
-    this.#countAccepting(messages, 1);
+    if (this.#closed || this.#isFullFor(messages)) throw intakeFull();
+    this.#count('http', messages, 1);
     metrics.intakeReceived.inc({ source: 'http' }, messages.length);
     const receivedAt = this.#to.clock.monotonic();
     try {
@@ -147,8 +141,7 @@ export class Intake {
         ),
       );
     } finally {
-      this.#count('http', -messages.length);
-      this.#countAccepting(messages, -1);
+      this.#count('http', messages, -1);
     }
   }
 
@@ -164,7 +157,7 @@ export class Intake {
     if (this.#closed) throw new RoomlineError('not_ready', { detail: 'intake has ended' });
     if (!this.#to.mayAccept()) throw new RoomlineError('another_history');
     const source = 'buffer';
-    this.#count(source, messages.length);
+    this.#count(source, messages, 1);
     const receivedAt = clock.monotonic();
     try {
       metrics.batchRows.observe({ statement: 'append' }, messages.length);
@@ -178,7 +171,7 @@ export class Intake {
       await Promise.all(answers.map((answer, index) => this.#supersede(messages[index] as NewMessage, answer)));
       return answers;
     } finally {
-      this.#count(source, -messages.length);
+      this.#count(source, messages, -1);
     }
   }
 
@@ -189,9 +182,19 @@ export class Intake {
     await this.#superseding.supersede(answer.address, sequence, supersedes);
   }
 
-  #count(source: NewMessage['source'], change: number): void {
-    this.#outstanding[source] += change;
+  /** What exceeds the bounds by itself fits where nothing else waits. */
+  #isFullFor(messages: readonly NewMessage[]): boolean {
+    const { maxWaiting, maxWaitingBytes } = this.#to;
+    const { outstanding } = this;
+    if (outstanding === 0) return false;
+    return outstanding + messages.length > maxWaiting || this.#waitingBytes + bytesOf(messages) > maxWaitingBytes;
+  }
+
+  #count(source: NewMessage['source'], messages: readonly NewMessage[], by: 1 | -1): void {
+    this.#outstanding[source] += by * messages.length;
+    if (source === 'http') this.#waitingBytes += by * bytesOf(messages);
     this.#to.instruments.metrics.intakeOutstanding.set({ source }, this.#outstanding[source]);
+    this.#countAccepting(messages, by);
   }
 
   #countAccepting(messages: readonly NewMessage[], by: 1 | -1): void {
@@ -236,6 +239,13 @@ export class Intake {
     }
   }
 
+  async #appendNext(batch: readonly NewMessage[]): Promise<(Outcome | typeof AGAIN)[]> {
+    const outcomes = await this.#append(batch);
+    const again = outcomes.filter((outcome) => outcome === AGAIN).length;
+    this.#maybeStored = Math.max(again, this.#maybeStored - (batch.length - again));
+    return outcomes;
+  }
+
   async #append(batch: readonly NewMessage[]): Promise<(Outcome | typeof AGAIN)[]> {
     const { store, instruments, isPermanent } = this.#to;
     if (this.#givenUp) throw new RoomlineError('not_ready', { detail: 'intake has ended' });
@@ -244,14 +254,10 @@ export class Intake {
       instruments.metrics.batchRows.observe({ statement: 'append' }, batch.length);
       const results = await store.append(batch);
       this.#failing = undefined;
-      this.#committed(batch, results, this.#answerLost);
-      this.#answerLost = false;
+      this.#committed(batch, results, this.#maybeStored > 0);
       return results;
     } catch (error) {
-      if (!isPermanent(error)) {
-        this.#answerLost = true;
-        return this.#again(batch, error);
-      }
+      if (!isPermanent(error)) return this.#again(batch, error);
       this.#tell(batch, error);
       if (batch.length === 1) return [{ kind: 'refused', error }];
       const middle = batch.length >> 1;
@@ -342,6 +348,14 @@ export class Intake {
       instruments.telemetry.emit('intake.committed', { source, appended, duplicates });
     }
   }
+}
+
+function bytesOf(messages: readonly NewMessage[]): number {
+  return messages.reduce((sum, { body }) => sum + body.length, 0);
+}
+
+function intakeFull(): RoomlineError {
+  return new RoomlineError('overloaded', { detail: 'intake is full', retryAfterMs: 1_000 });
 }
 
 /** What a batch brought one room; those parked have no part in it yet. */

@@ -75,6 +75,7 @@ async function engineOf(name: string, roles: readonly string[]): Promise<{ engin
       lanes: 2,
       maxBatchRows: 500,
       maxWaiting: 100_000,
+      maxWaitingBytes: 134_217_728,
       lingerMs: 2,
       acceptanceLingerMs: 0,
       bodyCacheBytes: 64 * 1_048_576,

@@ -250,6 +250,23 @@ describe('a batcher', () => {
     });
   });
 
+  it('halves what it tries after a batch of which nothing was taken, and doubles it as batches go through', async () => {
+    const { batcher, flushes } = controlled(8);
+    const work = Array.from({ length: 12 }, (_, item) => batcher.submit(item));
+    const next = async (takes: boolean): Promise<number> => {
+      await settled();
+      const { items, answer } = flushes.at(-1) as Flush;
+      await answer(items.map((item) => (takes ? String(item) : AGAIN)));
+      return items.length;
+    };
+    expect(await next(false)).toBe(8);
+    expect(await next(false)).toBe(4);
+    expect(await next(true)).toBe(2);
+    expect(await next(true)).toBe(4);
+    expect(await next(true)).toBe(6);
+    expect(await Promise.all(work)).toEqual(Array.from({ length: 12 }, (_, item) => String(item)));
+  });
+
   it('pauses before it tries a batch again of which nothing was taken, and only then', async () => {
     const pauses: PromiseWithResolvers<void>[] = [];
     const { batcher, flushes } = controlled(10, {

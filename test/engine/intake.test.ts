@@ -2,7 +2,16 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FaultAction } from '../../src/adapters/memory/faulty.ts';
 import type { IntakeResult, NewMessage, Stores } from '../../src/engine/ports.ts';
-import { Bed, channelOf, messageOf, type Process, RefusedValueError, START, settled } from '../support/engine.ts';
+import {
+  Bed,
+  channelOf,
+  messageOf,
+  type Process,
+  RefusedValueError,
+  START,
+  settled,
+  withRooms,
+} from '../support/engine.ts';
 
 /** A database that never takes a message whose id is among these, nor any batch that holds one. */
 function refusing(ids: ReadonlySet<string>): (stores: Stores) => Stores {
@@ -178,6 +187,61 @@ describe('intake', () => {
     await bed.time.advance(1_000);
     expect((await Promise.all([...held, queued])).map(sequenceOf)).toEqual([1, 2, 3, 4]);
     expect(intake.outstanding).toBe(0);
+  });
+
+  it('bounds the bytes that wait as well, whoever was answered that the store takes too long', async () => {
+    const bed = new Bed({ settings: { maxWaitingBytes: 1_000 } });
+    const process = await bed.boot();
+    process.loseStores();
+    const { intake } = process.engine;
+    const body = Buffer.from(JSON.stringify({ to: 'r', content: { text: 'x'.repeat(600) } }));
+    const sized = (id: string, source: 'http' | 'pubsub') => messageOf('r', id, { source, body });
+    const first = intake.acceptAll([sized('a', 'http')]);
+    await expect(intake.acceptAll([sized('b', 'http')])).rejects.toMatchObject({ code: 'overloaded' });
+    await expect(intake.accept(sized('c', 'http'))).rejects.toMatchObject({ code: 'overloaded', retryAfterMs: 1_000 });
+    // What a queue hands out it bounds itself.
+    const queued = intake.accept(sized('d', 'pubsub'));
+    process.regainStores();
+    await bed.time.advance(1_000);
+    expect([...(await first), await queued]).toMatchObject([{ sequence: 1 }, { sequence: 2 }]);
+    expect(await intake.accept(sized('e', 'http'))).toMatchObject({ sequence: 3 });
+  });
+
+  it('gets on with a store that cannot take so many at once in time', async () => {
+    const tries: number[] = [];
+    const bed = new Bed({
+      settings: { maxIntakeRows: 8 },
+      database: (stores) =>
+        withRooms(stores, {
+          append: async (batch, cursor) => {
+            tries.push(batch.length);
+            if (batch.length > 3) throw new Error('canceling statement due to statement timeout');
+            return stores.rooms.append(batch, cursor);
+          },
+        }),
+    });
+    const process = await bed.boot();
+    const ids = Array.from({ length: 8 }, (_, index) => `m-${index}`);
+    const work = Promise.all(ids.map((id) => process.engine.intake.accept(messageOf('r', id))));
+    await bed.time.advance(2_000);
+    await work;
+    expect(await idsOf(bed, 'r')).toEqual(ids);
+    expect(tries.slice(0, 3)).toEqual([8, 4, 2]);
+  });
+
+  it('tells the rooms of an append whose answer was lost, though its repetition is taken apart', async () => {
+    const bed = new Bed({ database: refusing(new Set(['bad'])) });
+    const process = await bed.boot();
+    process.failNext('rooms', 'append', 'run_then_fail');
+    const { intake } = process.engine;
+    const work = [intake.accept(messageOf('r', 'a')), intake.accept(messageOf('s', 'a'))];
+    await settled();
+    await settled();
+    // It comes while nobody knows of the first two, and is refused together with them.
+    const refused = expect(intake.accept(messageOf('t', 'bad'))).rejects.toBeInstanceOf(RefusedValueError);
+    await bed.time.advance(1_000);
+    await Promise.all([...work, refused]);
+    expect(bed.platform.log.toSorted()).toEqual(['r/a', 's/a']);
   });
 
   it('takes a batch as a whole or not at all, and one beyond the bound where nothing else waits', async () => {

@@ -140,6 +140,7 @@ export class Rig {
         lanes: 2,
         maxBatchRows: 200,
         maxWaiting: 20_000,
+        maxWaitingBytes: 134_217_728,
         lingerMs: 0,
         acceptanceLingerMs: 0,
         bodyCacheBytes: 8_000_000,

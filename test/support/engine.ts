@@ -395,6 +395,7 @@ export class Process {
         lanes: 1,
         maxBatchRows: 100,
         maxWaiting: 1_000,
+        maxWaitingBytes: 134_217_728,
         lingerMs: 0,
         acceptanceLingerMs: 0,
         bodyCacheBytes: 1_000_000,
