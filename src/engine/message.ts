@@ -330,7 +330,9 @@ function failurePolicyOf(value: unknown): 'move_on' | 'hold' | null {
 }
 
 const ISO_TIME = /^(\d{4})-(\d{2})-(\d{2})T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})$/;
-const TIME_RULE = 'milliseconds since 1970, or ISO 8601 with its offset, up to the year 9999';
+const TIME_RULE = 'milliseconds since 1970 (not seconds), or ISO 8601 with its offset, up to the year 9999';
+/** In 1973. Seconds since 1970 stay below it until the year 5138. */
+const LEAST_TIME_MS = 100_000_000_000;
 
 function time(fields: Fields, field: 'notBefore' | 'expiresAt'): number | null {
   const value = fields[field];
@@ -339,7 +341,7 @@ function time(fields: Fields, field: 'notBefore' | 'expiresAt'): number | null {
     throw new RoomlineError('field_type', { field, rule: TIME_RULE });
   }
   const ms = typeof value === 'number' ? value : isoToMs(value);
-  if (ms === null || !Number.isInteger(ms) || ms < 0 || ms > MAX_TIME_MS) {
+  if (ms === null || !Number.isInteger(ms) || ms < LEAST_TIME_MS || ms > MAX_TIME_MS) {
     throw new RoomlineError('field_invalid', { field, rule: TIME_RULE });
   }
   return ms;

@@ -22,6 +22,7 @@ import { RoomlineError } from '../errors.ts';
 import type { RoomKey, RoomRow } from '../room/room.ts';
 import { shardOf } from '../room/shard.ts';
 import type { HttpDependencies, Page, WebhookReceipt } from './dependencies.ts';
+import { fromStore } from './from-store.ts';
 import { conditionOf, gapView } from './pipeline-answers.ts';
 import type { MessageView, RoomMessageView, RoomView } from './schemas.ts';
 import { viewOfParked, viewOfRoom, viewOfSettled, viewOfWaiting } from './views.ts';
@@ -223,16 +224,6 @@ function bySender(
     share?.items.push(foreign ? { kind: 'other', code: 'sender_unknown' } : item);
   }
   return [...new Set(shares.values())];
-}
-
-/** What a store that is away cannot answer or take now is `not_ready`: the caller comes again. */
-async function fromStore<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof RoomlineError) throw error;
-    throw new RoomlineError('not_ready', { detail: 'the store is away', cause: error });
-  }
 }
 
 function viewOf(id: string, entry: HistoryEntry | WaitingMessage, row: RoomRow, asOf: number): MessageView {

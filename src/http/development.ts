@@ -16,6 +16,7 @@ import {
 } from './development-schemas.ts';
 import { addEndpoint } from './endpoint.ts';
 import type { FakePlatform } from './fake-platform.ts';
+import { fromStore } from './from-store.ts';
 import type { Authorize } from './guard.ts';
 import { objectIn, operatorOf } from './operator-channels.ts';
 
@@ -147,14 +148,5 @@ function bodyIn<T>(request: FastifyRequest, check: Check): T {
       throw new RoomlineError('field_type', { field, rule });
     default:
       throw new RoomlineError('field_invalid', { field, rule });
-  }
-}
-
-async function fromStore<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof RoomlineError) throw error;
-    throw new RoomlineError('not_ready', { detail: 'the store is away', cause: error });
   }
 }

@@ -75,6 +75,7 @@ export function ownsTenant(request: FastifyRequest, tenant: string): boolean {
 /** Requests between the arrival of their headers and the end of their answer. */
 export class OpenRequests {
   readonly #open = new OpenWork();
+  readonly #replies = new Set<FastifyReply>();
   readonly #bySocket = new WeakMap<Socket, Set<FastifyReply>>();
 
   /** Counts a request until its connection is done with it, however that ends. */
@@ -84,9 +85,11 @@ export class OpenRequests {
     const ofSocket = known ?? new Set<FastifyReply>();
     if (known === undefined) this.#bySocket.set(socket, ofSocket);
     ofSocket.add(reply);
+    this.#replies.add(reply);
     this.#open.begin();
     reply.raw.once('close', () => {
       ofSocket.delete(reply);
+      this.#replies.delete(reply);
       this.#open.end();
     });
     done();
@@ -110,6 +113,11 @@ export class OpenRequests {
   async answered(socket: Socket): Promise<void> {
     const whole = [...(this.#bySocket.get(socket) ?? [])].filter((reply) => reply.request.raw.complete);
     await Promise.all(whole.map((reply) => once(reply.raw, 'close')));
+  }
+
+  /** Ends the connections of requests that have not arrived as a whole: nothing has come of them. */
+  cutUnfinished(): void {
+    for (const { request } of this.#replies) if (!request.raw.complete) request.raw.destroy();
   }
 
   /** Resolves when none is open. */

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
 import { nameOfPlace } from '../engine/buffer-entry.ts';
 import type { Buffered } from '../engine/buffer-publishing.ts';
 import type { Refused } from '../engine/intake.ts';
@@ -33,6 +34,7 @@ export interface MessageRouteOptions {
   readonly answerTimeoutMs: number;
 }
 
+const noQuery = Type.Object({}, { additionalProperties: false });
 /** Largest bodies of batches that may be read and worked on at once; further ones are refused with 503. */
 const BATCHES_AT_ONCE = 8;
 /** Messages of a batch that are checked before other work of the process has its turn. */
@@ -53,7 +55,7 @@ export function addMessageRoutes(app: FastifyInstance, to: HttpDependencies, opt
     url: '/v1/messages',
     bodyLimit: bodyLimitBytes,
     onRequest: [authorize('publish', 'tenants'), onlyIdentityEncoding],
-    schema: { response: { 202: acceptedSchema } },
+    schema: { querystring: noQuery, response: { 202: acceptedSchema } },
     handler: async (request, reply) => {
       await turns.before(request.raw.socket);
       const idempotencyKey = idempotencyKeyOf(request);
@@ -87,7 +89,7 @@ export function addMessageRoutes(app: FastifyInstance, to: HttpDependencies, opt
       onlyIdentityEncoding,
       new BodyBudget(BATCHES_AT_ONCE * batchBodyLimitBytes, batchBodyLimitBytes).guard,
     ],
-    schema: { response: { 202: batchAcceptedSchema } },
+    schema: { querystring: noQuery, response: { 202: batchAcceptedSchema } },
     // A socket takes large texts much slower than the bytes that they are.
     onSend: async (_request, _reply, payload) => (typeof payload === 'string' ? Buffer.from(payload) : payload),
     handler: async (request, reply) => {

@@ -9,6 +9,7 @@ import { RoomlineError } from '../errors.ts';
 import type { Log } from '../telemetry.ts';
 import { bufferSchema, buriedListSchema, ENTRY_ID, endedSchema, MAX_BURIED_IDS as MAX_IDS } from './buffer-schemas.ts';
 import { addEndpoint, type Endpoint } from './endpoint.ts';
+import { fromStore } from './from-store.ts';
 import { type Guard, identityOf } from './guard.ts';
 import { objectIn } from './operator-channels.ts';
 
@@ -88,7 +89,8 @@ export function addOperatorBufferRoutes(
       const ids = idsIn(request);
       const { name: actor } = identityOf(request);
       const subject = `buffer:${partition}`;
-      await audit.record({ actor, action: `buffer.${action}`, subject, detail: { ids }, requestId: request.id });
+      const act = { actor, action: `buffer.${action}`, subject, detail: { ids }, requestId: request.id };
+      await fromStore(audit.record(act));
       const end = action === 'replay' ? streams.replayBuried : streams.discardBuried;
       const count = await fromStreams(end.call(streams, partition, ids));
       const route = request.routeOptions.url ?? '';

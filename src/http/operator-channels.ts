@@ -8,6 +8,7 @@ import { RoomlineError } from '../errors.ts';
 import type { Log } from '../telemetry.ts';
 import type { ChannelAdmin, Operator, Precondition } from './channel-admin.ts';
 import { addEndpoint, type Endpoint } from './endpoint.ts';
+import { fromStore } from './from-store.ts';
 import { type Authorize, identityOf, ownsTenant } from './guard.ts';
 import {
   auditListSchema,
@@ -24,6 +25,8 @@ const MAX_DEPTH = 6;
 const NAME = /^[A-Za-z0-9._-]{1,64}$/;
 const MAX_PAGE = 200;
 const DEFAULT_PAGE = 50;
+/** The longest are rooms: three names and what stands between them. */
+const MAX_SUBJECT_LENGTH = 512;
 
 const previewQuery = Type.Object(
   { dryRun: Type.Literal(true, { description: 'Says what PUT would do; there is no POST that changes anything.' }) },
@@ -36,7 +39,12 @@ const removeQuery = Type.Object(
 const noQuery = Type.Object({}, { additionalProperties: false });
 const auditQuery = Type.Object(
   {
-    subject: Type.Optional(Type.String({ description: 'Such as channel:default/support; everything by default.' })),
+    subject: Type.Optional(
+      Type.String({
+        maxLength: MAX_SUBJECT_LENGTH,
+        description: 'Such as channel:default/support; everything by default.',
+      }),
+    ),
     before: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Page marker.' })),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_PAGE, description: `${DEFAULT_PAGE} by default.` })),
   },
@@ -63,7 +71,7 @@ export function addOperatorChannelRoutes(
     schema: { querystring: noQuery, response: { 200: managedChannelListSchema } },
     handler: async (request) => {
       const asOf = now();
-      return { asOf, channels: (await channels.list()).filter(({ tenant }) => ownsTenant(request, tenant)) };
+      return { asOf, channels: (await fromStore(channels.list())).filter(({ tenant }) => ownsTenant(request, tenant)) };
     },
   });
 
@@ -75,7 +83,7 @@ export function addOperatorChannelRoutes(
     schema: { querystring: noQuery, response: { 200: managedChannelDetailSchema } },
     handler: async (request, reply) => {
       const asOf = now();
-      const channel = await channels.find(keyOf(request));
+      const channel = await fromStore(channels.find(keyOf(request)));
       if (channel === null) throw new RoomlineError('channel_not_found');
       if (channel.revision !== null) reply.header('etag', `"${channel.revision}"`);
       return { asOf, ...channel };
@@ -90,7 +98,8 @@ export function addOperatorChannelRoutes(
     handler: async (request, reply) => {
       const key = keyOf(request);
       const operator = operatorOf(request);
-      const { effect, channel } = await channels.put(key, objectIn(request), preconditionOf(request), operator);
+      const put = channels.put(key, objectIn(request), preconditionOf(request), operator);
+      const { effect, channel } = await fromStore(put);
       if (effect !== 'none') tell(log, request, operator, key);
       reply.code(effect === 'create' ? 201 : 200).header('etag', `"${channel.revision}"`);
       return channel;
@@ -102,7 +111,7 @@ export function addOperatorChannelRoutes(
     onRequest,
     bodyLimit: MAX_BODY_BYTES,
     schema: { querystring: previewQuery, response: { 200: previewSchema } },
-    handler: async (request) => channels.preview(keyOf(request), objectIn(request), preconditionOf(request)),
+    handler: async (request) => fromStore(channels.preview(keyOf(request), objectIn(request), preconditionOf(request))),
   };
   const remove: Endpoint = {
     method: 'DELETE',
@@ -113,7 +122,7 @@ export function addOperatorChannelRoutes(
       const key = keyOf(request);
       const operator = operatorOf(request);
       const { force = false } = request.query as Static<typeof removeQuery>;
-      const { waitingRooms } = await channels.remove(key, preconditionOf(request), { force }, operator);
+      const { waitingRooms } = await fromStore(channels.remove(key, preconditionOf(request), { force }, operator));
       tell(log, request, operator, key);
       return { ...key, waitingRooms };
     },
@@ -127,8 +136,9 @@ export function addOperatorChannelRoutes(
     schema: { querystring: auditQuery, response: { 200: auditListSchema } },
     handler: async (request) => {
       const { subject = null, before = null, limit = DEFAULT_PAGE } = request.query as Static<typeof auditQuery>;
+      if (subject !== null) checkText('subject', subject);
       const asOf = now();
-      const entries = await channels.audit({ subject, before, limit });
+      const entries = await fromStore(channels.audit({ subject, before, limit }));
       const shown = entries.filter((entry) => ownsSubject(request, entry.subject));
       return { asOf, entries: shown, before: entries.length === limit ? (entries.at(-1)?.id ?? null) : null };
     },
@@ -191,16 +201,16 @@ export function objectIn(request: FastifyRequest, maxDepth = MAX_DEPTH): Readonl
 }
 
 function checkStorable(value: unknown, depthLeft: number, maxDepth: number): void {
-  if (typeof value === 'string') checkText(value);
+  if (typeof value === 'string') checkText('body', value);
   if (typeof value !== 'object' || value === null) return;
   if (depthLeft === 0) throw new RoomlineError('body_too_deep', { field: 'body', rule: `at most ${maxDepth} levels` });
   for (const [name, inner] of Object.entries(value)) {
-    checkText(name);
+    checkText('body', name);
     checkStorable(inner, depthLeft - 1, maxDepth);
   }
 }
 
-function checkText(text: string): void {
+function checkText(field: string, text: string): void {
   if (!text.includes('\0') && text.isWellFormed()) return;
-  throw new RoomlineError('text_nul_or_surrogate', { field: 'body', rule: 'no U+0000 and no unpaired surrogate' });
+  throw new RoomlineError('text_nul_or_surrogate', { field, rule: 'no U+0000 and no unpaired surrogate' });
 }

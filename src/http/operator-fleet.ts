@@ -3,7 +3,6 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import type { FleetWishes, ShardRange } from '../engine/fleet-change.ts';
 import type { Actor, FleetOperations, Rebalanced } from '../engine/fleet-operations.ts';
-import { OutcomeUnknownError } from '../engine/ports.ts';
 import { RoomlineError } from '../errors.ts';
 import type { Log } from '../telemetry.ts';
 import { addEndpoint, type Endpoint } from './endpoint.ts';
@@ -15,6 +14,7 @@ import {
   shardListSchema,
   workerListSchema,
 } from './fleet-schemas.ts';
+import { fromStore } from './from-store.ts';
 import type { Guard } from './guard.ts';
 import { objectIn, operatorOf } from './operator-channels.ts';
 
@@ -90,7 +90,7 @@ export function addOperatorFleetRoutes(
       const { worker } = request.params as { worker: string };
       const { force = false } = request.query as Static<typeof drainQuery>;
       const by = actorOf(request);
-      const drained = await fromStore(fleet.drain(worker, draining, force, by));
+      const drained = await fromStore(fleet.drain(worker, draining, force, by), 'the audit says it');
       tell(log, request, by);
       return drained;
     },
@@ -107,7 +107,7 @@ export function addOperatorFleetRoutes(
       const { wishes, dryRun, force, ifMembership } = rebalanceIn(request);
       if (dryRun) return viewOf(await fromStore(fleet.preview(wishes, ifMembership, force)), true);
       const by = actorOf(request);
-      const rebalanced = await fromStore(fleet.rebalance(wishes, ifMembership, force, by));
+      const rebalanced = await fromStore(fleet.rebalance(wishes, ifMembership, force, by), 'the audit says it');
       tell(log, request, by);
       return viewOf(rebalanced, false);
     },
@@ -155,17 +155,6 @@ function viewOf({ membership, moves, workers, warnings }: Rebalanced, dryRun: bo
     workers: [...workers],
     warnings: [...warnings],
   };
-}
-
-async function fromStore<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof RoomlineError) throw error;
-    const unknown = error instanceof OutcomeUnknownError;
-    const detail = unknown ? 'Whether it took effect is not known: the audit says it' : 'the store is away';
-    throw new RoomlineError('not_ready', { detail, cause: error });
-  }
 }
 
 // -------------------------------------------------------------------------------------------------- the body

@@ -6,6 +6,7 @@ import type { LingeringRoom } from '../engine/pipeline-ports.ts';
 import { RoomlineError } from '../errors.ts';
 import { PHASES, type Phase } from '../room/room.ts';
 import { addEndpoint } from './endpoint.ts';
+import { fromStore } from './from-store.ts';
 import { type Authorize, identityOf, ownsTenant } from './guard.ts';
 import type { PipelineAnswers, RecipientMark } from './pipeline-answers.ts';
 import {
@@ -101,7 +102,7 @@ export function addPipelineRoutes(
     schema: { querystring: Type.Object({}, { additionalProperties: false }), response: { 200: pipelineSchema } },
     handler: async (request) => {
       const bound = identityOf(request).tenants !== null;
-      return pipeline.pipeline(bound ? ({ tenant }) => ownsTenant(request, tenant) : null);
+      return fromStore(pipeline.pipeline(bound ? ({ tenant }) => ownsTenant(request, tenant) : null));
     },
   });
 
@@ -120,13 +121,9 @@ export function addPipelineRoutes(
       const first = after === null ? 0 : wanted.indexOf(after.phase);
       if (first < 0) throw badCursor();
       const before = pipeline.now() - olderThan * 1_000;
-      const { last, ...answer } = await pipeline.lingering({
-        ...selected,
-        phases: wanted.slice(first),
-        before,
-        after,
-        limit,
-      });
+      const { last, ...answer } = await fromStore(
+        pipeline.lingering({ ...selected, phases: wanted.slice(first), before, after, limit }),
+      );
       return { ...answer, cursor: last === null ? null : writeCursor(last) };
     },
   });
@@ -142,7 +139,8 @@ export function addPipelineRoutes(
         cursor: after = null,
         limit = DEFAULT_PAGE,
       } = request.query as Static<typeof timelineQuery>;
-      return (await pipeline.timeline(roomKeyOf(request), { order, after, limit })) ?? noSuchRoom();
+      const timeline = await fromStore(pipeline.timeline(roomKeyOf(request), { order, after, limit }));
+      return timeline ?? noSuchRoom();
     },
   });
 
@@ -164,7 +162,7 @@ export function addPipelineRoutes(
           rule: `at most ${MAX_POINTS} steps from from to to`,
         });
       }
-      return pipeline.chart({ ...channelsOf(request, query), from: begin, to, stepMs });
+      return fromStore(pipeline.chart({ ...channelsOf(request, query), from: begin, to, stepMs }));
     },
   });
 }
@@ -183,7 +181,7 @@ async function roomsOfRecipient(
   const channel = query.channel === undefined ? null : checkId('channel', query.channel);
   const after = cursor === undefined ? null : readRecipientCursor(cursor);
   if (!ownsTenant(request, tenant)) return { asOf: pipeline.now(), rooms: [], unlisted: 0, cursor: null };
-  const { last, ...answer } = await pipeline.ofRecipient({ tenant, channel, recipient, after, limit });
+  const { last, ...answer } = await fromStore(pipeline.ofRecipient({ tenant, channel, recipient, after, limit }));
   return { ...answer, cursor: last === null ? null : `${last.id}.${last.channel}` };
 }
 

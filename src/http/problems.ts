@@ -67,9 +67,15 @@ function inOurWords(error: unknown): unknown {
 
 function invalidInput(first: NonNullable<FastifyError['validation']>[number] | undefined): RoomlineError {
   const path = first?.instancePath.slice(1).replaceAll('/', '.') ?? '';
-  const { additionalProperty, missingProperty } = (first?.params ?? {}) as Record<string, string | undefined>;
-  const rule = first?.message ?? 'valid';
-  if (additionalProperty !== undefined) return new RoomlineError('field_unknown', { field: 'query', rule });
+  const { additionalProperty, missingProperty, allowedValues } = (first?.params ?? {}) as {
+    readonly additionalProperty?: string;
+    readonly missingProperty?: string;
+    readonly allowedValues?: readonly unknown[];
+  };
+  const rule = allowedValues === undefined ? (first?.message ?? 'valid') : allowedValues.join(', ');
+  if (additionalProperty !== undefined) {
+    return new RoomlineError('field_unknown', { field: 'query', rule: `no "${additionalProperty}"` });
+  }
   if (missingProperty !== undefined) return new RoomlineError('field_missing', { field: missingProperty, rule });
   return new RoomlineError(first?.keyword === 'type' ? 'field_type' : 'field_invalid', { field: path, rule });
 }

@@ -1,5 +1,6 @@
 /** The HTTP server: hardened, bounded everywhere, and a service like any other. */
 import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type FastifyInstance, fastify } from 'fastify';
 import { defineService, type Service } from '../engine/service.ts';
 import { RoomlineError } from '../errors.ts';
@@ -63,6 +64,8 @@ export interface HttpServer {
 
 const ANSWER_TIMEOUT_MS = 10_000;
 const MAX_OPEN_REQUESTS = 4_096;
+/** At a stop, for bodies that are still coming; a client that sends no more of one would hold it up. */
+const UPLOAD_GRACE_MS = 1_000;
 /** A client that takes nothing of its answer for this long is cut off. */
 const SOCKET_IDLE_MS = 30_000;
 const MAX_URL_LENGTH = 2_048;
@@ -80,8 +83,10 @@ export function createHttpServer(options: HttpServerOptions, to: HttpDependencie
       stopping = true;
       to.live?.close();
       const closed = app.close();
-      // What is open is answered; connections that only wait, or never sent a request, are not waited for.
-      await open.none();
+      // What has arrived is answered; connections that only wait, or never sent a request, are not waited for.
+      await within(UPLOAD_GRACE_MS, open.none());
+      open.cutUnfinished();
+      await within(options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS, open.none());
       app.server.closeAllConnections();
       await closed;
     });
@@ -98,6 +103,13 @@ export function createHttpServer(options: HttpServerOptions, to: HttpDependencie
       return url;
     },
   };
+}
+
+/** Resolves with the work, or after this time. */
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  const over = new AbortController();
+  await Promise.race([work, delay(ms, undefined, { signal: over.signal }).catch(() => undefined)]);
+  over.abort();
 }
 
 function buildServer(

@@ -18,13 +18,7 @@ import {
   type LetterPlace,
   type StoredLetter,
 } from '../engine/operator-ports.ts';
-import {
-  type ChannelSelection,
-  type Clock,
-  type HistoryStore,
-  OutcomeUnknownError,
-  type RoomStore,
-} from '../engine/ports.ts';
+import type { ChannelSelection, Clock, HistoryStore, RoomStore } from '../engine/ports.ts';
 import type { References } from '../engine/reference.ts';
 import { MESSAGE_ORDERS, type OrderWishes, ROOM_ORDERS, type Steering } from '../engine/steering.ts';
 import { RoomlineError, toProblem } from '../errors.ts';
@@ -32,6 +26,7 @@ import type { RoomAddress, RoomKey } from '../room/room.ts';
 import { shardOf } from '../room/shard.ts';
 import type { HttpDependencies } from './dependencies.ts';
 import { addEndpoint } from './endpoint.ts';
+import { fromStore } from './from-store.ts';
 import { type Authorize, identityOf, ownsTenant } from './guard.ts';
 import { objectIn, operatorOf } from './operator-channels.ts';
 import { channelsOf, roomKeyOf, selectionQuery, tenantQuery } from './rooms.ts';
@@ -557,15 +552,4 @@ function filterIn(filter: unknown): FilterFields {
 function checkMembers(value: Members, known: readonly string[]): void {
   if (Object.keys(value).every((name) => known.includes(name))) return;
   throw new RoomlineError('field_unknown', { field: 'body', rule: known.join(', ') });
-}
-
-async function fromStore<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof RoomlineError) throw error;
-    const unknown = error instanceof OutcomeUnknownError;
-    const detail = unknown ? 'Whether it took effect is not known: repeat it' : 'the store is away';
-    throw new RoomlineError('not_ready', { detail, cause: error });
-  }
 }

@@ -37,7 +37,7 @@ describe('buffered acceptance', () => {
     };
     const wishes = {
       order: 1,
-      notBefore: 5,
+      notBefore: 1_700_000_000_005,
       expiresAt: 9_000_000_000_000,
       ackTimeoutMs: 7,
       failurePolicy: 'hold',

@@ -5,7 +5,7 @@ const id = Type.String({ format: 'identifier' });
 const LAST_MS = 253_402_300_799_999;
 const time = Type.Integer({ minimum: 0, maximum: LAST_MS });
 /** Before every expiry of this contract. */
-const start = Type.Integer({ minimum: 0, maximum: LAST_MS - 1 });
+const start = Type.Integer({ minimum: 100_000_000_000, maximum: LAST_MS - 1 });
 
 export const messageContract = Type.Object(
   {

@@ -114,7 +114,13 @@ describe('POST /v1/messages:batch', () => {
     ['of 1 MiB', item({ content: { text: 'x'.repeat(1_048_576) } }), 413, 'payload_too_large', 'content'],
     ['with a timeout of nothing', item({ ackTimeoutMs: 0 }), 400, 'field_invalid', 'ackTimeoutMs'],
     ['with an unknown policy', item({ failurePolicy: 'retry' }), 400, 'field_invalid', 'failurePolicy'],
-    ['expired before it begins', item({ notBefore: 2, expiresAt: 1 }), 400, 'field_invalid', 'expiresAt'],
+    [
+      'expired before it begins',
+      item({ notBefore: 1_700_000_000_002, expiresAt: 1_700_000_000_001 }),
+      400,
+      'field_invalid',
+      'expiresAt',
+    ],
     ['with a day that does not exist', item({ notBefore: '2026-02-30T00:00:00Z' }), 400, 'field_invalid', 'notBefore'],
     ['that supersedes itself', item({ messageId: 'a', supersedes: 'a' }), 400, 'field_invalid', 'supersedes'],
   ];

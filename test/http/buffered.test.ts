@@ -176,7 +176,7 @@ describe('publishing where messages are buffered', () => {
 
 describe('the status link of a buffered message', () => {
   const read = bearer('read');
-  const WISHES = { notBefore: 5, expiresAt: 9_000_000_000_000, order: 7 };
+  const WISHES = { notBefore: 1_700_000_000_005, expiresAt: 9_000_000_000_000, order: 7 };
 
   async function startWithOne() {
     const started = await startBuffering();

@@ -2,6 +2,7 @@
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { OutcomeUnknownError } from '../../src/engine/ports.ts';
 import { ENVIRONMENT, FILE_TOKEN, Fleet, settingsOf } from '../support/channel-admin.ts';
 import { Backend, bearer, makeServer } from './fixture.ts';
 
@@ -441,6 +442,41 @@ describe('the audit', () => {
     expect((await call('GET', '/v1/ops/audit?subject=channel:default/other')).body.entries).toEqual([]);
     const acted = backend.logged.filter(({ event }) => event === 'operator.acted');
     expect(acted.map(({ fields }) => fields.method)).toEqual(['PUT', 'PUT', 'DELETE']);
+  });
+});
+
+describe('while the store is away', () => {
+  it.each([
+    ['PUT', SALES],
+    ['POST', `${SALES}?dryRun=true`],
+    ['DELETE', SALES],
+    ['GET', '/v1/ops/audit'],
+  ])('%s %s says to come again', async (method, path) => {
+    const { call, put, fleet } = await start();
+    await put();
+    const away = () => Promise.reject(new Error('away'));
+    const { settings, audit } = fleet.stores;
+    Object.assign(settings, { revision: away, load: away, put: away, remove: away, waitingRooms: away });
+    Object.assign(audit, { list: away });
+    const body = method === 'GET' || method === 'DELETE' ? undefined : settingsOf({ ackTimeoutMs: 1_234 });
+    expect((await call(method, path, body)).body).toMatchObject({ status: 503, code: 'not_ready' });
+  });
+
+  it('says of a change whose answer is lost that it may have been made', async () => {
+    const { put, fleet } = await start();
+    fleet.stores.settings.put = () => Promise.reject(new OutcomeUnknownError('the connection broke'));
+    expect((await put()).body).toMatchObject({ code: 'not_ready', detail: expect.stringMatching(/not known: repeat/) });
+  });
+});
+
+describe('GET /v1/ops/audit', () => {
+  it.each([
+    ['%00', 'text_nul_or_surrogate'],
+    ['x'.repeat(513), 'field_invalid'],
+  ])('refuses the subject %s', async (subject, code) => {
+    const { call } = await start();
+    const answer = await call('GET', `/v1/ops/audit?subject=${subject}`);
+    expect(answer.body).toMatchObject({ status: 400, code, field: 'subject' });
   });
 });
 

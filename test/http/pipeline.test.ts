@@ -290,6 +290,19 @@ describe('GET /v1/rooms', () => {
   });
 });
 
+describe('while the store is away', () => {
+  it.each(['/v1/pipeline', '/v1/rooms', '/v1/charts?channel=support', '/v1/rooms/support/acking/timeline'])(
+    '%s says to come again',
+    async (path) => {
+      const { stage, get } = await threeRooms();
+      const away = () => Promise.reject(new Error('away'));
+      Object.assign(stage.store, { members: away, lingering: away, chart: away });
+      stage.bed.stores.rooms.findRoom = away;
+      expect(await get(path)).toMatchObject({ status: 503, body: { code: 'not_ready' } });
+    },
+  );
+});
+
 describe('GET /v1/rooms of a recipient', () => {
   const TO = '+49 170/123456';
   const SALES = { tenant: 'default', channel: 'sales' };
@@ -356,6 +369,8 @@ describe('GET /v1/rooms of a recipient', () => {
     expect((await get(`/v1/rooms?recipient=${encodeURIComponent(`${TO}\n`)}`)).status).toBe(400);
     const cause = new Error(`no answer for ${TO}`);
     stage.bed.operators.recipients.find = () => Promise.reject(cause);
+    expect((await get(asked)).status).toBe(503);
+    stage.bed.operators.recipients.find = () => Promise.reject(new TypeError(`${TO} is undefined`));
     expect((await get(asked)).status).toBe(500);
     stage.bed.operators.recipients.note = () => Promise.reject(cause);
     await process.publish('fourth', ['a'], { to: TO });

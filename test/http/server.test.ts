@@ -50,6 +50,16 @@ describe('the server as a service', () => {
     await Promise.all([silent.answer, keptAlive.answer]);
     await expect(fetch(`${url}/healthz`)).rejects.toThrow();
   });
+
+  it('does not wait for a body that never comes', async () => {
+    const { server } = await startServer();
+    const uploading = open(server.url);
+    uploading.socket.write('POST /v1/webhooks/default/support HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{');
+    // Its headers are read by the time that a later request on another connection is answered.
+    await fetch(`${server.url}/healthz`);
+    await server.service.stop();
+    expect(await uploading.answer).toBe('');
+  });
 });
 
 describe('every refusal is a problem document', () => {

@@ -62,6 +62,10 @@ describe('A Roomline that is ended or stands still', { timeout: TEST_TIMEOUT_MS 
         const metrics = await system.rig.engine.metrics();
         return metrics.sum('roomline_open_sends', { channel: 'default/stopped' }) > 0;
       });
+      // To a whole process group it comes twice: a go-between passes its own on.
+      const stopping = system.logged('process.stopping').length;
+      system.rig.engine.child?.terminate();
+      await system.eventually('it is stopping', () => system.logged('process.stopping').length > stopping);
       const end = await system.rig.engine.stop();
       system.count('SIGTERM under load');
       expect(end).toEqual({ code: 0, signal: null });

@@ -117,7 +117,7 @@ const PUBLISHING: readonly RequestEntry[] = [
     path: `/v1/messages?key=${key}`,
     headers: { 'content-type': 'application/json' },
   }),
-  publish('a query', null, 202, { path: '/v1/messages?x=1&__proto__=2' }),
+  publish('a query', 'field_unknown', 400, { path: '/v1/messages?x=1&__proto__=2' }),
   publish('a harmful request id', null, 202, { headers: { ...JSON_PUBLISH, 'x-request-id': '<script>' } }),
   publish('a forged method', null, 202, { headers: { ...JSON_PUBLISH, 'x-http-method-override': 'DELETE' } }),
   publish('a forged path', null, 202, {
