@@ -160,12 +160,18 @@ export class ChannelRegistry implements ChannelAdmin {
     return entry === undefined ? null : this.#show(entry);
   }
 
-  preview(key: ChannelKey, settings: StoredChannelSettings['settings'], only: Precondition): Promise<ChannelPreview> {
+  preview(
+    key: ChannelKey,
+    settings: StoredChannelSettings['settings'],
+    only: Precondition,
+    by: Operator,
+  ): Promise<ChannelPreview> {
     return this.#inTurn(async () => {
       await this.#follow();
       const entry = this.#changeable(key);
       checkPrecondition(only, entry);
       const own = withoutTenant(settings);
+      this.#demandOwnSecrets(key, settings, by);
       const { config, client } = this.#accept(key, settings, entry);
       await client.close();
       const effective = presentable(config, own);
@@ -197,6 +203,7 @@ export class ChannelRegistry implements ChannelAdmin {
         const repeated = stored !== null && isDeepStrictEqual(stored.settings, own) && entry?.faults.length === 0;
         if (repeated && only.kind !== 'absent') return { effect: 'none', channel: this.#show(entry) };
         checkPrecondition(only, entry);
+        this.#demandOwnSecrets(key, settings, by);
         const active = this.#accept(key, settings, entry);
         const note = noteOf('channel.put', key, by, { before: stored?.settings ?? null, after: own });
         const written = await this.#to.operators.settings
@@ -257,6 +264,29 @@ export class ChannelRegistry implements ChannelAdmin {
     const entry = this.#entries.get(channelName(key)) ?? null;
     if (entry?.stored === null) throw new RoomlineError('channel_in_file');
     return entry;
+  }
+
+  /**
+   * A key that is bound to tenants names what channels of the tenant have already, or it could send others' secrets to
+   * an address of its own, and learn which there are.
+   * @throws RoomlineError `channel_settings_invalid`
+   */
+  #demandOwnSecrets({ tenant }: ChannelKey, settings: StoredChannelSettings['settings'], by: Operator): void {
+    if (!by.bound) return;
+    const own = [...this.#entries.values()].filter((entry) => entry.key.tenant === tenant);
+    const known = new Set(own.flatMap(({ stored }) => referencesIn(stored?.settings ?? {}).map(({ name }) => name)));
+    const faults = referencesIn(settings)
+      .filter(({ name }) => !known.has(name))
+      .map(
+        ({ path }): Fault => ({
+          path,
+          code: 'secret_not_allowed',
+          rule: 'must be one that a channel of the tenant has already, where the key is bound to tenants',
+          action: 'have it set by a key that is not bound to tenants',
+        }),
+      );
+    if (faults.length === 0) return;
+    throw new RoomlineError('channel_settings_invalid', { detail: `${faults.length} wrong in the settings`, faults });
   }
 
   /** @throws RoomlineError `channel_settings_invalid` with every fault */
@@ -447,6 +477,14 @@ function checkPrecondition(only: Precondition, entry: Pick<Entry, 'stored'> | nu
   if (met) return;
   const detail = revision === null ? 'There is no such channel' : `Its revision is ${revision}`;
   throw new RoomlineError('revision_mismatch', { detail });
+}
+
+/** Of a secret: `{ env: NAME }` or `{ file: PATH }`, wherever in the settings. */
+function referencesIn(value: unknown, path = ''): { readonly path: string; readonly name: string }[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const { env, file } = value as { readonly env?: unknown; readonly file?: unknown };
+  if (typeof env === 'string' || typeof file === 'string') return [{ path, name: JSON.stringify([env, file]) }];
+  return Object.entries(value).flatMap(([name, inner]) => referencesIn(inner, path === '' ? name : `${path}.${name}`));
 }
 
 function noteOf(action: string, key: ChannelKey, by: Operator, detail: AuditNote['detail']): AuditNote {

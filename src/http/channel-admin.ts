@@ -18,6 +18,8 @@ export interface Operator {
   /** The name of the key. */
   readonly name: string;
   readonly requestId: string;
+  /** The key is bound to tenants. */
+  readonly bound: boolean;
 }
 
 export interface ChannelPreview {
@@ -38,7 +40,12 @@ export interface ChannelAdmin {
   list(): Promise<readonly ManagedChannel[]>;
   find(key: ChannelKey): Promise<ManagedChannel | null>;
   /** What `put` would do. Changes nothing. */
-  preview(key: ChannelKey, settings: Readonly<Record<string, unknown>>, only: Precondition): Promise<ChannelPreview>;
+  preview(
+    key: ChannelKey,
+    settings: Readonly<Record<string, unknown>>,
+    only: Precondition,
+    by: Operator,
+  ): Promise<ChannelPreview>;
   /** Resolves when it is stored and in force in this process. The same settings again change nothing. */
   put(
     key: ChannelKey,

@@ -111,7 +111,8 @@ export function addOperatorChannelRoutes(
     onRequest,
     bodyLimit: MAX_BODY_BYTES,
     schema: { querystring: previewQuery, response: { 200: previewSchema } },
-    handler: async (request) => fromStore(channels.preview(keyOf(request), objectIn(request), preconditionOf(request))),
+    handler: async (request) =>
+      fromStore(channels.preview(keyOf(request), objectIn(request), preconditionOf(request), operatorOf(request))),
   };
   const remove: Endpoint = {
     method: 'DELETE',
@@ -161,7 +162,8 @@ function keyOf(request: FastifyRequest): ChannelKey {
 }
 
 export function operatorOf(request: FastifyRequest): Operator {
-  return { name: identityOf(request).name, requestId: request.id };
+  const { name, tenants } = identityOf(request);
+  return { name, requestId: request.id, bound: tenants !== null };
 }
 
 function tell(log: Log, request: FastifyRequest, { name }: Operator, key: ChannelKey): void {

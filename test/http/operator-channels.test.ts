@@ -3,8 +3,9 @@ import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { OutcomeUnknownError } from '../../src/engine/ports.ts';
-import { ENVIRONMENT, FILE_TOKEN, Fleet, settingsOf } from '../support/channel-admin.ts';
-import { Backend, bearer, makeServer } from './fixture.ts';
+import type { HttpServerOptions } from '../../src/http/server.ts';
+import { ENVIRONMENT, FILE_TOKEN, Fleet, OPERATOR, settingsOf } from '../support/channel-admin.ts';
+import { Backend, bearer, keyEntries, makeServer } from './fixture.ts';
 
 const SALES = '/v1/ops/channels/default/sales';
 const IN_FILE = '/v1/ops/channels/default/support';
@@ -17,12 +18,12 @@ interface Answer {
   readonly body: any;
 }
 
-async function start() {
+async function start(options: Partial<HttpServerOptions> = {}) {
   const fleet = new Fleet();
   const member = await fleet.start();
   const backend = new Backend();
   backend.dependencies.channelAdmin = member.registry;
-  const { server } = makeServer({}, backend);
+  const { server } = makeServer(options, backend);
   await server.service.start();
   onTestFinished(() => server.service.stop());
   async function call(method: string, path: string, body?: unknown, headers: object = {}): Promise<Answer> {
@@ -442,6 +443,37 @@ describe('the audit', () => {
     expect((await call('GET', '/v1/ops/audit?subject=channel:default/other')).body.entries).toEqual([]);
     const acted = backend.logged.filter(({ event }) => event === 'operator.acted');
     expect(acted.map(({ fields }) => fields.method)).toEqual(['PUT', 'PUT', 'DELETE']);
+  });
+});
+
+describe('a key that is bound to tenants', () => {
+  const BOUND = { keys: keyEntries((entry) => ({ ...entry, tenants: ['default'] })) };
+
+  it('names no secret but those that channels of its tenant have by the API, and learns of no other', async () => {
+    const { call, put, registry, stored } = await start(BOUND);
+    for (const accessToken of [
+      { env: 'CHANNEL_SECRET_TOKEN' },
+      { env: 'CHANNEL_SECRET_THAT_IS_NOT_SET' },
+      { file: '/etc/hostname' },
+    ]) {
+      const refused = ['accessToken secret_not_allowed', 'webhookSecrets.0 secret_not_allowed'];
+      expect(faultsOf(await put({ accessToken }))).toEqual(refused);
+      expect(faultsOf(await call('POST', `${SALES}?dryRun=true`, settingsOf({ accessToken })))).toEqual(refused);
+    }
+    expect(await stored()).toEqual([]);
+
+    await registry.put({ tenant: 'default', channel: 'first' }, settingsOf(), { kind: 'none' }, OPERATOR);
+    expect((await put()).status).toBe(201);
+    expect((await put({ ackTimeoutMs: 4_000 })).status).toBe(200);
+    expect(faultsOf(await put({ accessToken: { env: 'CHANNEL_SECRET_OTHER_TOKEN' } }))).toEqual([
+      'accessToken secret_not_allowed',
+    ]);
+  });
+
+  it('is helped by no channel of another tenant', async () => {
+    const { put, registry } = await start(BOUND);
+    await registry.put({ tenant: 'other', channel: 'sales' }, settingsOf(), { kind: 'none' }, OPERATOR);
+    expect(faultsOf(await put())).toContain('accessToken secret_not_allowed');
   });
 });
 

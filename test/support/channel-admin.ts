@@ -13,7 +13,7 @@ import { Bed, settled } from './engine.ts';
 
 const DEFAULTS = readFileSync(new URL('../../config/default.json', import.meta.url), 'utf8');
 
-export const OPERATOR = { name: 'operate', requestId: 'request-1' };
+export const OPERATOR = { name: 'operate', requestId: 'request-1', bound: false };
 export const SALES: ChannelKey = { tenant: 'default', channel: 'sales' };
 /** Of the one channel that the file configures. */
 export const IN_FILE: ChannelKey = { tenant: 'default', channel: 'support' };
