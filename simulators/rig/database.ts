@@ -29,6 +29,9 @@ const FINAL_ROWS = `SELECT row_to_json(f) AS row FROM (${sql('final-rows')}) f W
 const INBOX_ROWS = `SELECT row_to_json(i) AS row FROM (${sql('inbox-rows')}) i WHERE channel = $1`;
 const FENCE_ROWS = `SELECT row_to_json(w) AS row FROM (${sql('fence-rows')}) w`;
 
+/** Whoever waits for everything to settle does not wait for so long. */
+const A_WHILE_MS = 60_000;
+
 /** A reader's own connections; they see what the engine has committed, and disturb nothing. */
 export class DatabaseReader {
   readonly #pool: pg.Pool;
@@ -53,11 +56,21 @@ export class DatabaseReader {
     return this.#rows<FenceRow>(FENCE_ROWS, []);
   }
 
-  /** Messages that are committed and not settled, without those of rooms that an operator has stopped or must see to. */
+  /**
+   * Messages that are committed and not settled, without those of rooms that an operator has stopped or must see to, and
+   * of those whose first one is not to be sent yet for a while.
+   */
   async unsettled(): Promise<number> {
     const { rows } = await this.#pool.query<{ count: string }>(
-      `SELECT (SELECT count(*) FROM messages)
-        - (SELECT coalesce(sum(tail - settled), 0) FROM rooms WHERE phase = 'held' OR paused) AS count`,
+      `SELECT (SELECT count(*) FROM messages) - (
+        SELECT coalesce(sum(tail - settled), 0) FROM rooms r
+        WHERE tail > settled AND (phase = 'held' OR paused OR EXISTS (
+          SELECT FROM messages m
+          WHERE m.shard = r.shard AND m.room_id = r.id AND m.sequence = r.settled + 1
+            AND m.not_before > extract(epoch FROM now()) * 1000 + $1
+        ))
+      ) AS count`,
+      [A_WHILE_MS],
     );
     return Number(rows[0]?.count);
   }

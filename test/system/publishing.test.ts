@@ -37,6 +37,23 @@ describe('Publishing over HTTP', { timeout: TEST_TIMEOUT_MS }, () => {
     return rows.map(({ body, message_id }) => ({ ...JSON.parse(body.toString()), messageId: message_id }));
   };
 
+  test('of what is to be sent in an hour is waited for by nobody who waits until all is settled', async () => {
+    const notBefore = Date.now() + 3_600_000;
+    await post([
+      { channel: 'main', room: 'later', content: { text: 'a' }, notBefore },
+      { channel: 'main', room: 'later', content: { text: 'b' } },
+      { channel: 'main', room: 'now', content: { text: 'a' }, notBefore: Date.now() + 100 },
+    ]);
+    await system.rig.untilDrained({ deadlineMs: 10_000 });
+    const rooms = await system.query(
+      `SELECT room, settled::integer FROM rooms WHERE room IN ('later', 'now') ORDER BY room`,
+    );
+    expect(rooms).toEqual([
+      { room: 'later', settled: 0 },
+      { room: 'now', settled: 1 },
+    ]);
+  });
+
   test('of batches keeps order and loses nothing through kills, and a repeated batch is known by its key', async () => {
     const batchOf = (name: string) =>
       Array.from({ length: PER_BATCH }, (_, index) => ({
