@@ -219,6 +219,7 @@ export function describeOrders(stores: () => Stores): void {
       const results = await world.append(...to('one behind', 1), ...to('none behind', 1));
       expect(told(results)).toEqual(['1', '1']);
       expect(await waiting(world, 'one behind')).toEqual(['o-1', 'o-2']);
+      expect((await world.stored('one behind')).gap).toBeUndefined();
       expect(await waiting(world, 'none behind')).toEqual(['o-1']);
       expect((await world.stored('another')).row.tail).toBe(0);
     });
