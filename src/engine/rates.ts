@@ -81,7 +81,8 @@ export class LocalRate implements LimitedRate {
 
   giveBack(): void {
     this.#paidAt -= this.#everyMs;
-    this.#serve();
+    // Nobody is served in the midst of whoever gives it back.
+    if (this.#waiting.length > 0) this.#arm();
   }
 
   limitTo(limit: RateLimit): void {

@@ -62,6 +62,18 @@ describe('the own share', () => {
     expect(rate.tryTake()).toBe(false);
   });
 
+  it('serves nobody in the midst of who gives a token back, but soon', async () => {
+    const time = new SteppedTime();
+    const rate = new LocalRate({ perSecond: 1, burst: 1 }, clockOf(time), WHOLE);
+    rate.take(() => undefined);
+    const at: number[] = [];
+    rate.take(() => at.push(time.now - START));
+    rate.giveBack();
+    expect(at).toEqual([]);
+    await time.advance(1);
+    expect(at).toEqual([1]);
+  });
+
   it('grows for whoever waits already, when more shards are there', async () => {
     const time = new SteppedTime();
     let share = 1 / 64;
