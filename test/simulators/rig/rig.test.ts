@@ -87,6 +87,7 @@ describe('a rig without its engine', { timeout: TIMEOUT_MS }, () => {
       signal: new AbortController().signal,
     };
     const first = await sendDirectly(load('a', 'direct', 4, 5), options);
+    await rig.untilQuiet({ deadlineMs: 5_000 });
     await rig.platform.stop();
     await rig.platform.start();
     expect(rig.platform.url).toBe(options.url);
