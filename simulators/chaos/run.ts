@@ -1,4 +1,5 @@
 /** One chaos run: start everything, publish, break things by plan, let it drain, judge. */
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DATABASE } from '../rig/database.ts';
 import { EngineProcess } from '../rig/engine.ts';
@@ -267,7 +268,7 @@ function processMaker(rig: Rig, clocks: WallClocks, signal: AbortSignal): MakePr
       config,
       apiKey: rig.apiKey,
       environment: clocks.environment(name),
-      ...(checkout === undefined ? {} : { checkout }),
+      ...(checkout === undefined ? {} : { command: join(checkout, 'src/cli/roomline.mjs') }),
       onLine,
       signal,
     });

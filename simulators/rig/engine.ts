@@ -13,8 +13,8 @@ export interface EngineOptions {
   /** Of scope operate, for the metrics. */
   readonly apiKey: string;
   readonly environment?: Readonly<Record<string, string>>;
-  /** The checkout whose command it is; this one by default. */
-  readonly checkout?: string;
+  /** File of the command; that of this checkout by default. */
+  readonly command?: string;
   /** Told of every line that it prints. */
   readonly onLine?: (line: string) => void;
   readonly signal?: AbortSignal;
@@ -50,6 +50,10 @@ export class EngineProcess {
     return this.#url;
   }
 
+  get #command(): string {
+    return this.#options.command ?? COMMAND;
+  }
+
   get configFile(): string {
     return this.#configFile;
   }
@@ -63,7 +67,7 @@ export class EngineProcess {
     await Child.run({
       name: `${this.#name}-migrate`,
       directory: this.#options.directory,
-      command: [COMMAND, 'migrate', '--config', this.#configFile],
+      command: [this.#command, 'migrate', '--config', this.#configFile],
       ...this.#signal(),
     });
   }
@@ -73,14 +77,11 @@ export class EngineProcess {
    * wait for a shard of its own: such a one is only waited for until it listens.
    */
   async start(until: 'ready' | 'listening' = 'ready'): Promise<void> {
-    const { environment, onLine, checkout } = this.#options;
+    const { environment, onLine } = this.#options;
     const [child, url] = await Child.start<string>({
       name: this.#name,
       directory: this.#options.directory,
-      command: [
-        checkout === undefined ? COMMAND : join(checkout, 'src', 'cli', 'roomline.mjs'),
-        ...['serve', '--config', this.#configFile],
-      ],
+      command: [this.#command, 'serve', '--config', this.#configFile],
       ready: (line) => {
         onLine?.(line);
         return listeningUrl(line);

@@ -49,6 +49,8 @@ export interface RigOptions {
   /** The platform serves https, and Roomline trusts its certificate. */
   readonly platformTls?: boolean;
   readonly postgres?: { readonly binaries?: string; readonly settings?: Readonly<Record<string, string>> };
+  /** File of Roomline's command; that of this checkout by default. */
+  readonly command?: string;
   /** Without it, everything but Roomline runs and `engine.start` is the caller's. Default true. */
   readonly startEngine?: boolean;
   /** Ends the start, whatever it is at. */
@@ -163,6 +165,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
         secrets,
       ),
       ...(options.platformTls ? { environment: { NODE_EXTRA_CA_CERTS: CERTIFICATE_FILE } } : {}),
+      ...(options.command === undefined ? {} : { command: options.command }),
       ...interruptible,
     });
     releases.push(async () => void (await engine.stop()));

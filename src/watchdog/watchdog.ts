@@ -7,6 +7,7 @@
  * clock stood still as well.
  */
 import { writeSync } from 'node:fs';
+import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { createLog, type LogLevel } from '../telemetry.ts';
 
@@ -50,7 +51,7 @@ export async function startWatchdog(options: WatchdogOptions): Promise<void> {
   };
   Atomics.store(beat, 0, process.hrtime.bigint());
   setInterval(live, everyMs).unref();
-  const thread = new Worker(new URL('./thread.ts', import.meta.url), {
+  const thread = new Worker(new URL(`./thread${extname(import.meta.url)}`, import.meta.url), {
     workerData: watched,
     name: 'watchdog',
     // What this process was started with is not meant for it.
