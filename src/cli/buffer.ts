@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { BufferView, BuriedList, RoomlineClient } from '../client/client.ts';
 import { type ApiAccess, CommandError, clientOf } from './api.ts';
-import { table } from './channels.ts';
+import { json, table } from './output.ts';
 
 export interface BufferCommandContext {
   readonly access: ApiAccess;
@@ -109,8 +109,4 @@ function timeOf(ms: number | null): string {
 function partition(text: string): number {
   if (/^\d{1,3}$/.test(text)) return Number(text);
   throw new InvalidArgumentError('A whole number.');
-}
-
-function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
 }

@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { ChannelConfig, Config } from '../config.ts';
 import { CommandError } from './api.ts';
 import type { ChannelReport } from './channel-check.ts';
+import { json, table } from './output.ts';
 
 export interface ChannelsCommandContext {
   readonly print: (text: string) => void;
@@ -78,19 +79,8 @@ function nameOf({ tenant, channel }: { readonly tenant: string; readonly channel
   return `${tenant}/${channel}`;
 }
 
-/** Columns of one width each; the last one as it is. */
-export function table(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '));
-  return lines.map((line) => `${line.trimEnd()}\n`).join('');
-}
-
 function parseTimeout(text: string): number {
   const ms = Number(text);
   if (/^\d+$/.test(text) && ms >= 1 && ms <= MAX_TIMEOUT_MS) return ms;
   throw new InvalidArgumentError(`1 to ${MAX_TIMEOUT_MS}.`);
-}
-
-function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
 }

@@ -4,6 +4,7 @@ import type { Config } from '../config.ts';
 import { explainHistory } from '../engine/another-history.ts';
 import { CommandError } from './api.ts';
 import type { DatabaseStatus, DatabaseTool } from './database-tool.ts';
+import { json } from './output.ts';
 
 export interface DatabaseCommandContext {
   readonly print: (text: string) => void;
@@ -169,8 +170,4 @@ function parseReason(text: string): string {
     throw new InvalidArgumentError(`1 to ${MAX_REASON_LENGTH} characters.`);
   }
   return reason;
-}
-
-function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
 }

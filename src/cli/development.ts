@@ -1,6 +1,7 @@
 /** `roomline development`: what only a machine without real messages lets one do. */
 import type { Command } from 'commander';
 import { type ApiAccess, clientOf } from './api.ts';
+import { json, jsonAnyway } from './output.ts';
 
 export interface DevelopmentCommandContext {
   readonly access: ApiAccess;
@@ -12,8 +13,7 @@ export function addDevelopmentCommands(program: Command, { access, print }: Deve
     .command('development')
     .description('development mode: the database and the fake platform');
 
-  development
-    .command('status')
+  jsonAnyway(development.command('status'))
     .description('show whether the process is in development mode, and how the fake platform behaves')
     .action(async () => {
       const client = clientOf(access);
@@ -21,13 +21,8 @@ export function addDevelopmentCommands(program: Command, { access, print }: Deve
       print(json(status.platform ? { ...status, platform: await client.development.platform() } : status));
     });
 
-  development
-    .command('reset')
+  jsonAnyway(development.command('reset'))
     .description('delete all rooms, messages, dead letters, failures and charts')
     .argument('<database>', 'the name of the database: a confirmation')
     .action(async (database: string) => print(json(await clientOf(access).development.reset(database))));
-}
-
-function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
 }

@@ -11,7 +11,8 @@ import type {
   workerListSchema,
 } from '../http/fleet-schemas.ts';
 import { type ApiAccess, CommandError, clientOf } from './api.ts';
-import { table } from './channels.ts';
+import { parseWhole } from './arguments.ts';
+import { json, table } from './output.ts';
 
 export interface FleetCommandContext {
   readonly access: ApiAccess;
@@ -248,13 +249,4 @@ function parseShards(text: string): object {
   const [, first, last] = /^(\d{1,9})(?:-(\d{1,9}))?$/.exec(text) ?? [];
   if (first === undefined) throw new InvalidArgumentError('A shard (12) or a range (0-99).');
   return last === undefined ? { shard: Number(first) } : { first: Number(first), last: Number(last) };
-}
-
-function parseWhole(text: string): number {
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('A whole number.');
-}
-
-function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
 }

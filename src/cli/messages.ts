@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { MessageRequest } from '../client/client.ts';
 import { type ApiAccess, CommandError, clientOf, describeFailure } from './api.ts';
+import { json, jsonAnyway } from './output.ts';
 
 export interface MessageCommandContext {
   readonly access: ApiAccess;
@@ -22,6 +23,7 @@ interface PublishOptions extends Omit<Partial<MessageRequest>, 'content' | 'chan
   readonly from?: string;
   readonly run?: string;
   readonly startLine?: number;
+  readonly json?: true;
 }
 
 /** While many are published, an outage of this order is waited out: nobody sits there. */
@@ -29,8 +31,7 @@ const RETRIES = 8;
 
 export function addMessageCommands(program: Command, context: MessageCommandContext): void {
   const { access, print } = context;
-  program
-    .command('publish')
+  jsonAnyway(program.command('publish'))
     .description('hand in one message, or many: JSON objects, one a line, from a file or standard input')
     .argument('[channel]')
     .argument('[room]')
@@ -44,11 +45,12 @@ export function addMessageCommands(program: Command, context: MessageCommandCont
     .option('--ack-timeout-ms <ms>', 'in place of the one of the channel', Number)
     .option('--failure-policy <policy>', 'move_on or hold')
     .option('--order <number>', 'your own number of the message within its room', Number)
+    .option('--supersedes <id>', 'messageId of an earlier message of the room, which is cancelled if it still waits')
     .option('--from <file>', 'many: a file of messages, - for standard input')
     .option('--run <name>', 'with --from: names this run; repeated under the same name, nothing is doubled')
     .option('--start-line <line>', 'with --from: leave out what stands before it', parseLine)
     .action(async (channel: string | undefined, room: string | undefined, options: PublishOptions) => {
-      const { text, content, from, run, startLine, ...wishes } = options;
+      const { text, content, from, run, startLine, json: _, ...wishes } = options;
       if (from !== undefined) {
         if (channel !== undefined)
           throw new CommandError('--from goes without channel and room: each line names its own.');
@@ -65,9 +67,12 @@ export function addMessageCommands(program: Command, context: MessageCommandCont
     });
 
   const showMessage = async (id: string) => print(json(await clientOf(access).messages.get(id)));
-  program.command('message').description('short for "messages show"').argument('<id>').action(showMessage);
+  jsonAnyway(program.command('message')).description('short for "messages show"').argument('<id>').action(showMessage);
   const messages = group(program, 'messages', 'look at messages, skip, retry or cancel them');
-  messages.command('show').description('show what became of a message').argument('<id>').action(showMessage);
+  jsonAnyway(messages.command('show'))
+    .description('show what became of a message')
+    .argument('<id>')
+    .action(showMessage);
 
   const showRoom = async (channel: string, room: string, options: RoomOptions) => {
     const { rooms } = clientOf(access);
@@ -82,16 +87,15 @@ export function addMessageCommands(program: Command, context: MessageCommandCont
     .action(showRoom);
   const rooms = group(program, 'rooms', 'look at rooms, pause and resume them');
   roomCommand(rooms, 'show', 'show what a room does and why').action(showRoom);
-  rooms
-    .command('message')
+  jsonAnyway(rooms.command('message'))
     .description("show a message by its publisher's id, also while it is parked or in the buffer")
     .argument('<channel>')
     .argument('<room>')
     .argument('<message-id>')
     .option('--tenant <tenant>')
     .option('--entry <entry>', 'as the status link of a buffered message has it')
-    .action(async (channel: string, room: string, messageId: string, query: { tenant?: string; entry?: string }) =>
-      print(json(await clientOf(access).rooms.message(channel, room, messageId, query))),
+    .action(async (channel: string, room: string, messageId: string, { tenant, entry }: MessageOptions) =>
+      print(json(await clientOf(access).rooms.message(channel, room, messageId, { tenant, entry }))),
     );
   roomCommand(rooms, 'messages', 'list the messages of a room, newest first')
     .option('--limit <number>', 'at most 200', Number)
@@ -99,6 +103,11 @@ export function addMessageCommands(program: Command, context: MessageCommandCont
     .action((channel: string, room: string, options: RoomOptions) =>
       showRoom(channel, room, { ...options, messages: true }),
     );
+}
+
+interface MessageOptions {
+  readonly tenant?: string;
+  readonly entry?: string;
 }
 
 interface RoomOptions {
@@ -109,8 +118,7 @@ interface RoomOptions {
 }
 
 function roomCommand(parent: Command, name: string, description: string): Command {
-  return parent
-    .command(name)
+  return jsonAnyway(parent.command(name))
     .description(description)
     .argument('<channel>')
     .argument('<room>')
@@ -194,8 +202,4 @@ function parseJson(text: string): object {
 function parseLine(text: string): number {
   if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
   throw new InvalidArgumentError('A line, from 1.');
-}
-
-function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
 }

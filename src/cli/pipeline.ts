@@ -1,9 +1,10 @@
 /** `roomline pipeline`, `rooms list` and `rooms timeline`: where messages are, which rooms linger, what happened in one. */
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import type { LingeringView, PipelineView, TimelineView } from '../client/client.ts';
 import { type ApiAccess, clientOf } from './api.ts';
-import { table } from './channels.ts';
+import { parseWhole } from './arguments.ts';
 import { group } from './messages.ts';
+import { json, table } from './output.ts';
 
 export interface PipelineCommandContext {
   readonly access: ApiAccess;
@@ -144,13 +145,4 @@ function describeTimeline({ messages, cursor }: TimelineView): string {
     return `#${sequence}  ${outcome ?? 'open'}${failed}  ${messageId}  ${id}\n${table(rows)}`;
   });
   return `${blocks.length === 0 ? 'None.\n' : blocks.join('')}${cursor === null ? '' : `More: --cursor ${cursor}\n`}`;
-}
-
-function parseWhole(text: string): number {
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('A whole number.');
-}
-
-function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
 }

@@ -12,6 +12,7 @@ import type { DatabaseTool } from './database-tool.ts';
 import { addDevelopmentCommands } from './development.ts';
 import { addFleetCommands } from './fleet.ts';
 import { addMessageCommands } from './messages.ts';
+import { json } from './output.ts';
 import { addPipelineCommands } from './pipeline.ts';
 import { addSteeringCommands } from './steering.ts';
 import { addTailCommand } from './tail.ts';
@@ -216,10 +217,6 @@ function parseTime(text: string): string {
 
 function isScope(text: string): text is Scope {
   return (SCOPES as readonly string[]).includes(text);
-}
-
-function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
 }
 
 async function* nothing(): AsyncGenerator<string> {}

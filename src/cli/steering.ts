@@ -11,8 +11,9 @@ import type {
   Replay,
 } from '../client/client.ts';
 import { type ApiAccess, CommandError, clientOf } from './api.ts';
-import { table } from './channels.ts';
+import { parseWhole } from './arguments.ts';
 import { group } from './messages.ts';
+import { json, jsonAnyway, table } from './output.ts';
 
 export interface SteeringCommandContext {
   readonly access: ApiAccess;
@@ -139,8 +140,7 @@ function addLetterCommands(letters: Command, access: ApiAccess, print: (text: st
       print(asJson === true ? json(answer) : describeLetters(answer));
     });
 
-  letters
-    .command('show')
+  jsonAnyway(letters.command('show'))
     .description('show one, with what became of its message and, for operators, what it says')
     .argument('<id>')
     .action(async (id: string) => print(json(await clientOf(access).deadLetters.get(idIn(id)))));
@@ -286,11 +286,6 @@ function idIn(text: string): number {
   throw new CommandError(`"${text}" is no id of a dead letter.`);
 }
 
-function parseWhole(text: string): number {
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('A whole number.');
-}
-
 function readMessage(file: string): MessageRequest {
   try {
     const value: unknown = JSON.parse(readFileSync(file, 'utf8'));
@@ -299,8 +294,4 @@ function readMessage(file: string): MessageRequest {
     throw new InvalidArgumentError(`It cannot be read as JSON: ${(cause as Error).message}`);
   }
   throw new InvalidArgumentError('It is not a JSON object.');
-}
-
-function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
 }

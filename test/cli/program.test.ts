@@ -142,7 +142,11 @@ describe('roomline publish, message and room', () => {
 
   it('take content as JSON', async () => {
     const { backend, server } = await startServer();
-    await run(['publish', 'support', 'r', '--content', '{"a":[1]}'], environment(server.url, 'publish'));
+    await run(
+      ['publish', 'support', 'r', '--content', '{"a":[1]}', '--supersedes', 'm-0', '--json'],
+      environment(server.url, 'publish'),
+    );
+    expect(backend.published[0]).toMatchObject({ supersedes: 'm-0' });
     expect(bodyOf(backend.published[0])).toBe('{"to":"r","content":{"a":[1]}}');
   });
 
@@ -175,6 +179,37 @@ describe('roomline publish, message and room', () => {
     expect(error).toContain('ROOMLINE_URL');
     expect(error).not.toContain('rl_');
   });
+});
+
+it.each([
+  ['publish'],
+  ['message'],
+  ['messages', 'show'],
+  ['messages', 'cancel'],
+  ['room'],
+  ['rooms', 'show'],
+  ['rooms', 'list'],
+  ['rooms', 'message'],
+  ['rooms', 'messages'],
+  ['rooms', 'timeline'],
+  ['rooms', 'pause'],
+  ['pipeline'],
+  ['dead-letters', 'list'],
+  ['dead-letters', 'show'],
+  ['dead-letters', 'replay'],
+  ['failures'],
+  ['tail'],
+  ['workers'],
+  ['shards'],
+  ['drain'],
+  ['rebalance'],
+  ['buffer'],
+  ['channels', 'list'],
+  ['development', 'status'],
+])('roomline %s %s takes --json', async (...command) => {
+  const { out } = await run([...command, '--help']);
+  expect(out).toMatch(/^Usage: roomline /);
+  expect(out).toMatch(/^ {2}--json /m);
 });
 
 describe('roomline publish --from', () => {
