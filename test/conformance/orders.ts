@@ -224,6 +224,35 @@ export function describeOrders(stores: () => Stores): void {
       expect((await world.stored('another')).row.tail).toBe(0);
     });
 
+    it('tells of a gap only where there is one, whatever else the batch brings', async () => {
+      const world = new World(stores());
+      const results = await world.append(
+        ordered(world, 1, { room: 'whole' }),
+        ordered(world, 3, { room: 'has a gap' }),
+        ordered(world, 4, { room: 'has a gap' }),
+      );
+      expect(results[0]).not.toHaveProperty('gap');
+      expect(told(results)).toEqual(['1', 'parked, waits for 1', 'parked, waits for 1']);
+      expect((await world.stored('whole')).gap).toBeUndefined();
+      expect((await world.stored('has a gap')).gap).toMatchObject({ waitsFor: 1 });
+    });
+
+    it('takes no number for that of what stays parked: neither its room’s nor another room’s', async () => {
+      const world = new World(stores());
+      await world.append(
+        ordered(world, 2, { room: 'one' }),
+        ordered(world, 4, { room: 'one' }),
+        ordered(world, 2, { room: 'two' }),
+      );
+      const results = await world.append(
+        ordered(world, 4, { room: 'one' }),
+        ordered(world, 2, { room: 'two' }),
+        ordered(world, 1, { room: 'one' }),
+      );
+      expect(told(results)).toEqual(['parked again, waits for 3', 'parked again, waits for 1', '1']);
+      expect(await waiting(world, 'one')).toEqual(['o-1', 'o-2']);
+    });
+
     it('sees a repetition of a message that is new in the same batch', async () => {
       const world = new World(stores());
       const other = ordered(world, 4, { body: Buffer.from('other') });

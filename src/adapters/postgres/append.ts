@@ -133,7 +133,7 @@ interface Afterwards {
 /** @param repeated the digest of an earlier message of the batch that has its id */
 function resultOf(
   message: NewMessage,
-  { fate, sequence, knownDigest, parkedOrder }: PlacedRecord,
+  { fate, sequence, knownDigest, order }: PlacedRecord,
   row: AppendedRow,
   gap: Gap | null,
   repeated: Uint8Array | null,
@@ -145,8 +145,15 @@ function resultOf(
     return { kind: 'order_conflict', address, sequence: null, order: mustHave(message.order) };
   }
   if (sequence === null) {
-    const order = mustHave(parkedOrder ?? undefined);
-    return { kind: 'parked', row, sequence, order, duplicate: before !== null, gap: mustHave(gap ?? undefined) };
+    const parkedAs = mustHave(order ?? undefined);
+    return {
+      kind: 'parked',
+      row,
+      sequence,
+      order: parkedAs,
+      duplicate: before !== null,
+      gap: mustHave(gap ?? undefined),
+    };
   }
   if (before !== null) return { kind: 'duplicate', address, sequence };
   return {
@@ -234,17 +241,18 @@ interface NumberedAnswer {
 interface JudgedAnswer {
   readonly judged: readonly (readonly [
     ord: number,
-    fate: Fate,
+    fate: Fate | null,
     sequence: number | null,
     digest: string | null,
-    parkedOrder: number | null,
+    order: number | null,
     room: readonly [tail: number, nextOrder: number, gapSince: number | null],
   ])[];
 }
 
 export type AppendAnswer = NumberedAnswer | JudgedAnswer;
 
-type Fate = 'appended' | 'late' | 'parked' | 'order_conflict' | 'known';
+/** What is queued is parked until it has a sequence. */
+type Fate = 'appended' | 'queued' | 'late' | 'order_conflict';
 
 /** Where a message of the batch is now. */
 interface PlacedRecord {
@@ -253,32 +261,27 @@ interface PlacedRecord {
   readonly sequence: number | null;
   /** Null where the message is new. */
   readonly knownDigest: Uint8Array | null;
-  readonly parkedOrder: number | null;
-  readonly fate: Fate;
+  /** What it is parked under where it has no sequence. */
+  readonly order: number | null;
+  /** Null where the message is known. */
+  readonly fate: Fate | null;
   /** Told by append_ordered.sql alone: elsewhere an append changes nothing of a room but its tail. */
   readonly room?: { readonly tail: number; readonly gap: Gap | null };
 }
 
 export function decodePlaced(answer: AppendAnswer): PlacedRecord[] {
   if ('judged' in answer) {
-    return answer.judged.map(([ord, fate, sequence, digest, parkedOrder, [tail, next_order, gap_since]]) => {
+    return answer.judged.map(([ord, fate, sequence, digest, order, [tail, next_order, gap_since]]) => {
       const room = { tail, gap: gapOf({ next_order, gap_since }) };
-      return {
-        ord,
-        fate,
-        sequence,
-        knownDigest: digest === null ? null : Buffer.from(digest, 'hex'),
-        parkedOrder,
-        room,
-      };
+      return { ord, fate, sequence, knownDigest: digest === null ? null : Buffer.from(digest, 'hex'), order, room };
     });
   }
   const sequences = numbers(answer.sequences);
   const placed = numbers(answer.ords).map((ord, index): PlacedRecord => {
-    return { ord, fate: 'appended', sequence: mustHave(sequences[index]), knownDigest: null, parkedOrder: null };
+    return { ord, fate: 'appended', sequence: mustHave(sequences[index]), knownDigest: null, order: null };
   });
-  for (const [ord, sequence, digest, parkedOrder] of answer.known ?? []) {
-    placed.push({ ord, fate: 'known', sequence, knownDigest: Buffer.from(digest, 'hex'), parkedOrder });
+  for (const [ord, sequence, digest, order] of answer.known ?? []) {
+    placed.push({ ord, fate: null, sequence, knownDigest: Buffer.from(digest, 'hex'), order });
   }
   return placed;
 }

@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { refusesRow } from '../../../src/adapters/postgres/failures.ts';
 import { OutcomeUnknownError, type RoomWrite } from '../../../src/engine/ports.ts';
+import { ordered, told } from '../../conformance/orders.ts';
 import { claimBy, decide, sweepMany, World } from '../../conformance/world.ts';
 import { eventually } from '../../support/events.ts';
 import { postgresServers } from '../../support/postgres.ts';
@@ -140,6 +141,24 @@ describe.each(postgresServers())('$name', (server) => {
       expect(refusesRow(error)).toBe(true);
       expect((await world.stored('one')).row.tail).toBe(1);
       expect(await world.append(good)).toMatchObject([{ kind: 'appended', sequence: 2 }]);
+    });
+
+    it('batch that adds nothing to a room: its row is not written', async () => {
+      const world = new World(database.stores().stores);
+      const versions = async () =>
+        (
+          await database.query(
+            `SELECT ctid::text, xmin::text FROM rooms WHERE room IN ('refuses', 'knows') ORDER BY room`,
+          )
+        ).rows as object[];
+      await world.append(ordered(world, 1, { room: 'refuses' }), ordered(world, 1, { room: 'knows' }));
+      const before = await versions();
+
+      const other = ordered(world, 1, { room: 'refuses', id: 'other' });
+      const results = await world.append(other, ordered(world, 1, { room: 'knows' }));
+      expect(told(results)).toEqual(['order conflict 1', 'duplicate 1']);
+      expect(before).toHaveLength(2);
+      expect(await versions()).toEqual(before);
     });
 
     it('appenders of several processes: new rooms are made once, and every sequence given once', async () => {

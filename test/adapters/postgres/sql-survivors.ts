@@ -9,6 +9,7 @@ const SECOND =
   'only a change between the snapshot and the lock of one statement shows it, where nothing can be stopped';
 
 const TURN = 'what is not in its turn is left out of the run; this one spares the look for what is behind it';
+const PARKED = 'a number that something is parked under is an order conflict for every other message';
 const EPOCH = 'whoever gives a shard another owner or heir raises its epoch, which is compared as well';
 const NO_PAST = 'no row compares with no transaction; this spares the look';
 
@@ -42,6 +43,11 @@ export const SURVIVORS: Readonly<Record<string, string>> = {
   "append_ordered 33: c.fate = 'queued'": TURN,
   'append_ordered 34: c.order_number = c.next_order': TURN,
   'append_ordered 35: q.shard = b.shard': SHARD,
+  'append_ordered 41: f.shard = n.shard': SHARD,
+  'append_ordered 44: n.ord = 0': PARKED,
+  'append_ordered 49: p.shard = c.shard': SHARD,
+  'append_ordered 73: waiting.sequence IS NULL': EMPTY,
+  'append_ordered 81: r.ord = 0': PARKED,
   'compare_and_set 12: o.shard = s.shard': SHARD,
   'compare_and_set 19: r.shard = g.shard': SHARD,
   'compare_and_set 22: o.shard = c.shard': SHARD,

@@ -5,9 +5,9 @@
 --
 -- Messages take their places at the tail when they can: a run behind the message of the batch that completed it.
 --
--- Answers in one row `judged`, of each message [ord, counted from 1; what became of it; the sequence it has now or null;
--- the stored digest where it is known already, else null; its order where it is parked, else null], and of its room as
--- this append leaves it [tail, next order, since when it has a gap or null].
+-- Answers in one row `judged`, of each message [ord, counted from 1; what became of it where it is new, else null; the
+-- sequence it has now or null; the stored digest where it is known already, else null; the order that it is parked under
+-- where it has no sequence], and of its room as this append leaves it [tail, next order, since when it has a gap or null].
 WITH RECURSIVE locked AS MATERIALIZED (
   -- Empty where not one room was found.
   SELECT
@@ -219,18 +219,10 @@ raised AS (
 SELECT
   json_agg(json_build_array(
     c.ord,
-    CASE
-      WHEN c.known_digest IS NOT NULL THEN 'known'
-      WHEN j.fate <> 'queued' THEN j.fate
-      WHEN n.sequence IS NULL THEN 'parked'
-      ELSE 'appended'
-    END,
+    j.fate,
     coalesce(n.sequence, c.known_sequence, r.sequence),
     encode(c.known_digest, 'hex'),
-    CASE
-      WHEN c.known_digest IS NULL THEN CASE WHEN j.fate = 'queued' AND n.sequence IS NULL THEN c.order_number END
-      WHEN r.sequence IS NULL THEN c.parked_order
-    END,
+    coalesce(c.parked_order, c.order_number),
     json_build_array(a.tail, a.next_order, a.gap_since)
   )) AS judged
 FROM
