@@ -52,6 +52,7 @@ const LONGEST = [
   'system/operator-channels',
   'system/fleet-emulator',
   'adapters/pubsub/contract',
+  'deploy/package',
   'system/fleet-operations',
 ];
 

@@ -5,13 +5,15 @@
  *     node deploy/package.ts [folder]
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { extname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildDashboard } from '../simulators/rig/dashboard.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
+/** The one that npm takes from a package. */
+const LOCKFILE = 'npm-shrinkwrap.json';
 
 interface Manifest {
   readonly name: string;
@@ -33,6 +35,10 @@ interface Lockfile {
 }
 
 const folder = resolve(process.argv[2] ?? join(ROOT, 'dist/package'));
+if (existsSync(folder) && readdirSync(folder).length > 0 && !existsSync(join(folder, LOCKFILE))) {
+  process.stderr.write(`${folder} holds something that is no package: name another folder.\n`);
+  process.exit(1);
+}
 await writePackage();
 const shown = relative(process.cwd(), folder);
 process.stdout.write(`The package is in ${shown}; "npm pack ./${shown}" makes one file of it.\n`);
@@ -51,7 +57,7 @@ async function writePackage(): Promise<void> {
   });
   const manifest = manifestOf(readJson<Manifest>('package.json'));
   writeJson(join(folder, 'package.json'), manifest);
-  writeJson(join(folder, 'npm-shrinkwrap.json'), lockfileOf(readJson<Lockfile>('package-lock.json'), manifest));
+  writeJson(join(folder, LOCKFILE), lockfileOf(readJson<Lockfile>('package-lock.json'), manifest));
 }
 
 /** What is not TypeScript is read at run time, from beside the code that asks for it. */

@@ -31,7 +31,7 @@ export function whenSupported(load) {
   if (local !== undefined) return runAgain(local);
   process.stderr.write(
     `Roomline needs Node.js ${NEEDED}; this is ${process.version}. ` +
-      'Install one of those, or run "npm ci" without --omit=optional, which brings one along.\n',
+      'Install one of those; in a clone of Roomline "npm ci" without --omit=optional brings one along.\n',
   );
   process.exitCode = 1;
   return undefined;

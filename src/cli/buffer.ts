@@ -1,6 +1,6 @@
 /** `roomline buffer`: what waits to be inserted, and the entries that were put aside, by the API of any process. */
 import { type Command, InvalidArgumentError } from 'commander';
-import type { BufferView, BuriedList, RoomlineClient } from '../client/client.ts';
+import { type BufferView, type BuriedList, RoomlineApiError, type RoomlineClient } from '../client/client.ts';
 import { type ApiAccess, CommandError, clientOf } from './api.ts';
 import { json, table } from './output.ts';
 
@@ -22,7 +22,7 @@ export function addBufferCommands(program: Command, { access, print }: BufferCom
     .description('show what waits in the buffer, by partition')
     .option('--json', 'for programs')
     .action(async (options: { json?: true }) => {
-      const view = await clientOf(access).operations.buffer();
+      const view = await whereItIs(clientOf(access).operations.buffer());
       print(options.json === true ? json(view) : describe(view));
     });
 
@@ -57,8 +57,18 @@ export function addBufferCommands(program: Command, { access, print }: BufferCom
     });
 }
 
+/** @throws CommandError where there is no such address */
+async function whereItIs<T>(answer: Promise<T>): Promise<T> {
+  return answer.catch((error: unknown) => {
+    if (!(error instanceof RoomlineApiError) || error.code !== 'not_found') throw error;
+    throw new CommandError(
+      'There is no buffer for this key: messages are taken directly (intake.mode), or the key is bound to tenants.',
+    );
+  });
+}
+
 async function readLetters(client: RoomlineClient, only: number | undefined): Promise<Letter[]> {
-  const { partitions } = await client.operations.buffer();
+  const { partitions } = await whereItIs(client.operations.buffer());
   const letters: Letter[] = [];
   for (const { partition: number, buried } of partitions) {
     if (buried === 0 || (only !== undefined && only !== number)) continue;
@@ -84,7 +94,7 @@ async function end(client: RoomlineClient, action: 'replay' | 'discard', named: 
   for (const [number, letters] of Map.groupBy(named, (one) => one.partition)) {
     for (let begin = 0; begin < letters.length; begin += PAGE) {
       const ids = letters.slice(begin, begin + PAGE).map(({ letter }) => letter.id);
-      count += (await client.operations.endBuried(action, number, ids)).count;
+      count += (await whereItIs(client.operations.endBuried(action, number, ids))).count;
     }
   }
   return count;

@@ -40,6 +40,16 @@ describe('roomline buffer', () => {
     expect(JSON.parse((await run('buffer', '--json')).out)).toMatchObject({ messages: 3, buried: 2 });
   });
 
+  it.each([['buffer'], ['buffer', 'dead-letters'], ['buffer', 'discard', '--partition', '1', '1-1']])(
+    'says of %s %s that there is no buffer where messages are taken directly',
+    async (...args) => {
+      const { server } = await startServer();
+      const { status, out, error } = await runRoomline({ url: server.url, key: keyOf('operate') }, args);
+      expect([status, out]).toEqual([1, '']);
+      expect(error).toContain('There is no buffer for this key: messages are taken directly (intake.mode)');
+    },
+  );
+
   it('lists what was put aside, puts it back and removes it', async () => {
     const { run, streams, bury } = await start();
     expect((await run('buffer', 'dead-letters')).out).toBe('nothing is put aside\n');

@@ -52,6 +52,15 @@ describe('the package', { timeout: TIMEOUT_MS }, () => {
     return Object.keys(packages).flatMap((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)$/.exec(path)?.[1] ?? []);
   }
 
+  it('is written over itself alone', async () => {
+    const kept = join(folder, 'kept');
+    mkdirSync(kept);
+    writeFileSync(join(kept, 'package.json'), '{}');
+    const refused = await run(process.execPath, [join(ROOT, 'deploy/package.ts'), kept]).catch((error: Error) => error);
+    expect(String(refused)).toContain('holds something that is no package');
+    expect(readdirSync(kept)).toEqual(['package.json']);
+  });
+
   it('has no sources, and asks for nothing that it does not depend on', () => {
     const files = readdirSync(made, { recursive: true, encoding: 'utf8' });
     expect(files.filter((name) => /(?<!\.d)\.ts$|\.test\.|simulators|tsbuildinfo/.test(name))).toEqual([]);
