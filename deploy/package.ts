@@ -6,7 +6,6 @@
  */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { extname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildDashboard } from '../simulators/rig/dashboard.ts';
@@ -22,6 +21,8 @@ interface Manifest {
   readonly license: string;
   readonly engines: Readonly<Record<string, string>>;
   readonly dependencies: Readonly<Record<string, string>>;
+  /** A Node.js for each platform: there is one where a package is installed. */
+  readonly optionalDependencies: Readonly<Record<string, string>>;
 }
 
 interface LockedPackage {
@@ -55,9 +56,11 @@ async function writePackage(): Promise<void> {
     recursive: true,
     filter: (path) => !path.endsWith('screenshots'),
   });
-  const manifest = manifestOf(readJson<Manifest>('package.json'));
+  const own = readJson<Manifest>('package.json');
+  const manifest = manifestOf(own);
   writeJson(join(folder, 'package.json'), manifest);
-  writeJson(join(folder, LOCKFILE), lockfileOf(readJson<Lockfile>('package-lock.json'), manifest));
+  const without = Object.keys(own.optionalDependencies);
+  writeJson(join(folder, LOCKFILE), lockfileOf(readJson<Lockfile>('package-lock.json'), manifest, without));
 }
 
 /** What is not TypeScript is read at run time, from beside the code that asks for it. */
@@ -66,8 +69,7 @@ function compile(to: string): void {
   for (const name of readdirSync(sources, { recursive: true, encoding: 'utf8' })) {
     if (['.sql', '.lua'].includes(extname(name))) cpSync(join(sources, name), join(to, name));
   }
-  const require = createRequire(import.meta.url);
-  const tsc = join(require.resolve('typescript/package.json'), '../bin/tsc');
+  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
   const project = join(ROOT, 'deploy/tsconfig.json');
   execFileSync(process.execPath, [tsc, '-p', project, '--outDir', to], { stdio: ['ignore', 'inherit', 'inherit'] });
   chmodSync(join(to, 'cli/roomline.mjs'), 0o755);
@@ -90,15 +92,16 @@ function manifestOf({ name, version, description, license, engines, dependencies
   };
 }
 
-/** The same versions with the same digests. A Node.js is there where a package is installed. */
-function lockfileOf({ lockfileVersion, packages }: Lockfile, manifest: ReturnType<typeof manifestOf>) {
+/** The same versions with the same digests. */
+function lockfileOf(
+  { lockfileVersion, packages }: Lockfile,
+  manifest: ReturnType<typeof manifestOf>,
+  without: readonly string[],
+) {
   const { name, version, license, dependencies, bin, engines } = manifest;
+  const left = new Set(['', ...without.map((each) => `node_modules/${each}`)]);
   const kept = Object.entries(packages).filter(
-    ([path, { dev, devOptional }]) =>
-      path !== '' &&
-      dev !== true &&
-      devOptional !== true &&
-      !/^node_modules\/node-(?:bin-)?(?:darwin|linux|win)-/.test(path),
+    ([path, { dev, devOptional }]) => dev !== true && devOptional !== true && !left.has(path),
   );
   const root = { name, version, license, dependencies, bin, engines };
   return { name, version, lockfileVersion, requires: true, packages: { '': root, ...Object.fromEntries(kept) } };

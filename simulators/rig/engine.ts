@@ -36,22 +36,20 @@ export class EngineProcess {
   readonly #options: EngineOptions;
   readonly #configFile: string;
   readonly #name: string;
+  readonly #command: string;
   #child: Child | null = null;
   #url = '';
 
   constructor(options: EngineOptions) {
     this.#options = options;
     this.#name = options.name ?? 'engine';
+    this.#command = options.command ?? COMMAND;
     this.#configFile = join(options.directory, `${this.#name}.json`);
     writeFileSync(this.#configFile, `${JSON.stringify(options.config, null, 2)}\n`, { mode: 0o600 });
   }
 
   get url(): string {
     return this.#url;
-  }
-
-  get #command(): string {
-    return this.#options.command ?? COMMAND;
   }
 
   get configFile(): string {
