@@ -74,7 +74,7 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     pool: 'forks',
     // Most of the time of the long ones is waiting.
-    maxWorkers: 2,
+    maxWorkers: 3,
     // Files that follow each other share a process: it saves the better part of a second for each.
     isolate: false,
     testTimeout: 20_000,
