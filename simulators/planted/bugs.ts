@@ -161,7 +161,7 @@ export const BUGS: readonly PlantedBug[] = [
   {
     name: 'sweep-takes-over-what-is-being-sent',
     breaks: 'R4: the sweep sends again what its own process is sending',
-    edits: [{ file: ROOMS, find: 'if (!resident.open.has(attemptKey(effect))) {', replace: 'if (true) {' }],
+    edits: [{ file: ROOMS, find: 'if (!resident.open.includes(attemptKey(effect))) {', replace: 'if (true) {' }],
     lane: 'simulation',
   },
   {
@@ -171,9 +171,9 @@ export const BUGS: readonly PlantedBug[] = [
       {
         file: 'src/engine/dispatch.ts',
         find: `    const request: SendRequest = {
-      reference: references.encode(room, sequence),`,
+      reference: references.encodeToSend(room, sequence),`,
         replace: `    const request: SendRequest = {
-      reference: \`\${references.encode(room, sequence)}.\${number}\`,`,
+      reference: \`\${references.encodeToSend(room, sequence)}.\${number}\`,`,
       },
     ],
     lane: 'simulation',

@@ -53,6 +53,7 @@ const HASH = memoized(recipientHasher('simulation'), (text) => text);
 const SIGNED = createReferences('simulation');
 const REFERENCES: References = {
   encode: memoized(SIGNED.encode, ({ shard, id }, sequence) => `${shard}/${id}/${sequence}`),
+  encodeToSend: memoized(SIGNED.encodeToSend, ({ shard, id }, sequence) => `${shard}/${id}/${sequence}`),
   decode: memoized(SIGNED.decode, (reference) => reference),
 };
 

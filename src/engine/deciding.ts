@@ -57,11 +57,9 @@ export class Deciding {
   readonly #to: DecidingDependencies;
   readonly #rooms: Keeper;
   readonly #consequences: Consequences;
-  /** Rooms about which a decision is being made or stored. */
-  readonly #deciding = new Set<Resident>();
-  /** Those of them that this turn of the event loop has woken. */
+  /** Rooms that this turn of the event loop has woken. */
   #woken: Resident[] = [];
-  /** Those of them that have nothing but their acceptance to be stored, and wait for the ack. */
+  /** Rooms that have nothing but their acceptance to be stored, and wait for the ack. */
   readonly #lingering: Lingering;
 
   constructor(dependencies: DecidingDependencies, rooms: Keeper) {
@@ -71,11 +69,6 @@ export class Deciding {
     const { clock, acceptanceLingerMs } = dependencies;
     const after = (delayMs: number, callback: () => void) => clock.after(delayMs, callback);
     this.#lingering = new Lingering(after, acceptanceLingerMs, (residents) => this.#decideAll(residents));
-  }
-
-  /** Resolves when the decisions of now have ended. */
-  async quiet(): Promise<void> {
-    await Promise.all([...this.#deciding].map(({ whenDecided }) => new Promise<void>((end) => whenDecided.push(end))));
   }
 
   /** Resolves when what the event has changed is on disk. */
@@ -137,7 +130,6 @@ export class Deciding {
 
   #begin(resident: Resident): void {
     resident.deciding = true;
-    this.#deciding.add(resident);
   }
 
   #decideWoken(): void {
@@ -179,7 +171,6 @@ export class Deciding {
 
   #decided(resident: Resident): void {
     resident.deciding = false;
-    this.#deciding.delete(resident);
     const { whenDecided } = resident;
     this.#rooms.attend(resident);
     if (whenDecided.length > 0) for (const end of whenDecided.splice(0)) end();

@@ -150,7 +150,7 @@ export class Attempts {
     const { requestId, ...message } = content;
     const sequence = headSequence(room);
     const request: SendRequest = {
-      reference: references.encode(room, sequence),
+      reference: references.encodeToSend(room, sequence),
       ...message,
       attempt: number,
       worker,

@@ -239,7 +239,7 @@ export class Reporter {
         left = ROOMS_PER_SLICE;
         await new Promise<void>((resolve) => this.#to.endOfTurn(resolve));
       }
-      openSends += open.size;
+      openSends += open.length;
       const stage = stageOf(room);
       if (stage === null) continue;
       counts.add(room, stage);

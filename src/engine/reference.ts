@@ -11,6 +11,8 @@ export interface ReferenceTarget {
 /** Our opaque name for a message towards platforms and in the API: the same for all attempts, tells no recipient. */
 export interface References {
   encode(address: RoomAddress, sequence: number): string;
+  /** The same for what leaves now, whose acks bring it back soon. */
+  encodeToSend(address: RoomAddress, sequence: number): string;
   /** Null for a text that this secret did not sign. */
   decode(reference: string): ReferenceTarget | null;
 }
@@ -20,7 +22,7 @@ const ID_BYTES = 6;
 const SEQUENCE_BYTES = 5;
 const CONTENT_BYTES = SHARD_BYTES + ID_BYTES + SEQUENCE_BYTES;
 const CHECK_BYTES = 6;
-/** So many of the references that were made last are known without another check. */
+/** So many of the references that were sent last are known without another check. */
 const KNOWN = 16_384;
 /** 19 bytes in base64url without padding. */
 const REFERENCE = /^[A-Za-z0-9_-]{26}$/;
@@ -29,15 +31,19 @@ export function createReferences(secret: string): References {
   const key = createSecretKey(secret, 'utf8');
   const check = (content: Uint8Array): Buffer =>
     createHmac('sha256', key).update('reference:').update(content).digest().subarray(0, CHECK_BYTES);
+  const encode: References['encode'] = ({ shard, id }, sequence) => {
+    const content = Buffer.allocUnsafe(CONTENT_BYTES);
+    content.writeUIntBE(shard, 0, SHARD_BYTES);
+    content.writeUIntBE(id, SHARD_BYTES, ID_BYTES);
+    content.writeUIntBE(sequence, SHARD_BYTES + ID_BYTES, SEQUENCE_BYTES);
+    return Buffer.concat([content, check(content)]).toString('base64url');
+  };
   // Acks name what was sent a moment ago: what this process has made itself needs no check.
   const known = new Recent<ReferenceTarget>(KNOWN);
   return {
-    encode({ shard, id }, sequence) {
-      const content = Buffer.allocUnsafe(CONTENT_BYTES);
-      content.writeUIntBE(shard, 0, SHARD_BYTES);
-      content.writeUIntBE(id, SHARD_BYTES, ID_BYTES);
-      content.writeUIntBE(sequence, SHARD_BYTES + ID_BYTES, SEQUENCE_BYTES);
-      const reference = Buffer.concat([content, check(content)]).toString('base64url');
+    encode,
+    encodeToSend({ shard, id }, sequence) {
+      const reference = encode({ shard, id }, sequence);
       known.set(reference, { address: { shard, id }, sequence });
       return reference;
     },

@@ -31,7 +31,7 @@ export interface Resident {
   permit: Permit | null;
   cancelRequest: (() => void) | null;
   /** Keys `sequence/attempt` of requests that this process has open. */
-  readonly open: Set<string>;
+  readonly open: string[];
   /** Key of the attempt whose outcome was last looked up. */
   lookedUp: string | null;
   /** Monotonic ms at which the latest ack arrived, for the gap to the next send. */
@@ -52,7 +52,7 @@ export function newResident(room: Room): Resident {
     failing: false,
     permit: null,
     cancelRequest: null,
-    open: new Set(),
+    open: [],
     lookedUp: null,
     ackArrivedAt: null,
     suspectVersion: null,

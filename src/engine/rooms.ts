@@ -270,7 +270,8 @@ export class Rooms {
 
   /** Decisions of now have ended, and no request is open. */
   async #quiet(): Promise<void> {
-    await this.#deciding.quiet();
+    const deciding = [...this.#residents.values()].filter((resident) => resident.deciding);
+    await Promise.all(deciding.map(({ whenDecided }) => new Promise<void>((end) => whenDecided.push(end))));
     await this.#to.attempts.idle();
   }
 
@@ -295,7 +296,7 @@ export class Rooms {
           this.#queueForPermit(resident);
           break;
         case 'send':
-          if (!resident.open.has(attemptKey(effect))) {
+          if (!resident.open.includes(attemptKey(effect))) {
             if (!this.#to.tenure.mayTakeOver(room.shard)) {
               this.#turnedAway.add(resident);
               break;
@@ -349,7 +350,7 @@ export class Rooms {
     const { attempts, clock, instruments } = this.#to;
     const key = attemptKey({ sequence: headSequence(room), attempt: room.attempt });
     leaveQueue(resident);
-    resident.open.add(key);
+    resident.open.push(key);
     instruments.metrics.claims.inc();
     const repeats = room.attempts.some((one) => one.number !== room.attempt && one.result !== 'refused');
     if (repeats) instruments.metrics.possibleDuplicates.inc({ channel: channelName(room.key) });
@@ -366,7 +367,7 @@ export class Rooms {
         tally.time('ackToNextSend', gapMs);
       },
       onResult: (result) => {
-        resident.open.delete(key);
+        resident.open.splice(resident.open.indexOf(key), 1);
         const ackTimeoutMs = this.#to.channels.get(room.key)?.acks.timeoutMs(headEnvelope(room)?.policy) ?? null;
         const event = resultEvent(room, result, ackTimeoutMs, this.#to.chance());
         this.#deliver(room, event, () => this.#to.openClaims.end(room.shard));
@@ -444,7 +445,7 @@ export class Rooms {
   /** H5: lets a room go that needs nothing more of this process. */
   #rest(resident: Resident): void {
     const { room } = resident;
-    if (resident.deciding || resident.posted.length > 0 || resident.open.size > 0) return;
+    if (resident.deciding || resident.posted.length > 0 || resident.open.length > 0) return;
     const held = this.#holds(room);
     if (held && (resident.permit !== null || resident.cancelRequest !== null || nextDeadline(room) !== null)) return;
     if (held && (hasHead(room) || room.phase !== 'idle') && room.phase !== 'held' && room.reason !== 'paused') return;

@@ -10,10 +10,10 @@ export interface Glance {
   readonly room: Pick<RoomRow, 'shard' | 'id' | 'key' | 'version' | 'phase' | 'reason' | 'since' | 'settled' | 'tail'> &
     Partial<Pick<Room, 'envelopes'>>;
   /** Requests to its platform that are open here. */
-  readonly open: { readonly size: number };
+  readonly open: { readonly length: number };
 }
 
-const NONE: Glance['open'] = { size: 0 };
+const NONE: Glance['open'] = [];
 
 export class SetAside {
   readonly #rooms = new Map<number, Glance>();

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { OpenWork } from '../engine/open-work.ts';
+import { OpenItems } from '../engine/open-items.ts';
 import { RoomlineError } from '../errors.ts';
 import { type Identity, requireScope, type Scope, type StoredKey, verifyKey } from './keys.ts';
 import type { KeyBudgets } from './limits.ts';
@@ -74,50 +74,38 @@ export function ownsTenant(request: FastifyRequest, tenant: string): boolean {
 
 /** Requests between the arrival of their headers and the end of their answer. */
 export class OpenRequests {
-  readonly #open = new OpenWork();
-  readonly #replies = new Set<FastifyReply>();
-  readonly #bySocket = new WeakMap<Socket, Set<FastifyReply>>();
+  readonly #open = new OpenItems<FastifyReply>();
 
   /** Counts a request until its connection is done with it, however that ends. */
-  readonly track: QuickGuard = (request, reply, done) => {
-    const { socket } = request.raw;
-    const known = this.#bySocket.get(socket);
-    const ofSocket = known ?? new Set<FastifyReply>();
-    if (known === undefined) this.#bySocket.set(socket, ofSocket);
-    ofSocket.add(reply);
-    this.#replies.add(reply);
-    this.#open.begin();
-    reply.raw.once('close', () => {
-      ofSocket.delete(reply);
-      this.#replies.delete(reply);
-      this.#open.end();
-    });
+  readonly track: QuickGuard = (_request, reply, done) => {
+    const place = this.#open.add(reply);
+    reply.raw.once('close', () => this.#open.remove(place));
     done();
   };
 
   /** Whether one more would keep to the limit. */
   admits(most: number): boolean {
-    return this.#open.count < most;
+    return this.#open.size < most;
   }
 
   /** Refuses what exceeds the limit before its body is read. */
   limit(most: number): QuickGuard {
     return (_request, _reply, done) => {
       done(
-        this.#open.count > most ? new RoomlineError('overloaded', { detail: 'Too many requests are open' }) : undefined,
+        this.#open.size > most ? new RoomlineError('overloaded', { detail: 'Too many requests are open' }) : undefined,
       );
     };
   }
 
   /** Resolves when every request that has arrived as a whole on this connection is answered; at once where none has. */
   async answered(socket: Socket): Promise<void> {
-    const whole = [...(this.#bySocket.get(socket) ?? [])].filter((reply) => reply.request.raw.complete);
+    const whole = [...this.#open].filter(({ request }) => request.raw.socket === socket && request.raw.complete);
     await Promise.all(whole.map((reply) => once(reply.raw, 'close')));
   }
 
   /** Ends the connections of requests that have not arrived as a whole: nothing has come of them. */
   cutUnfinished(): void {
-    for (const { request } of this.#replies) if (!request.raw.complete) request.raw.destroy();
+    for (const { request } of this.#open) if (!request.raw.complete) request.raw.destroy();
   }
 
   /** Resolves when none is open. */

@@ -37,7 +37,7 @@ function makeRooms(count: number, since: number): MutableGlance[] {
       JSON.stringify({ tenant: 'default', channel: `channel-${index % CHANNELS}`, room: `room-${index}` }),
     );
     const row = { ...newRoomRow({ shard: index % 4_096, id: index + 1 }, key, since), tail: 3, settled: 1 };
-    return { room: { ...row, phase: 'awaiting_ack' as Phase, until: since + 5_000, attempt: 1 }, open: new Set() };
+    return { room: { ...row, phase: 'awaiting_ack' as Phase, until: since + 5_000, attempt: 1 }, open: [] };
   });
 }
 

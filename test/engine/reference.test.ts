@@ -22,6 +22,9 @@ describe('a reference', () => {
         expect(reference).toMatch(FORM);
         expect(references.decode(reference)).toEqual({ address: { shard, id }, sequence });
         expect(elsewhere.decode(reference)).toEqual({ address: { shard, id }, sequence });
+        const sent = references.encodeToSend({ shard, id }, sequence);
+        expect(sent).toBe(reference);
+        expect(references.decode(sent)).toEqual({ address: { shard, id }, sequence });
       }),
     );
   });

@@ -7,6 +7,7 @@
  */
 import type { Message } from '@google-cloud/pubsub';
 import type { Instruments } from '../../engine/instruments.ts';
+import { OpenItems } from '../../engine/open-items.ts';
 import type { Clock, IntakeResult, NewMessage } from '../../engine/ports.ts';
 import { RoomlineError } from '../../errors.ts';
 import type { DeadLetterLane } from './dead-letters.ts';
@@ -26,9 +27,8 @@ export class MessageHandler {
   readonly #to: MessageHandlerDependencies;
   /** Messages that intake will not take in this process any more. */
   readonly #held: Message[] = [];
-  /** Messages in hand, in the order in which they came. */
-  readonly #outstanding = new Set<Message>();
-  #idle: (() => void)[] = [];
+  /** Messages in hand. */
+  readonly #outstanding = new OpenItems<Message>();
 
   constructor(dependencies: MessageHandlerDependencies) {
     this.#to = dependencies;
@@ -46,17 +46,13 @@ export class MessageHandler {
   }
 
   handle(message: Message): void {
-    this.#outstanding.add(message);
-    void this.#process(message).finally(() => {
-      this.#outstanding.delete(message);
-      if (this.#outstanding.size === 0) for (const resolve of this.#idle.splice(0)) resolve();
-    });
+    const place = this.#outstanding.add(message);
+    void this.#process(message).finally(() => this.#outstanding.remove(place));
   }
 
   /** Resolves when nothing is at intake or on its way to the dead letters. */
   idle(): Promise<void> {
-    if (this.#outstanding.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#idle.push(resolve));
+    return this.#outstanding.none();
   }
 
   async #process(message: Message): Promise<void> {
@@ -102,8 +98,9 @@ export class MessageHandler {
   }
 
   #oldestSeconds(): number {
-    const [oldest] = this.#outstanding;
-    return oldest === undefined ? 0 : this.#ageSeconds(oldest);
+    let oldest = 0;
+    for (const message of this.#outstanding) oldest = Math.max(oldest, this.#ageSeconds(message));
+    return oldest;
   }
 
   #ageSeconds(message: Message): number {
