@@ -86,7 +86,7 @@ export class Deciding {
     if (event.type === 'ack') resident.ackArrivedAt ??= this.#to.clock.monotonic();
     if (this.#mayLinger(resident, event)) {
       resident.posted.push({ event, at: this.#to.clock.now(), rechecked: false, resolve, reject });
-      this.#begin(resident);
+      resident.deciding = true;
       this.#lingering.add(resident);
       return;
     }
@@ -114,7 +114,7 @@ export class Deciding {
       this.hurry(resident);
       return;
     }
-    this.#begin(resident);
+    resident.deciding = true;
     this.#decideSoon(resident);
   }
 
@@ -126,10 +126,6 @@ export class Deciding {
   #decideSoon(resident: Resident): void {
     this.#woken.push(resident);
     if (this.#woken.length === 1) this.#to.endOfTurn(() => this.#decideWoken());
-  }
-
-  #begin(resident: Resident): void {
-    resident.deciding = true;
   }
 
   #decideWoken(): void {

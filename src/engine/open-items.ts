@@ -1,3 +1,5 @@
+import { OpenWork } from './open-work.ts';
+
 /**
  * Things under way, each in a place that another one takes later. Where thousands come and go in a second, a Set is dear:
  * it leaves tables behind, each of which points to the next, so that all of them, and whatever was in them, outlive every
@@ -6,23 +8,24 @@
 export class OpenItems<Item> {
   readonly #items: (Item | null)[] = [];
   readonly #free: number[] = [];
-  #whenNone: (() => void)[] = [];
+  readonly #work = new OpenWork();
 
   get size(): number {
-    return this.#items.length - this.#free.length;
+    return this.#work.count;
   }
 
   /** @returns its place, to be given up once */
   add(item: Item): number {
     const place = this.#free.pop() ?? this.#items.length;
     this.#items[place] = item;
+    this.#work.begin();
     return place;
   }
 
   remove(place: number): void {
     this.#items[place] = null;
     this.#free.push(place);
-    if (this.size === 0) for (const resolve of this.#whenNone.splice(0)) resolve();
+    this.#work.end();
   }
 
   /** In no particular order. */
@@ -32,7 +35,6 @@ export class OpenItems<Item> {
 
   /** Resolves at the next moment at which there is none; at once where there is none now. */
   none(): Promise<void> {
-    if (this.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#whenNone.push(resolve));
+    return this.#work.none();
   }
 }
