@@ -7,7 +7,7 @@ import { parseConfig } from '../../src/config.ts';
 const DEPLOY = new URL('../../deploy/', import.meta.url);
 const DEFAULTS = readFileSync(new URL('../config/default.json', DEPLOY), 'utf8');
 const read = (name: string): string => readFileSync(new URL(name, DEPLOY), 'utf8');
-const files = ['Dockerfile', 'compose.yml', 'kubernetes.yml', 'roomline.service'] as const;
+const files = ['Dockerfile', 'compose.yml', 'kubernetes.yml', 'roomline@.service'] as const;
 
 const URL_AWAY = 'postgres://roomline:pw@db.example:5432/roomline';
 const VERIFIED = `${URL_AWAY}?sslmode=verify-full`;
@@ -49,7 +49,7 @@ describe('periods of grace', () => {
   it.each([
     ['compose.yml', /roomline:\n(?: {4}.*\n)* {4}stop_grace_period: (\d+)s/, 0],
     ['kubernetes.yml', /terminationGracePeriodSeconds: (\d+)/, 5],
-    ['roomline.service', /TimeoutStopSec=(\d+)/, 0],
+    ['roomline@.service', /TimeoutStopSec=(\d+)/, 0],
   ])('of %s outlast a graceful stop', (name, pattern, pauseSeconds) => {
     const seconds = Number(pattern.exec(read(name))?.[1]);
     expect(seconds).toBeGreaterThanOrEqual(node.stopTimeoutMs / 1_000 + pauseSeconds + 5);
@@ -72,6 +72,24 @@ describe('settings', () => {
     );
     const config = configOf(read('roomline.json'), { ...settings, ROOMLINE_POSTGRES_URL: URL_AWAY });
     expect(config.auth.keys.map(({ name }) => name)).toEqual(['chat-backend', 'operator']);
+  });
+
+  it('of each instance of the unit are its own: port and name', () => {
+    const [host, port] = ['chat-1.example', '8081'];
+    const lines = [...read('roomline@.service').matchAll(/^Environment=(.+)$/gm)].flatMap(([, line = '']) =>
+      line.split(' '),
+    );
+    const {
+      ROOMLINE_CONFIG: file,
+      NODE_ENV: mode,
+      ...settings
+    } = Object.fromEntries(lines.map((line) => line.replace('%H', host).replace('%i', port).split('=', 2))) as Record<
+      string,
+      string
+    >;
+    expect([file, mode]).toEqual(['/etc/roomline/roomline.json', 'production']);
+    const config = configOf(read('roomline.json'), { ...settings, ROOMLINE_POSTGRES_URL: VERIFIED });
+    expect([config.http.port, config.node.name]).toEqual([8081, 'chat-1.example-8081']);
   });
 
   it('of Kubernetes are taken, over a network that is verified', () => {
