@@ -272,6 +272,16 @@ describe('a wrong configuration', () => {
     ['dedupe beyond the history', { postgres: { ...minimal.postgres, dedupeDays: 31 } }, 'postgres.dedupeDays must be'],
     ['a store that is not Postgres', { postgres: { url: 'mysql://localhost/db' } }, 'postgres.url must be a URL of'],
     ['a remote store without TLS', { postgres: { url: 'postgres://u@db.example/d' } }, 'postgres.url must say sslmode'],
+    [
+      'a remote store named behind a local one',
+      { postgres: { url: 'postgres://u@localhost/d?host=db.example' } },
+      'postgres.url must say sslmode',
+    ],
+    [
+      'a remote store whose last word is no TLS',
+      { postgres: { url: 'postgres://u@db.example/d?sslmode=verify-full&sslmode=disable' } },
+      'postgres.url must say sslmode',
+    ],
     ['a Redis that is none', { redis: { url: 'http://localhost:6379' } }, 'redis.url must be a URL of the form'],
     ['a Redis with settings in its URL', { redis: { url: 'redis://localhost/0?a=1' } }, 'redis.url must be a URL of'],
     ['a remote Redis without TLS', { redis: { url: 'redis://:pw@redis.example' } }, 'redis.url must begin with rediss'],
@@ -286,6 +296,15 @@ describe('a wrong configuration', () => {
     ['shorter where nothing is handed over', { node: { stopTimeoutMs: 100, roles: ['api', 'webhook'] } }],
   ])('accepts a stop that is %s', (_what, change) => {
     expect(parse({ ...minimal, ...change }).node).toMatchObject(change.node);
+  });
+
+  it.each([
+    ['on a loopback address', 'postgres://u:pw@127.0.0.1:5433/d'],
+    ['behind TLS', 'postgres://u:pw@db.example/d?sslmode=verify-full'],
+    ['behind a Unix socket', 'postgres:///d?host=/var/run/postgresql&user=u'],
+    ['behind a Unix socket in the place of a host', 'postgres://u:pw@%2Fcloudsql%2Fproject%3Aregion%3Aname/d'],
+  ])('accepts a store %s', (_where, url) => {
+    expect(parse({ ...minimal, postgres: { url } }).postgres.url.reveal()).toBe(url);
   });
 
   it.each<[string, { url?: string; requireVerifiedTls?: boolean }]>([

@@ -214,10 +214,13 @@ function postgresUrl({ postgres }: Config): { rule: string; action: string } | n
   if (url === null || !['postgres:', 'postgresql:'].includes(url.protocol) || url.pathname.length < 2) {
     return { rule: 'must be a URL of the form postgres://user:password@host:port/database', action: 'correct it' };
   }
-  const safe = isLoopback(url.hostname) || url.searchParams.get('sslmode') === 'verify-full';
+  // As the driver has it: the query goes before the rest, and the last of a name before the others.
+  const said = (name: string): string | undefined => url.searchParams.getAll(name).at(-1);
+  const host = said('host') || url.hostname;
+  const isSocket = /^(\/|%2f)/i.test(host);
   return unless(
-    safe || !postgres.requireVerifiedTls,
-    'must say sslmode=verify-full for a server that is not on a loopback address',
+    isSocket || isLoopback(host) || said('sslmode') === 'verify-full' || !postgres.requireVerifiedTls,
+    'must say sslmode=verify-full for a server that is neither on a loopback address nor behind a Unix socket',
     'add ?sslmode=verify-full, or set postgres.requireVerifiedTls to false where the network itself is encrypted',
   );
 }

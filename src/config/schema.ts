@@ -247,8 +247,12 @@ export const configSchema = section('Roomline', {
     ),
   }),
   postgres: section('The store.', {
-    url: secret('Connection URL, with user and password: postgres://user:password@host:port/database.'),
-    requireVerifiedTls: flag('Refuse a server that is not on a loopback address without sslmode=verify-full.'),
+    url: secret(
+      'Connection URL, with user and password: postgres://user:password@host:port/database, or a Unix socket: postgres:///database?host=/directory&user=user.',
+    ),
+    requireVerifiedTls: flag(
+      'Refuse a server that is neither on a loopback address nor behind a Unix socket without sslmode=verify-full.',
+    ),
     lanes: integer('Connections with one batch in flight each.', 1, 64),
     poolMax: integer('Connections for everything else.', 1, 1_000),
     connectTimeoutMs: ms('Time to get a connection.'),
