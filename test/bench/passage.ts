@@ -215,8 +215,10 @@ function shownBy(passage: Passage, label: string, observations: Observations, { 
     figure(of('CPU per message, publisher'), 'µs', each(cpu.publisher)),
     figure(of('gap from ack to next send, p50'), 'ms', shown.gapP50Ms),
     figure(of('gap from ack to next send, p99'), 'ms', shown.gapP99Ms),
+    figure(of('gap from ack to next send, greatest'), 'ms', gaps.at(-1) ?? Number.NaN),
     figure(of('from publish to first send, p50'), 'ms', shown.firstSendP50Ms),
     figure(of('from publish to first send, p99'), 'ms', shown.firstSendP99Ms),
+    figure(of('from publish to first send, greatest'), 'ms', firstSends.at(-1) ?? Number.NaN),
     ...(options.losesAcks === true
       ? [
           figure(of('sent so much later than X, p50'), 'ms', shown.timeoutLateP50Ms),
