@@ -59,6 +59,8 @@ export interface Recipient {
   readonly inFlight: Message[];
   /** The last message of the gap-free beginning that is gone. */
   covered: Message | undefined;
+  /** `acceptedAt` of the latest message whose delivery a webhook call has told; 0 before. */
+  toldUntil: number;
   /** Arrived while the phone was offline, in order. */
   readonly waiting: Message[];
 }
@@ -72,5 +74,6 @@ export const newRecipient = (channel: string, to: string): Recipient => ({
   lastAcceptedAt: 0,
   inFlight: [],
   covered: undefined,
+  toldUntil: 0,
   waiting: [],
 });

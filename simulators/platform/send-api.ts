@@ -220,9 +220,12 @@ const uploadsOf = (dialect: Dialect): UploadFormat => ({
   },
 });
 
-/** What the gap-free beginning of a thread says: all that is before this time has arrived. */
-const watermarkOf = ({ recipient: { inFlight, covered } }: Message): number =>
-  inFlight[0]?.acceptedAt ?? (covered?.acceptedAt ?? 0) + 1;
+/**
+ * What the gap-free beginning of a thread says: all that is before this time has arrived. Of later messages than its own
+ * it says only what was told before: the ground truth does not name them here, and who believed it would seem to be early.
+ */
+const watermarkOf = ({ acceptedAt, recipient: { inFlight, covered, toldUntil } }: Message): number =>
+  Math.min(inFlight[0]?.acceptedAt ?? (covered?.acceptedAt ?? 0) + 1, Math.max(acceptedAt, toldUntil) + 1);
 
 /** A knob may take times away, or give them in seconds. */
 const timeOf = (right: number, at: number | undefined): number | undefined =>

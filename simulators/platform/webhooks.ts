@@ -374,6 +374,8 @@ class ChannelOutlet {
     for (const { item } of call.contents) {
       if (!item) continue;
       const letter = LETTER[item.status];
+      const { recipient, acceptedAt } = item.message;
+      if (item.status === 'delivered') recipient.toldUntil = Math.max(recipient.toldUntil, acceptedAt);
       m.push(item.message.no);
       s += item.cumulative || item.watermark !== undefined ? letter.toUpperCase() : letter;
     }

@@ -260,6 +260,25 @@ describe('webhooks', () => {
     expect(bare.events().filter(({ delivery }) => delivery?.mids)).toEqual([]);
   });
 
+  it('claim by the watermark of an earlier message no later one whose own delivery was never told', async () => {
+    const receiver = await startReceiver();
+    const platform = await start(receiver.settings);
+    platform.control.change({
+      message: { status: { read: { probability: 0 } } },
+      rules: [
+        { match: { nth: 1 }, message: { phone: { online: true, delayMs: 300 } } },
+        { match: { nth: 2 }, message: { status: { delivered: { lossProbability: 1 } } } },
+      ],
+    });
+    await post(platform.url, hello({ metadata: 'slow' }));
+    const untold = (await post(platform.url, hello({ metadata: 'untold' }))).body.message_id;
+    await platform.control.whenIdle();
+    const sentAt = receiver.events().find(({ message }) => message?.mid === untold).timestamp;
+    const deliveries = receiver.events().flatMap(({ delivery }) => (delivery ? [delivery] : []));
+    expect(deliveries).toHaveLength(1);
+    expect(deliveries[0].watermark).toBeLessThanOrEqual(sentAt);
+  });
+
   it('never claim by watermark what has not arrived, and then name what has', async () => {
     const receiver = await startReceiver();
     const platform = await start(receiver.settings);
